@@ -1,0 +1,384 @@
+"""Representations on disk: what goes in comes out, and what cannot is refused in words."""
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from itertools import product
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from w2sg_jax import atomic, store
+
+BFLOAT16 = ml_dtypes.bfloat16
+FLOATS = [np.float16, np.float32, np.float64]
+DTYPES = [*FLOATS, np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+
+
+def _refused(path, kind: type[Exception] = ValueError, **options):
+    """The message with which `load` refuses a file; it must name the file."""
+    with pytest.raises(kind) as caught:
+        store.load(path, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def _leftovers(folder):
+    return [name for name in os.listdir(folder) if ".tmp" in name]
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize(("suffix", "dtype"), [*product(store.SUFFIXES, DTYPES), (".safetensors", BFLOAT16)])
+def test_round_trip(tmp_path, rng, suffix, mmap, dtype):
+    array = (10 * rng.standard_normal((7, 3))).astype(dtype)
+    path = tmp_path / f"a{suffix}"
+    store.save(path, array)
+    back = store.load(path, mmap=mmap)
+    assert type(back) is np.ndarray
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+    assert _leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+@pytest.mark.parametrize("shape", [(), (0, 3), (4,), (2, 0), (2, 3, 4)])
+def test_shapes(tmp_path, suffix, shape):
+    array = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    store.save(tmp_path / f"a{suffix}", array)
+    back = store.load(tmp_path / f"a{suffix}")
+    assert back.shape == shape
+    np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+@pytest.mark.parametrize("layout", ["fortran", "strided", "big-endian"])
+def test_layouts(tmp_path, rng, suffix, layout):
+    array = rng.standard_normal((6, 4))
+    given = {
+        "fortran": np.asfortranarray(array),
+        "strided": np.repeat(array, 2, axis=1)[:, ::2],
+        "big-endian": array.astype(">f8"),
+    }[layout]
+    store.save(tmp_path / f"a{suffix}", given)
+    for mmap in (True, False):
+        back = store.load(tmp_path / f"a{suffix}", mmap=mmap)
+        assert back.dtype == np.float64
+        assert back.dtype.isnative
+        np.testing.assert_array_equal(back, array)
+
+
+def test_big_endian_file_of_others_comes_in_native_order(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(5, dtype=">f4"))
+    back = store.load(tmp_path / "a.npy")
+    assert back.dtype.isnative
+    np.testing.assert_array_equal(back, np.arange(5))
+
+
+def test_jax_arrays_are_saved(tmp_path):
+    array = jnp.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
+    store.save(tmp_path / "a.safetensors", array)
+    np.testing.assert_array_equal(store.load(tmp_path / "a.safetensors"), np.asarray(array))
+
+
+def test_bfloat16_of_another_framework_comes_through_dlpack(tmp_path):
+    array = jnp.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
+
+    class Tensor:
+        def __dlpack__(self, **options):
+            return array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return 1, 0  # the CPU
+
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    store.save(tmp_path / "a.safetensors", Tensor())
+    np.testing.assert_array_equal(store.load(tmp_path / "a.safetensors"), np.asarray(array))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npy"])
+def test_memory_mapping(tmp_path, rng, suffix):
+    path = tmp_path / f"a{suffix}"
+    store.save(path, rng.standard_normal((50, 4)))
+    mapped, read = store.load(path), store.load(path, mmap=False)
+    assert isinstance(mapped.base, np.memmap)
+    assert not mapped.flags.writeable
+    assert read.flags.owndata or not isinstance(read.base, np.memmap)
+
+
+def test_one_of_several_by_name(tmp_path):
+    arrays = {
+        name: np.full((2, 2), value, np.float32) for value, name in enumerate(["weak", "strong", "labels"])
+    }
+    save_file(arrays, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    for suffix in (".safetensors", ".npz"):
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(store.load(tmp_path / f"a{suffix}", key=name), array)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_several_arrays_need_a_name(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    arrays = {name: np.zeros((2, 2), np.float32) for name in ["weak", "strong"]}
+    if suffix == ".npz":
+        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+    else:
+        save_file(arrays, path)
+    message = _refused(path)
+    assert "holds 2 arrays (strong, weak)" in message
+    assert "key='strong' in Python" in message
+    assert f"{path}::strong on the command line" in message
+    assert "holds no array 'y'; it holds strong, weak" in _refused(path, key="y")
+
+
+def test_a_name_is_refused_for_npy(tmp_path):
+    store.save(tmp_path / "a.npy", np.zeros(3))
+    assert "holds one array without a name, but key='weak' was given; drop it" in _refused(
+        tmp_path / "a.npy", key="weak"
+    )
+
+
+def test_no_array_in_the_file(tmp_path):
+    save_file({}, tmp_path / "a.safetensors")
+    assert "holds no array; write it again" in _refused(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+def test_empty_file(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.touch()
+    assert "the file is empty (0 bytes); write it again" in _refused(path)
+
+
+def test_missing_file(tmp_path):
+    store.save(tmp_path / "minilm.npy", np.zeros(3))
+    assert f"did you mean {tmp_path / 'minilm.npy'}?" in _refused(tmp_path / "minillm.npy", FileNotFoundError)
+    assert "no such file; check the path" in _refused(tmp_path / "xyz.npy", FileNotFoundError)
+    message = _refused(tmp_path / "none" / "a.npy", FileNotFoundError)
+    assert f"the folder {tmp_path / 'none'} does not exist either" in message
+
+
+def test_folder(tmp_path):
+    folder = tmp_path / "a.npy"
+    folder.mkdir()
+    assert "this is a folder; give one file in it" in _refused(folder)
+    with pytest.raises(ValueError, match="this is a folder; give the name of a file in it"):
+        store.save(folder, np.zeros(3))
+
+
+@pytest.mark.parametrize(("name", "came"), [("a.pkl", "the suffix '.pkl'"), ("a", "the name has no suffix")])
+def test_unknown_suffix(tmp_path, name, came):
+    (tmp_path / name).write_bytes(b"x")
+    assert came in _refused(tmp_path / name)
+    with pytest.raises(ValueError, match=re.escape("use one of .safetensors, .npy, .npz")):
+        store.save(tmp_path / name, np.zeros(3))
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize("keep", [1, 7, 9, 40, -1])
+def test_truncated_file(tmp_path, rng, suffix, mmap, keep):
+    path = tmp_path / f"a{suffix}"
+    store.save(path, rng.standard_normal((20, 5)))
+    path.write_bytes(path.read_bytes()[:keep])
+    message = _refused(path, mmap=mmap)
+    assert "again" in message or "not a .npy file" in message
+
+
+def test_truncated_npy_says_how_much_is_there(tmp_path):
+    path = tmp_path / "a.npy"
+    store.save(path, np.zeros(10))
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "truncated or damaged (80 bytes of data announced, 72 found); write or copy it again" in _refused(
+        path
+    )
+
+
+def test_bytes_after_the_array(tmp_path):
+    path = tmp_path / "a.npy"
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
+        np.save(file, np.ones(3))
+    assert "bytes follow the array; write one array to a .npy file" in _refused(path)
+
+
+TEXT, PICKLE = b"smiles,target\nCCO,1\n" * 9, b"\x80\x04\x95" + bytes(99)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [pair for pair in product(store.SUFFIXES, [*store.SUFFIXES, TEXT, PICKLE]) if pair[0] != pair[1]],
+)
+def test_content_that_is_not_what_the_suffix_says(tmp_path, suffix, content):
+    if isinstance(content, str):
+        store.save(tmp_path / f"b{content}", np.zeros((5, 5)))
+        content = (tmp_path / f"b{content}").read_bytes()
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    expected = {
+        ".npy": "the content is not a .npy file; write it with numpy.save",
+        ".npz": "not a whole .npz archive",
+        ".safetensors": "the safetensors library says",
+    }
+    assert expected[suffix] in _refused(path)
+
+
+def test_pickled_objects_are_never_loaded(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    array = np.array([Trap(), Trap()], dtype=object)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", weak=array)
+    for suffix in (".npy", ".npz"):
+        assert "pickled Python objects, which are never loaded" in _refused(tmp_path / f"a{suffix}")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("array", [np.array(["a", "b"]), np.zeros(3, complex), np.zeros(2, "M8[s]")])
+def test_types_that_are_no_representations(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", array)
+    for suffix in (".npy", ".npz"):
+        message = _refused(tmp_path / f"a{suffix}")
+        assert f"has the type {array.dtype}; expected bfloat16, float16" in message
+    with pytest.raises(ValueError, match=re.escape(f"has the type {array.dtype}; expected bfloat16")):
+        store.save(tmp_path / "b.safetensors", array)
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_safetensors_type_that_is_not_supported(tmp_path):
+    path = tmp_path / "a.safetensors"
+    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    assert "the array 'a' has the type F8_E4M3; expected bfloat16" in _refused(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_bfloat16_needs_safetensors(tmp_path, suffix):
+    array = np.zeros(4, ml_dtypes.bfloat16)
+    with pytest.raises(ValueError, match=f"a {suffix} file cannot hold bfloat16; save it as .safetensors"):
+        store.save(tmp_path / f"a{suffix}", array)
+    np.save(tmp_path / "b.npy", array)
+    assert "an .npy file cannot hold bfloat16: use .safetensors" in _refused(tmp_path / "b.npy")
+
+
+def test_damaged_npz_member(tmp_path, rng):
+    path = tmp_path / "a.npz"
+    store.save(path, rng.standard_normal(100))
+    content = bytearray(path.read_bytes())
+    content[300] ^= 0xFF
+    path.write_bytes(content)
+    assert "the array 'array' cannot be read: Bad CRC-32" in _refused(path)
+
+
+def test_npz_member_that_is_no_array(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    assert "the member 'notes.txt' is not an array" in _refused(tmp_path / "a.npz")
+
+
+def test_damaged_npy_header(tmp_path):
+    path = tmp_path / "a.npy"
+    store.save(path, np.zeros(10))
+    path.write_bytes(path.read_bytes().replace(b"descr", b"des\x00r"))
+    assert "the header of this .npy file is damaged; write it again" in _refused(path)
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"a{suffix}"
+    store.save(path, np.zeros(3))
+    before = path.read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.save(path, np.ones(3))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_save_into_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"the folder .* does not exist; create it first"):
+        store.save(tmp_path / "none" / "a.npy", np.zeros(3))
+
+
+def test_save_follows_links_and_respects_the_umask(tmp_path):
+    (tmp_path / "real.npy").touch()
+    (tmp_path / "link.npy").symlink_to(tmp_path / "real.npy")
+    store.save(tmp_path / "link.npy", np.ones(3))
+    assert (tmp_path / "link.npy").is_symlink()
+    np.testing.assert_array_equal(np.load(tmp_path / "real.npy"), np.ones(3))
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "real.npy").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_write_text_is_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    atomic.write_text(path, "σ\n")
+    with pytest.raises(UnicodeEncodeError):
+        atomic.write_text(path, "\udc80")
+    assert path.read_text(encoding="utf-8") == "σ\n"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_content_hash_is_the_sha256_of_type_shape_and_bytes():
+    array = np.arange(6, dtype=np.int32).reshape(2, 3)
+    assert store.content_hash(array) == hashlib.sha256(b"int32 [2, 3]\n" + array.tobytes()).hexdigest()
+
+
+def test_content_hash_does_not_depend_on_layout_or_file(tmp_path, rng):
+    array = rng.standard_normal((40, 6)).astype(np.float32)
+    expected = store.content_hash(array)
+    assert store.content_hash(np.asfortranarray(array)) == expected
+    assert store.content_hash(np.repeat(array, 2, axis=0)[::2]) == expected
+    assert store.content_hash(array.astype(">f4")) == expected
+    for suffix in store.SUFFIXES:
+        store.save(tmp_path / f"a{suffix}", array)
+        assert store.content_hash(store.load(tmp_path / f"a{suffix}")) == expected
+
+
+def test_content_hash_tells_type_shape_and_values_apart(rng):
+    array = rng.standard_normal((4, 6)).astype(np.float32)
+    changed = array.copy()
+    changed[-1, -1] += 1
+    others = [
+        changed,
+        array.reshape(6, 4),
+        array.view(np.int32),
+        array.ravel(),
+        array[:3],
+        np.float32(0),
+        array[:0],
+    ]
+    assert len({store.content_hash(a) for a in [array, *others]}) == 8
+
+
+@pytest.mark.parametrize("block", [1, 100, 96 * 8 + 1])
+def test_content_hash_in_blocks(monkeypatch, rng, block):
+    array = rng.standard_normal((96, 5))[:, ::2]
+    expected = store.content_hash(array)
+    monkeypatch.setattr(store, "_HASH_BLOCK", block)
+    assert store.content_hash(array) == expected
+
+
+def test_split_location():
+    assert store.split_location("a/b.npz") == ("a/b.npz", None)
+    assert store.split_location("a.npz::weak") == ("a.npz", "weak")
+    assert store.split_location("a::b.npz::weak") == ("a::b.npz", "weak")
+    for text in ("::weak", "a.npz::"):
+        with pytest.raises(ValueError, match="expected FILE or FILE::name"):
+            store.split_location(text)
