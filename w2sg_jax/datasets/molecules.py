@@ -1,0 +1,97 @@
+"""The molecules bundled with the package: two labelled sets and an unlabelled sample for pretraining.
+
+Sources, licences and citations: `datasets/data/NOTICE.md`, installed with the package.
+"""
+
+import csv
+import hashlib
+import io
+import lzma
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float64
+
+SHA256 = MappingProxyType(
+    {
+        "freesolv.csv": "4b3f09313f5a4bcbeac60eebc2c726c03e2442eac947f869c4627c1877737fc4",
+        "lipophilicity.csv": "6b74c5fb687e1361ee7fa0688f836f3ee709e14439e330aaef8d780b181665a5",
+        "moses_sample.txt.xz": "9dc7e53e0176f0bfa5d98f8ea16be905d24318557cf592f2817595ad622e54d0",
+    }
+)
+"""The sha256 of every bundled file, as made by `experiments/bundle_molecules.py`."""
+
+
+@dataclass(frozen=True)
+class MoleculeSet:
+    """Molecules with one measured property each; row i of `target` belongs to `smiles[i]`."""
+
+    name: str
+    """what tables and files call the set"""
+    smiles: tuple[str, ...]
+    """n SMILES, in the order of the source, no two equal"""
+    target: Float64[np.ndarray, " n"]
+    """the measured property, read-only, in `unit`"""
+    property_name: str
+    """the property in words, for axes"""
+    unit: str
+    """unit of `target`"""
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+
+def load_freesolv() -> MoleculeSet:
+    """FreeSolv: 642 small molecules, measured hydration free energy in kcal/mol.
+
+    Raises:
+        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+
+    Source: Mobley and Guthrie, J. Comput. Aided Mol. Des. 28, 711 (2014).
+    """
+    return _load_labelled("freesolv.csv", "FreeSolv", "hydration free energy", "kcal/mol")
+
+
+def load_lipophilicity() -> MoleculeSet:
+    """Lipophilicity: 4200 drug-like molecules, measured log D (octanol/water, pH 7.4).
+
+    Raises:
+        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+
+    Source: AstraZeneca's deposit in ChEMBL, by way of MoleculeNet (Wu et al., Chem. Sci. 9, 513, 2018).
+    """
+    return _load_labelled("lipophilicity.csv", "Lipophilicity", "lipophilicity at pH 7.4", "log D")
+
+
+def load_moses_sample() -> tuple[str, ...]:
+    """50 000 SMILES without labels, a fixed random sample of the training part of MOSES, sorted.
+
+    MOSES holds neutral lead-like molecules of C, N, S, O, F, Cl, Br and H without stereochemistry: charges,
+    `@`, `/`, P, I, Si, Se and B never occur in it, though they do in the labelled sets.
+
+    Raises:
+        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+
+    Source: Polykovskiy et al., Front. Pharmacol. 11, 565644 (2020).
+    """
+    return tuple(lzma.decompress(_read_bundled("moses_sample.txt.xz")).decode().split())
+
+
+def _load_labelled(file_name: str, name: str, property_name: str, unit: str) -> MoleculeSet:
+    rows = list(csv.DictReader(io.StringIO(_read_bundled(file_name).decode())))
+    target = np.array([float(row["target"]) for row in rows])
+    target.setflags(write=False)
+    return MoleculeSet(name, tuple(row["smiles"] for row in rows), target, property_name, unit)
+
+
+def _read_bundled(file_name: str) -> bytes:
+    content = files("w2sg_jax.datasets").joinpath("data", file_name).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256[file_name]:
+        raise ValueError(
+            f"bundled file w2sg_jax/datasets/data/{file_name}: its sha256 is {found}, "
+            f"expected {SHA256[file_name]}; the file was changed or damaged: reinstall the package"
+        )
+    return content

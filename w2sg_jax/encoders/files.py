@@ -1,0 +1,100 @@
+"""Trees of arrays and trained encoders on disk: safetensors, written under a temporary name and renamed."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from w2sg_jax.atomic import replacing
+from w2sg_jax.encoders.transformer import Encoder, EncoderConfig
+
+_FORMAT = "w2sg_jax encoder 1"
+
+
+def save_encoder(path: Path | str, encoder: Encoder) -> None:
+    """Write weights (`path`, safetensors) with the config as JSON in the file's metadata.
+
+    One file, so that weights and config cannot part; it appears whole or not at all.
+    """
+    metadata = {"format": _FORMAT, "config": json.dumps(asdict(encoder.config))}
+    write_tree(path, nnx.to_pure_dict(nnx.state(encoder, nnx.Param)), metadata)
+
+
+def load_encoder(path: Path | str) -> Encoder:
+    """Read an encoder written by `save_encoder`, comparing every name, shape and dtype with its config.
+
+    Raises:
+        ValueError: the file is damaged, is not an encoder, or does not fit its config.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(
+            f"path: {path} says format {metadata.get('format')!r}, expected {_FORMAT!r}; "
+            "write it with save_encoder"
+        )
+    config = EncoderConfig(**json.loads(metadata["config"]))
+    graph, state = nnx.split(nnx.eval_shape(lambda: Encoder(config, rngs=nnx.Rngs(0))))
+    return nnx.merge(graph, read_tree(path, nnx.to_pure_dict(state)))
+
+
+def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
+    """Write a pytree of arrays as safetensors, each leaf under the name of its path, whole or not at all."""
+    named = {name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(tree).items()}
+    with replacing(path) as temporary:
+        save_file(named, temporary, metadata=metadata)
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The text metadata of a safetensors file.
+
+    Raises:
+        ValueError: the file is damaged or is not safetensors.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
+        ) from None
+
+
+def read_tree(path: Path | str, like: Any) -> Any:
+    """Read a pytree of arrays with the structure, shapes and dtypes of `like` (arrays or shape descriptions).
+
+    Raises:
+        ValueError: a leaf is missing, is extra, or has another shape or dtype (the first one is named).
+    """
+    expected = _named_leaves(like)
+    try:
+        with safe_open(path, "numpy") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise ValueError(
+            f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
+        ) from None
+    if found.keys() != expected.keys():
+        odd = sorted(found.keys() ^ expected.keys())
+        raise ValueError(
+            f"path: {path} misses, or has in excess, {odd[0]!r} ({len(odd)} names in all); "
+            "was it made by another config?"
+        )
+    for name, leaf in expected.items():
+        if (found[name].shape, found[name].dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(
+                f"path: {path} holds {name!r} as {found[name].dtype}{found[name].shape}, "
+                f"expected {leaf.dtype}{leaf.shape}; was it made by another config?"
+            )
+    leaves = [jax.numpy.asarray(found[name]) for name in expected]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _named_leaves(tree: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

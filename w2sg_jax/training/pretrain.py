@@ -1,0 +1,208 @@
+"""Masked-token pretraining of an encoder, resumable bit for bit."""
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int
+
+from w2sg_jax.encoders.tokens import TokenSet
+from w2sg_jax.encoders.transformer import Encoder, EncoderConfig
+from w2sg_jax.training.batches import BatchPlan
+from w2sg_jax.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from w2sg_jax.training.masking import mask_tokens
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """How long and how an encoder is trained."""
+
+    steps: int = 500
+    """optimizer steps"""
+    batch_size: int = 64
+    """molecules a step"""
+    learning_rate: float = 3e-3
+    """peak of the schedule: linear rise over `warmup` of the steps, then a cosine down to 0"""
+    warmup: float = 0.1
+    """share of the steps that the rise takes"""
+    weight_decay: float = 0.01
+    """decoupled weight decay of AdamW"""
+    mask_rate: float = 0.15
+    """share of the tokens to predict"""
+    bucket_edges: tuple[int, ...] = (40, 56)
+    """padded lengths; one compilation each"""
+    seed: int = 0
+    """fixes the initial weights, the order of the corpus and the masks"""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}"
+            )
+        if not (0 < self.mask_rate < 1 and 0 <= self.warmup < 1):
+            raise ValueError(
+                f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}"
+            )
+        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"learning_rate, weight_decay: expected > 0 and >= 0, "
+                f"got {self.learning_rate} and {self.weight_decay}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """What a run reports while it goes on."""
+
+    step: int
+    """steps done, those of earlier sessions included"""
+    steps: int
+    """steps in all"""
+    loss: float
+    """mean masked-token cross-entropy since the last report, nats"""
+    tokens_per_second: float
+    """real tokens (no padding) since the last report, compilation included"""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained encoder and how it got there."""
+
+    encoder: Encoder
+    """the encoder, float32 weights"""
+    losses: Float32[np.ndarray, " steps"]
+    """masked-token cross-entropy of every step, nats"""
+
+
+def pretrain(
+    encoder: EncoderConfig,
+    tokens: TokenSet,
+    config: PretrainConfig,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 100,
+    report_every: int = 10,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+) -> Pretrained:
+    """Train an encoder to predict masked tokens: AdamW, linear warm-up, cosine decay.
+
+    With a checkpoint path the state is saved every `checkpoint_every` steps and at the end; if the file
+    exists, the run goes on from it and ends with the same bits as one that was never interrupted (on the same
+    machine and versions). The last checkpoint stays: deleting it is the caller's choice.
+
+    Args:
+        encoder: Shape of the encoder; its vocabulary must cover `tokens`.
+        tokens: The corpus.
+        config: Length and details of the training.
+        checkpoint: File of the run's state, or None.
+        checkpoint_every: Steps between two checkpoints.
+        report_every: Steps between two calls of `on_progress`.
+        on_progress: Called while training; an exception from it ends the run; the last checkpoint is valid.
+
+    Raises:
+        ValueError: a row longer than the last bucket, an identifier outside the vocabulary, or a checkpoint
+        of
+            another run.
+        FloatingPointError: the loss is no longer finite.
+
+    Cost: about 3 forward passes a step; one compilation for each bucket.
+    """
+    if int(tokens.ids.max()) >= encoder.vocabulary:
+        raise ValueError(
+            f"tokens: {tokens.ids.max()} is outside the encoder's vocabulary ({encoder.vocabulary}); "
+            "use the size of the tokenizer"
+        )
+    plan = BatchPlan(tokens, config.bucket_edges, config.batch_size, config.seed)
+    graph, state = initial_state(encoder, config)
+    fingerprint = run_fingerprint(encoder, tokens, config)
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint, state, fingerprint=fingerprint)
+    step = jax.jit(functools.partial(train_step, graph, encoder.vocabulary, config), donate_argnums=(0, 1))
+    while (done := int(state.step)) < config.steps:
+        stop = min(config.steps, *((done // every + 1) * every for every in (report_every, checkpoint_every)))
+        started = time.perf_counter()
+        state, trained_tokens = _train_until(stop, step, state, plan)
+        rate = trained_tokens / (time.perf_counter() - started)
+        if checkpoint is not None and (stop == config.steps or stop % checkpoint_every == 0):
+            save_checkpoint(checkpoint, state, fingerprint=fingerprint)
+        if on_progress is not None:
+            on_progress(TrainingProgress(stop, config.steps, float(state.losses[done:stop].mean()), rate))
+    return Pretrained(nnx.merge(graph, state.params), state.losses)
+
+
+def initial_state(
+    encoder: EncoderConfig, config: PretrainConfig
+) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
+    """The state before the first step, a function of the two configurations alone."""
+    graph, variables = nnx.split(Encoder(encoder, rngs=nnx.Rngs(config.seed)), nnx.Param)
+    params = nnx.to_pure_dict(variables)
+    losses = np.full(config.steps, np.nan, np.float32)
+    return graph, TrainingState(params, make_optimizer(config).init(params), np.array(0, np.int32), losses)
+
+
+def make_optimizer(config: PretrainConfig) -> optax.GradientTransformation:
+    """AdamW; its rate rises linearly over the first `warmup` of the steps, then falls to 0 as a cosine."""
+    warmup_steps = max(1, round(config.warmup * config.steps))
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, warmup_steps, max(config.steps, warmup_steps + 1)
+    )
+    return optax.adamw(rate, b2=0.98, weight_decay=config.weight_decay)
+
+
+def train_step(
+    graph: nnx.GraphDef[Encoder],
+    vocabulary: int,
+    config: PretrainConfig,
+    params: Any,
+    optimizer_state: Any,
+    ids: Int[Array, "batch length"],
+    step: Int[Array, ""],
+) -> tuple[Any, Any, Float[Array, ""]]:
+    """One AdamW step on the mean cross-entropy of masked tokens; step t always draws the same masks."""
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    corrupted, targets = mask_tokens(key, ids, vocabulary=vocabulary, rate=config.mask_rate)
+
+    def masked_loss(weights: Any) -> Float[Array, ""]:
+        encoder = nnx.merge(graph, weights)
+        logits = encoder.logits(encoder(corrupted))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, ids)
+        return jnp.sum(losses * targets) / jnp.maximum(jnp.sum(targets), 1)
+
+    loss, gradient = jax.value_and_grad(masked_loss)(params)
+    updates, optimizer_state = make_optimizer(config).update(gradient, optimizer_state, params)
+    return optax.apply_updates(params, updates), optimizer_state, loss
+
+
+def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, config: PretrainConfig) -> str:
+    """sha256 of everything that a run's result depends on: both configurations and the corpus."""
+    digest = hashlib.sha256(json.dumps([asdict(encoder), asdict(config)], sort_keys=True).encode())
+    digest.update(tokens.ids.tobytes())
+    digest.update(np.asarray(tokens.offsets, np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def _train_until(
+    stop: int, step: Callable, state: TrainingState, plan: BatchPlan
+) -> tuple[TrainingState, int]:
+    params, optimizer_state, trained_tokens, losses = state.params, state.optimizer, 0, []
+    for index in range(int(state.step), stop):
+        ids = plan.batch(index)
+        params, optimizer_state, loss = step(params, optimizer_state, ids, np.int32(index))
+        trained_tokens += int(np.count_nonzero(ids))
+        losses.append(loss)
+    history = state.losses.copy()
+    history[int(state.step) : stop] = jax.device_get(losses)
+    if not np.isfinite(history[:stop]).all():
+        bad = int(np.flatnonzero(~np.isfinite(history[:stop]))[0])
+        raise FloatingPointError(f"the loss of step {bad} is not finite; lower the learning rate")
+    return TrainingState(params, optimizer_state, np.array(stop, np.int32), history), trained_tokens
