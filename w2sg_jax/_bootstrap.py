@@ -1,0 +1,86 @@
+"""Bootstrap over samples from the moments of blocks: resampling costs no second pass over the data."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ._inputs import Array
+from ._moments import Moments, merge, moments
+
+MOST_BLOCKS = 32
+MOST_BYTES = 1 << 31
+
+
+def block_count(n: int, width: int) -> int:
+    """How many blocks the moments are kept for: at most 32, fewer where width^2 matrices would pass 2 GiB."""
+    return int(max(2, min(MOST_BLOCKS, n // 4, MOST_BYTES // (8 * width**2))))
+
+
+def block_moments(
+    weak: Array, strong: Array, labels: Array | None, count: int, *, center: bool, dtype: str
+) -> list[Moments]:
+    """Moments of ``count`` interleaved blocks of rows (b, b + count, ...), so that a sorted data set does no harm."""
+    return [
+        moments(
+            weak[b::count],
+            strong[b::count],
+            None if labels is None else labels[b::count],
+            center=center,
+            dtype=dtype,
+        )
+        for b in range(count)
+    ]
+
+
+def merge_all(blocks: list[Moments]) -> Moments:
+    """Moments of the union, merged as a balanced tree."""
+    while len(blocks) > 1:
+        pairs = [merge(a, b) for a, b in zip(blocks[::2], blocks[1::2], strict=False)]
+        blocks = pairs + blocks[2 * len(pairs) :]
+    return blocks[0]
+
+
+def resampling_counts(count: int, replicates: int, seed: int) -> Int[np.ndarray, "replicates count"]:
+    """How often each block is drawn in each replicate: multinomial, ``count`` draws."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+
+
+def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]) -> Iterator[Moments]:
+    """Moments of each bootstrap sample: a weighted sum of block moments."""
+    template = blocks[0]
+    n = np.array([block.n for block in blocks])
+    shift = sum(block.mean * block.n for block in blocks) / n.sum()
+    means = np.stack([block.mean for block in blocks]) - shift
+    seconds = np.stack([block.second for block in blocks])
+    for row in counts:
+        weights = row * n / (row @ n)
+        mean = weights @ means
+        product = np.tensordot(weights, seconds, axes=1)
+        if template.center:
+            centred = means - mean
+            product += (centred * weights[:, None]).T @ centred
+        yield Moments(
+            float(row @ n),
+            shift + mean,
+            None,
+            product,
+            template.d_weak,
+            template.d_strong,
+            template.d_labels,
+            template.center,
+            template.dtype,
+        )
+
+
+def recentred_interval(
+    estimate: float, replicates: Float[np.ndarray, " replicates"], confidence: float
+) -> tuple[float, float]:
+    """Quantiles of the replicates, moved so that their mean is the estimate.
+
+    Drawing samples twice lowers the number of distinct ones, which biases every replicate of a spectral quantity alike;
+    the spread is what the bootstrap tells.
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(replicates - replicates.mean() + estimate, [tail, 1 - tail])
+    return float(min(low, estimate)), float(max(high, estimate))

@@ -1,0 +1,183 @@
+"""What comes in: arrays of any framework are checked once, here, and every refusal says what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from numpy.typing import ArrayLike
+
+MAX_EXACT_INTEGER = 2**53
+
+Array = np.ndarray | jax.Array
+
+
+class InputError(ValueError):
+    """Input that the method cannot use; the message names it and says what to do."""
+
+
+def as_samples(x: ArrayLike, name: str) -> Array:
+    """Check a representation matrix ``(n, d)``, one sample a row, without copying or converting it.
+
+    Args:
+        x: a NumPy, JAX or torch array (torch through DLPack), or nested lists; real numbers of any width.
+        name: the argument's name, for the messages.
+
+    Raises:
+        InputError: not two-dimensional, empty, or not real numbers.
+    """
+    array = _as_array(x, name)
+    if array.ndim != 2:
+        hint = " (one feature? pass x.reshape(-1, 1))" if array.ndim == 1 else ""
+        raise InputError(
+            f"{name}: expected a matrix (n samples, d features), got an array of shape {array.shape}{hint}"
+        )
+    _refuse_empty(array, name)
+    return array
+
+
+def as_labels(y: ArrayLike, n: int, name: str = "labels") -> Array:
+    """Check labels ``(n,)`` or ``(n, c)`` against the number of samples and return them as ``(n, c)``."""
+    array = _as_array(y, name)
+    if array.ndim not in (1, 2):
+        raise InputError(f"{name}: expected labels of shape (n,) or (n, columns), got {array.shape}")
+    _refuse_empty(array, name)
+    if array.shape[0] != n:
+        raise InputError(
+            f"{name}: {array.shape[0]} labels for {n} samples; pass one label a row of the representations"
+        )
+    return array.reshape(n, -1)
+
+
+def same_rows(arrays: Sequence[Array], names: Sequence[str]) -> int:
+    """Return the common number of rows, or say which argument differs."""
+    n = arrays[0].shape[0]
+    for array, name in zip(arrays[1:], names[1:], strict=True):
+        if array.shape[0] != n:
+            raise InputError(
+                f"{names[0]} has {n} rows and {name} has {array.shape[0]}; both must hold the same samples in the"
+                " same order"
+            )
+    return n
+
+
+def at_least_two(n: int, name: str) -> None:
+    """Refuse a single sample: centring would leave nothing."""
+    if n < 2:
+        raise InputError(f"{name}: got {n} sample; centring needs at least 2 (pass more rows, or center=False)")
+
+
+def as_ridge(ridge: float | tuple[float, float], name: str = "ridge") -> tuple[float, float]:
+    """Return the (weak, strong) pair of a number or a pair, finite and not negative."""
+    return _as_pair(ridge, name, "a ridge is what is added to K/n: pass a finite number >= 0")
+
+
+def as_threshold(threshold: float | tuple[float, float]) -> tuple[float, float]:
+    """Return the (weak, strong) pair of a number or a pair in [0, 1]."""
+    pair = _as_pair(threshold, "threshold", "a threshold is a share of the largest eigenvalue, in [0, 1]")
+    if max(pair) > 1:
+        raise InputError(
+            f"threshold: got {threshold!r}; it is a share of the largest eigenvalue, in [0, 1] (0 keeps all)"
+        )
+    return pair
+
+
+def check_option(value: Any, name: str, allowed: Sequence[str]) -> None:
+    """Refuse a word that is not one of the allowed ones."""
+    if value not in allowed:
+        raise InputError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, allowed))}")
+
+
+def refuse_non_finite(array: Array, name: str) -> None:
+    """Name the first NaN or Inf by row and column."""
+    for start in range(0, array.shape[0], 4096):
+        block = np.asarray(array[start : start + 4096]).astype(np.float64)
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = block[row, column]
+            raise InputError(
+                f"{name}: {value} at row {start + row}, column {column} (the first of {int(bad.sum())} in that block);"
+                " remove or repair those samples in every array alike"
+            )
+
+
+def refuse_overflow(name: str) -> None:
+    """Say that finite values have squares that are not."""
+    raise InputError(
+        f"{name}: the values are finite but their squares overflow; divide the representation by a constant"
+        " (the default scale='trace' makes results independent of it)"
+    )
+
+
+def _as_array(x: Any, name: str) -> Array:
+    if isinstance(x, Tracer):
+        raise InputError(
+            f"{name} is being traced by jit, vmap or grad; this function chooses precision and device itself."
+            " Inside a transformation call w2sg_jax.gap_norm or w2sg_jax.predicted_gap"
+        )
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError(f"{name}: masked arrays are not supported; drop the masked rows in every array alike")
+    if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray | jax.Array):
+        x = _from_dlpack(x, name)
+    if not isinstance(x, np.ndarray | jax.Array):
+        x = _from_python(x, name)
+    _refuse_wrong_numbers(x, name)
+    return x
+
+
+def _from_dlpack(x: Any, name: str) -> Array:
+    try:
+        tensor = x.detach() if hasattr(x, "detach") else x
+        with jax.enable_x64(True):
+            return jnp.from_dlpack(tensor.contiguous() if hasattr(tensor, "contiguous") else tensor)
+    except Exception as error:
+        raise InputError(
+            f"{name}: {type(x).__module__}.{type(x).__name__} could not be read through DLPack ({error});"
+            " pass a dense tensor, moved to the CPU if JAX has no device of its kind (x.cpu())"
+        ) from error
+
+
+def _from_python(x: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{name}: not an array: its rows differ in length ({error})") from error
+
+
+def _refuse_wrong_numbers(x: Array, name: str) -> None:
+    dtype = x.dtype
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise InputError(f"{name}: complex numbers ({dtype}); pass real features, for example real and imaginary parts")
+    if dtype.kind in "OSUMm" or jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise InputError(f"{name}: expected numbers, got an array of dtype {dtype}; encode them as numbers first")
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        raise InputError(f"{name}: {dtype} would lose digits; pass x.astype('float64')")
+    if dtype.kind in "iu" and dtype.itemsize == 8 and x.size:
+        largest = max(abs(int(x.max())), abs(int(x.min())))
+        if largest > MAX_EXACT_INTEGER:
+            raise InputError(
+                f"{name}: integers up to {largest} overflow float64 (2**53); identifiers do not belong in this array"
+            )
+    if dtype.kind not in "biuf" and not jnp.issubdtype(dtype, jnp.floating):
+        raise InputError(f"{name}: expected real numbers, got dtype {dtype}")
+
+
+def _refuse_empty(array: Array, name: str) -> None:
+    if 0 in array.shape:
+        raise InputError(f"{name}: empty, shape {array.shape}; at least one sample and one column are needed")
+
+
+def _as_pair(value: Any, name: str, advice: str) -> tuple[float, float]:
+    pair: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list | np.ndarray) else (value, value)
+    if len(pair) != 2:
+        raise InputError(f"{name}: got {len(pair)} values; pass one number or a (weak, strong) pair")
+    try:
+        weak, strong = (float(v) for v in pair)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: got {value!r}; {advice}") from error
+    if not (np.isfinite(weak) and np.isfinite(strong)) or min(weak, strong) < 0:
+        raise InputError(f"{name}: got {value!r}; {advice}")
+    return weak, strong

@@ -1,0 +1,342 @@
+"""Ranking: many weak models against one strong model, with bootstrap intervals."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._bootstrap import (
+    block_count,
+    block_moments,
+    merge_all,
+    recentred_interval,
+    resampled,
+    resampling_counts,
+)
+from ._factor import joint_factor
+from ._gap import Gap, gap_of_pair, make_pair
+from ._inputs import Array, InputError, as_labels, as_ridge, as_samples, as_threshold, check_option, same_rows
+from ._moments import Moments
+from ._spectrum import Spectrum
+
+COLUMNS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
+"""What a ranking can be ordered by; the first that was computed is the default. Smaller is better, dof_weak aside."""
+SPECTRA_BYTES = 1 << 30
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """One weak model.
+
+    Attributes:
+        norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
+        supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
+            samples and labels; None unless ``train`` was given.
+        intervals: bootstrap interval (low, high) of each real-valued column; empty without bootstrap.
+        share_best: share of bootstrap samples in which this model comes first; None without bootstrap.
+        warnings: of either gap.
+    """
+
+    name: str
+    norm: float
+    frobenius: float
+    predicted: float | None
+    supervised: float | None
+    rank_weak: int
+    rank_strong: int
+    dof_weak: float
+    dof_strong: float
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    share_best: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Weak models, best supervisor first, and the settings behind the numbers.
+
+    Attributes:
+        rows: one a weak model, in the order of ``by``.
+        by: the column that orders them.
+        ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
+        bootstrap, blocks, confidence, seed: how intervals were made.
+    """
+
+    rows: tuple[RankingRow, ...]
+    by: str
+    ridge: tuple[float, float]
+    threshold: tuple[float, float]
+    n: int
+    n_train: int | None
+    bootstrap: int
+    blocks: int
+    confidence: float
+    seed: int
+    center: bool
+    scale: str
+    dtype: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the weak models, best first."""
+        return tuple(row.name for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return asdict(self)
+
+
+class _Sample(NamedTuple):
+    """The samples that one predictor is computed on."""
+
+    weak: Mapping[str, Array]
+    strong: Array
+    labels: Array | None
+
+
+class _Settings(NamedTuple):
+    ridge: tuple[float, float]
+    threshold: tuple[float, float]
+    center: bool
+    scale: str
+    dtype: str
+    counts: np.ndarray
+
+
+def rank(
+    weak: Mapping[str, ArrayLike],
+    strong: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    train: tuple[Mapping[str, ArrayLike], ArrayLike, ArrayLike] | None = None,
+    ridge: float | tuple[float, float] = 1e-2,
+    threshold: float | tuple[float, float] = 0.0,
+    by: str | None = None,
+    bootstrap: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+    center: bool = True,
+    scale: str = "trace",
+    dtype: str = "float64",
+    progress: Progress | None = None,
+) -> Ranking:
+    """Rank weak models as supervisors of one strong model, best first, with bootstrap intervals over samples.
+
+    Args:
+        weak: name -> (n, d) representation of the same samples by each weak model.
+        strong: (n, d_strong) representation of those samples by the strong model.
+        labels: (n,) or (n, c) labels of those samples, if known: gives ``predicted``.
+        train: the labelled split that the weak models are fitted on, as (name -> (n~, d), (n~, d_strong), labels):
+            gives ``supervised``, the label-aware predictor that needs no label beyond those of any set-up.
+        ridge, threshold, scale: as in ``gap``; label-aware columns are sharpest at the ridge of the heads.
+        by: the column to order by: "supervised", "predicted", "norm", "frobenius" (ascending) or "dof_weak"
+            (descending); by default the first of these that can be computed.
+        bootstrap: number of bootstrap samples; 0 for none. Blocks of rows are drawn, the same for all models.
+        confidence: of the intervals.  seed: of the bootstrap.
+        center, dtype: as in ``moments``.
+        progress: called with (done, total) models.
+
+    Returns:
+        Ranking.
+
+    Raises:
+        InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
+
+    Cost: one pass over the samples for each model; the strong model is decomposed once, and once a bootstrap sample
+    (kept for all models up to 1 GiB), each weak model once and once a bootstrap sample.
+    """
+    samples = [_checked_sample(weak, strong, labels, "")]
+    if train is not None:
+        samples.append(_checked_sample(*_train_parts(train), "train "))
+        _same_names(samples[0].weak, samples[1].weak)
+    by = _order(by, labels is not None, train is not None)
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise InputError(
+            f"bootstrap: got {bootstrap}, confidence: got {confidence}; expected a count >= 0 and a share in (0, 1)"
+        )
+    check_option(scale, "scale", ("trace", "none"))
+    widest = max(array.shape[1] for sample in samples for array in sample.weak.values())
+    width = widest + samples[0].strong.shape[1] + 1
+    blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
+    counts = resampling_counts(blocks, bootstrap, seed)
+    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, counts)
+    rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
+    return Ranking(
+        rows=tuple(rows),
+        by=by,
+        ridge=settings.ridge,
+        threshold=settings.threshold,
+        n=samples[0].strong.shape[0],
+        n_train=samples[1].strong.shape[0] if train is not None else None,
+        bootstrap=bootstrap,
+        blocks=blocks,
+        confidence=confidence,
+        seed=seed,
+        center=center,
+        scale=scale,
+        dtype=dtype,
+    )
+
+
+def _rows(
+    samples: list[_Sample], settings: _Settings, confidence: float, by: str, progress: Progress | None
+) -> list[RankingRow]:
+    caches = [_StrongSpectra(), _StrongSpectra()]
+    names = list(samples[0].weak)
+    estimates, replicates = [], []
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names))
+        found = [_gaps(sample, name, settings, cache) for sample, cache in zip(samples, caches, strict=False)]
+        estimates.append([gaps[0] for gaps in found])
+        replicates.append(_columns([gaps[1:] for gaps in found]))
+    if progress is not None:
+        progress(len(names), len(names))
+    best = _share_best([columns.get(by) for columns in replicates], by)
+    return [
+        _row(name, gaps, columns, share, confidence)
+        for name, gaps, columns, share in zip(names, estimates, replicates, best, strict=True)
+    ]
+
+
+def _gaps(sample: _Sample, name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap]:
+    """The gap on all samples, then on each bootstrap sample."""
+    counts = settings.counts
+    try:
+        blocks = block_moments(
+            sample.weak[name],
+            sample.strong,
+            sample.labels,
+            counts.shape[1],
+            center=settings.center,
+            dtype=settings.dtype,
+        )
+        gaps = [_gap(merge_all(blocks), settings, cache, 0)]
+        for index, m in enumerate(resampled(blocks, counts), start=1):
+            gaps.append(_gap(m, settings, cache, index))
+    except InputError as error:
+        raise InputError(f"weak model {name!r}: {error}") from error
+    return gaps
+
+
+def _gap(m: Moments, settings: _Settings, cache: "_StrongSpectra", index: int) -> Gap:
+    factor = joint_factor(m)
+    pair = make_pair(m, factor, cache.get(index))
+    cache.put(index, pair.strong)
+    return gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
+
+
+class _StrongSpectra:
+    """The strong model's eigenpairs on all samples (index 0) and on bootstrap samples, shared by all weak models."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Spectrum] = {}
+        self._bytes = 0
+
+    def get(self, index: int) -> Spectrum | None:
+        return self._known.get(index)
+
+    def put(self, index: int, found: Spectrum) -> None:
+        if index in self._known or (index > 0 and self._bytes > SPECTRA_BYTES):
+            return
+        self._known[index] = found
+        self._bytes += found.eigenvectors.nbytes
+
+
+def _columns(found: list[list[Gap]]) -> dict[str, np.ndarray]:
+    """Bootstrap replicates of each real-valued column."""
+    if not found[0]:
+        return {}
+    columns = {
+        key: np.array([getattr(g, key) for g in found[0]]) for key in ("norm", "frobenius", "dof_weak", "dof_strong")
+    }
+    if found[0][0].predicted is not None:
+        columns["predicted"] = np.array([g.predicted for g in found[0]])
+    if len(found) > 1:
+        columns["supervised"] = np.array([g.predicted for g in found[1]])
+    return columns
+
+
+def _row(
+    name: str, gaps: list[Gap], replicates: dict[str, np.ndarray], share: float | None, confidence: float
+) -> RankingRow:
+    g = gaps[0]
+    supervised = gaps[1].predicted if len(gaps) > 1 else None
+    values = {
+        "norm": g.norm,
+        "frobenius": g.frobenius,
+        "dof_weak": g.dof_weak,
+        "dof_strong": g.dof_strong,
+        "predicted": g.predicted,
+        "supervised": supervised,
+    }
+    intervals = {key: recentred_interval(values[key], column, confidence) for key, column in replicates.items()}
+    return RankingRow(
+        name=name,
+        norm=g.norm,
+        frobenius=g.frobenius,
+        predicted=g.predicted,
+        supervised=supervised,
+        rank_weak=g.rank_weak,
+        rank_strong=g.rank_strong,
+        dof_weak=g.dof_weak,
+        dof_strong=g.dof_strong,
+        intervals=intervals,
+        share_best=share,
+        warnings=tuple(dict.fromkeys(note for each in gaps for note in each.warnings)),
+    )
+
+
+def _share_best(replicates: list[np.ndarray | None], by: str) -> list[float | None]:
+    drawn = [column for column in replicates if column is not None]
+    if not drawn:
+        return [None] * len(replicates)
+    table = np.stack(drawn)
+    winners = (table if by != "dof_weak" else -table).argmin(axis=0)
+    return [float((winners == index).mean()) for index in range(len(table))]
+
+
+def _order_rows(rows: list[RankingRow], by: str) -> list[RankingRow]:
+    return sorted(rows, key=lambda row: getattr(row, by), reverse=by == "dof_weak")
+
+
+def _order(by: str | None, has_labels: bool, has_train: bool) -> str:
+    possible = [
+        column for column in COLUMNS if (column != "supervised" or has_train) and (column != "predicted" or has_labels)
+    ]
+    if by is None:
+        return possible[0]
+    check_option(by, "by", COLUMNS)
+    if by not in possible:
+        needed = "train=(weak, strong, labels)" if by == "supervised" else "labels"
+        raise InputError(f"by: {by!r} needs {needed}")
+    return by
+
+
+def _checked_sample(weak: Any, strong: ArrayLike, labels: ArrayLike | None, prefix: str) -> _Sample:
+    if not isinstance(weak, Mapping) or not weak:
+        raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
+    checked_strong = as_samples(strong, f"{prefix}strong")
+    checked = {str(name): as_samples(array, f"{prefix}weak[{name!r}]") for name, array in weak.items()}
+    for name, array in checked.items():
+        same_rows((checked_strong, array), (f"{prefix}strong", f"{prefix}weak[{name!r}]"))
+    n = checked_strong.shape[0]
+    if n < 8:
+        raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least 8")
+    return _Sample(checked, checked_strong, None if labels is None else as_labels(labels, n, f"{prefix}labels"))
+
+
+def _train_parts(train: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(train, tuple | list) or len(train) != 3:
+        raise InputError("train: expected a tuple (mapping of names to representations, strong, labels)")
+    return tuple(train)
+
+
+def _same_names(weak: Mapping[str, Array], trained: Mapping[str, Array]) -> None:
+    different = set(weak) ^ set(trained)
+    if different:
+        raise InputError(f"train: the weak models differ from those to rank: {', '.join(sorted(different))}")

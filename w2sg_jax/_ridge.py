@@ -1,0 +1,159 @@
+"""Ridge heads on frozen representations: whole ridge paths from one factorisation, primal or dual."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from ._inputs import (
+    InputError,
+    as_labels,
+    as_ridge,
+    as_samples,
+    at_least_two,
+    check_option,
+    refuse_non_finite,
+)
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeHead:
+    """Linear heads f(x) = h(x)^T weights + intercept, one for each ridge.
+
+    Attributes:
+        weights: (R, d, c) in the raw units of the representation.
+        intercept: (R, c).
+        ridges: (R,) what was added to K/n, in the units of ``scale``.
+        dropped: directions at the rounding floor that were left out (the min-norm solution).
+    """
+
+    weights: Float[np.ndarray, "R d c"]
+    intercept: Float[np.ndarray, "R c"]
+    ridges: Float[np.ndarray, " R"]
+    dropped: int
+
+    def predict(self, h: ArrayLike) -> Float[np.ndarray, "R n c"]:
+        """Outputs for representations ``h`` (n, d): one slice a ridge."""
+        samples = as_samples(h, "h")
+        if samples.shape[1] != self.weights.shape[1]:
+            raise InputError(f"h: {samples.shape[1]} features; the heads were fitted on {self.weights.shape[1]}")
+        return np.asarray(samples).astype(np.float64) @ self.weights + self.intercept[:, None, :]
+
+
+class Components(NamedTuple):
+    """A representation factored once: a = H / sqrt(n) = U S V^T, centred and scaled.
+
+    ``targets @ y`` is S U^T y / sqrt(n) and ``basis`` is V, so that the head is V (S^2 + ridge)^-1 (targets @ y).
+    """
+
+    mean: Float[Array, " d"]
+    scale: Float[Array, ""]
+    eigenvalues: Float[Array, " k"]
+    basis: Float[Array, "d k"]
+    targets: Float[Array, "k n"]
+    keep: Array
+
+
+class Fit(NamedTuple):
+    """A path of heads in the coordinates of ``Components``: weights (R, d, c) and label means (R or 1, c)."""
+
+    weights: Float[Array, "R d c"]
+    label_mean: Float[Array, "R c"]
+
+
+def ridge_path(
+    h: ArrayLike, y: ArrayLike, ridges: Sequence[float], *, center: bool = True, scale: str = "trace"
+) -> RidgeHead:
+    """Fit theta = (H^T H/n + ridge I)^-1 H^T y/n for every ridge, from one factorisation.
+
+    Args:
+        h: (n, d) representation of the labelled samples.
+        y: (n,) or (n, c) targets.
+        ridges: R penalties, each what is added to K/n (mean squared error plus ridge |theta|^2). 0 gives the min-norm
+            interpolator. scikit-learn's ``Ridge`` and ``KernelRidge`` have alpha = n * ridge, on the representation
+            that is centred and scaled as here.
+        center: subtract the means of h and y, which then form the intercept.
+        scale: "trace" scales the representation to unit trace of its second moment before the ridge is added;
+            "none" takes the ridge in raw units.
+
+    Raises:
+        InputError: bad shapes, NaN or Inf, a negative or NaN ridge, a constant representation.
+
+    Cost: the smaller of n d^2 + 9 d^3 (primal, eigh) and n^2 d (dual, thin SVD) once, then 2 d k c a ridge.
+    Source: arXiv 2502.00620, section 2 (fine-tuning as a ridge head).
+    """
+    check_option(scale, "scale", ("trace", "none"))
+    samples = as_samples(h, "h")
+    targets = as_labels(y, samples.shape[0], "y")
+    if center:
+        at_least_two(samples.shape[0], "h")
+    checked = np.array([as_ridge(ridge, "ridges")[0] for ridge in ridges])
+    if len(checked) == 0:
+        raise InputError("ridges: empty; pass at least one ridge")
+    for array, name in ((samples, "h"), (targets, "y")):
+        refuse_non_finite(array, name)
+    with jax.enable_x64(True):
+        weights, intercept, keep, spread = jax.device_get(
+            _raw_path(
+                jnp.asarray(samples, jnp.float64),
+                jnp.asarray(targets, jnp.float64),
+                checked,
+                center=center,
+                scale=scale,
+            )
+        )
+    if not spread > 0:
+        raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
+    return RidgeHead(weights, intercept, checked, samples.shape[1] - int(keep.sum()))
+
+
+def components(h: Float[Array, "n d"], *, center: bool, scale: str) -> Components:
+    """Factor a representation for heads: pure, on the smaller side."""
+    n, d = h.shape
+    mean = h.mean(axis=0) if center else jnp.zeros(d, h.dtype)
+    a = (h - mean) / jnp.sqrt(jnp.asarray(n, h.dtype))
+    unit = jnp.sqrt((a**2).sum()) if scale == "trace" else jnp.ones((), h.dtype)
+    a = a / unit
+    if n > d:
+        values, basis = jnp.linalg.eigh(_product(a.T, a))
+        targets = _product(basis.T, a.T)
+    else:
+        left, singular, right = jnp.linalg.svd(a, full_matrices=False)
+        values, basis, targets = singular**2, right.T, singular[:, None] * left.T
+    keep = values > jnp.finfo(h.dtype).eps * min(n, d) * values.max()
+    return Components(mean, unit, values, basis, targets / jnp.sqrt(jnp.asarray(n, h.dtype)), keep)
+
+
+def fit(parts: Components, y: Float[Array, "R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
+    """Heads for R ridges, each on its own targets (or on the same ones, R or 1 slices): pure."""
+    label_mean = y.mean(axis=1) if center else jnp.zeros((y.shape[0], y.shape[2]), y.dtype)
+    moments = _product(parts.targets, y - label_mean[:, None, :])
+    inverse = jnp.where(parts.keep, 1.0 / jnp.where(parts.keep, parts.eigenvalues + ridges[:, None], 1.0), 0.0)
+    return Fit(_product(parts.basis, inverse[:, :, None] * moments), label_mean)
+
+
+def outputs(parts: Components, heads: Fit, h: Float[Array, "m d"]) -> Float[Array, "R m c"]:
+    """Predictions of a path of heads on new representations: pure."""
+    centred = (h - parts.mean) / parts.scale
+    return _product(centred, heads.weights) + heads.label_mean[:, None, :]
+
+
+def _raw_path(h, y, ridges, *, center, scale):
+    parts = components(h, center=center, scale=scale)
+    heads = fit(parts, y[None], ridges, center=center)
+    weights = heads.weights / parts.scale
+    return weights, heads.label_mean - _product(parts.mean, weights), parts.keep, parts.eigenvalues.max()
+
+
+_raw_path = jax.jit(_raw_path, static_argnames=("center", "scale"))
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b, precision=HIGHEST)
