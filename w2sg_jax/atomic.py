@@ -20,9 +20,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         FileNotFoundError: the folder does not exist.
     """
+    check_folder(path)
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {target.parent} does not exist; create it first")
     temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:12]}.tmp{target.suffix}")
     try:
         yield temporary
@@ -46,6 +45,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuses a file whose folder does not exist (FileNotFoundError)."""
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {folder} does not exist; create it first")
 
 
 def _flush(path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from .atomic import replacing
+from .atomic import check_folder, replacing
 
 SUFFIXES = (".safetensors", ".npy", ".npz")
 
@@ -56,9 +56,7 @@ class _Entry(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def load(
-    path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True
-) -> Shaped[np.ndarray, "..."]:
+def load(path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True) -> Shaped[np.ndarray, "..."]:
     """Reads one array of representations or labels from a .safetensors, .npy or .npz file.
 
     Args:
@@ -84,9 +82,7 @@ def load(
         return _load_npz(path, key)
     if path.suffix == ".npy":
         if key is not None:
-            raise _refusal(
-                path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it"
-            )
+            raise _refusal(path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it")
         entry = _npy_entry(path)
     else:
         entry = _safetensors_entry(path, key)
@@ -110,15 +106,11 @@ def save(path: str | os.PathLike[str], array: ArrayLike, *, key: str = "array") 
         ValueError: another suffix, a folder, or a type that the format cannot hold.
     """
     path = Path(path)
-    _check_suffix(path)
-    if path.is_dir():
-        raise _refusal(path, "this is a folder", "give the name of a file in it")
+    check_target(path)
     data = _native(_as_numpy(array))
     _check_dtype(path, data.dtype)
     if path.suffix != ".safetensors" and data.dtype == ml_dtypes.bfloat16:
-        raise _refusal(
-            path, f"a {path.suffix} file cannot hold bfloat16", "save it as .safetensors, or as float32"
-        )
+        raise _refusal(path, f"a {path.suffix} file cannot hold bfloat16", "save it as .safetensors, or as float32")
     with replacing(path) as temporary:
         if path.suffix == ".safetensors":
             from safetensors.numpy import save_file
@@ -134,6 +126,20 @@ def save(path: str | os.PathLike[str], array: ArrayLike, *, key: str = "array") 
                     archive.open(f"{key}.npy", "w", force_zip64=True) as member,
                 ):
                     np.lib.format.write_array(member, data, allow_pickle=False)
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuses a name that `save` could not write to, before any work is done for it.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: another suffix, or a folder.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if path.is_dir():
+        raise _refusal(path, "this is a folder", "give the name of a file in it")
+    check_folder(path)
 
 
 def content_hash(array: ArrayLike) -> str:
@@ -235,17 +241,11 @@ def _npy_entry(path: Path) -> _Entry:
     """Reads the header of a .npy file; np.load would also accept a zip archive under this name."""
     with open(path, "rb") as file:
         if file.read(6) != b"\x93NUMPY":
-            raise _refusal(
-                path, "the content is not a .npy file", "write it with numpy.save or w2sg_jax.save"
-            )
+            raise _refusal(path, "the content is not a .npy file", "write it with numpy.save or w2sg_jax.save")
         file.seek(0)
         try:
             version = np.lib.format.read_magic(file)
-            reader = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = reader(file)
         except (ValueError, EOFError) as error:
             raise _refusal(path, "the header of this .npy file is damaged", "write it again") from error

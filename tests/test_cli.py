@@ -1,0 +1,436 @@
+"""The `w2sg` command: what it prints where, what it writes, and how it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+import w2sg_jax as w2sg
+from w2sg_jax import store
+from w2sg_jax.cli import main
+from w2sg_jax.commands import files, gap
+from w2sg_jax.report.ranking_figure import ranking_figure
+from w2sg_jax.report.record import to_json
+
+
+@pytest.fixture
+def samples(tmp_path, monkeypatch, rng):
+    """A folder with a strong model, weak models that cover more and more of it, and labels."""
+    monkeypatch.chdir(tmp_path)
+    features = rng.standard_normal((300, 12)) / np.arange(1, 13)
+    store.save("strong.safetensors", features @ rng.standard_normal((12, 16)))
+    for width in (2, 5, 9):
+        store.save(f"weak{width}.npy", (features[:, :width]).astype(np.float32))
+    labels = features @ np.ones(12)
+    np.savez("all.npz", weak=features[:, :5], labels=labels)
+    store.save("labels.npy", labels)
+    return tmp_path
+
+
+def _run(capsys, *arguments):
+    code = main(list(arguments))
+    return code, *capsys.readouterr()
+
+
+def _fails(capsys, *arguments):
+    """The one line with which a command refuses its input."""
+    code, out, err = _run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("w2sg: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+def _strict_json(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_gap_prints_what_the_library_computes(samples, capsys):
+    code, out, _ = _run(capsys, "gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy")
+    weak, strong, labels = (store.load(name) for name in ("weak5.npy", "strong.safetensors", "labels.npy"))
+    expected = w2sg.gap(w2sg.moments(weak, strong, labels))
+    assert code == 0
+    assert "weak5.npy → strong.safetensors, 300 samples" in out
+    for value in (
+        expected.norm,
+        expected.frobenius,
+        expected.predicted,
+        expected.dof_weak,
+        expected.dof_strong,
+    ):
+        assert f"{value:#.4g}" in out
+
+
+def test_gap_json(samples, capsys):
+    code, out, err = _run(capsys, "gap", "all.npz::weak", "strong.safetensors", "--labels", "all.npz::labels", "--json")
+    assert code == 0
+    assert "gap norm" in err
+    record = _strict_json(out)
+    assert record["command"] == "gap"
+    assert record["settings"]["ridge"] == 1e-2
+    assert record["settings"]["weak"] == "all.npz::weak"
+    weak, labels = (store.load("all.npz", key=key) for key in ("weak", "labels"))
+    strong = store.load("strong.safetensors")
+    expected = w2sg.gap(w2sg.moments(weak, strong, labels))
+    assert record["result"]["norm"] == expected.norm
+    assert record["result"]["predicted"] == expected.predicted
+    assert record["inputs"]["weak"] == {
+        "location": "all.npz::weak",
+        "shape": [300, 5],
+        "dtype": "float64",
+        "sha256": store.content_hash(weak),
+    }
+    assert record["inputs"]["strong"]["sha256"] == store.content_hash(strong)
+    assert record["versions"]["jax"] == version("jax")
+
+
+@pytest.mark.parametrize(
+    ("options", "moments_options", "gap_options"),
+    [
+        (["--ridge", "1e-3"], {}, {"ridge": 1e-3}),
+        (["--ridge-weak", "1e-3"], {}, {"ridge": (1e-3, 1e-2)}),
+        (["--ridge", "0.1", "--ridge-strong", "1e-3"], {}, {"ridge": (0.1, 1e-3)}),
+        (["--threshold", "0.05"], {}, {"threshold": 0.05}),
+        (["--no-center"], {"center": False}, {}),
+        (["--scale", "none"], {}, {"scale": "none"}),
+        (["--precision", "float32"], {"dtype": "float32"}, {}),
+    ],
+)
+def test_gap_options_reach_the_library(samples, capsys, options, moments_options, gap_options):
+    code, out, _ = _run(capsys, "gap", "weak5.npy", "strong.safetensors", "--json", *options)
+    assert code == 0
+    result = _strict_json(out)["result"]
+    m = w2sg.moments(store.load("weak5.npy"), store.load("strong.safetensors"), **moments_options)
+    expected = w2sg.gap(m, **gap_options)
+    default = w2sg.gap(w2sg.moments(store.load("weak5.npy"), store.load("strong.safetensors")))
+    assert result["norm"] == expected.norm
+    assert result["norm"] != default.norm
+    assert result["predicted"] is None
+
+
+def test_gap_scores(samples, capsys):
+    code, _, err = _run(
+        capsys, "gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy", "--ridge", "1e-3",
+        "--scores", "scores.npy",
+    )  # fmt: skip
+    assert code == 0
+    assert "wrote scores.npy" in err
+    weak, strong, labels = (store.load(name) for name in ("weak5.npy", "strong.safetensors", "labels.npy"))
+    np.testing.assert_array_equal(store.load("scores.npy"), w2sg.gap_scores(weak, strong, labels, 1e-3))
+
+
+def test_gap_shows_the_warnings_of_the_result(samples, capsys):
+    code, _, err = _run(capsys, "gap", "weak2.npy", "strong.safetensors", "--ridge", "1e-7")
+    m = w2sg.moments(store.load("weak2.npy"), store.load("strong.safetensors"))
+    expected = w2sg.gap(m, 1e-7).warnings
+    assert code == 0
+    assert expected
+    assert [line.removeprefix("warning: ") for line in err.splitlines()] == list(expected)
+
+
+def test_bad_input_is_one_line_and_exit_code_2(samples, capsys):
+    assert "did you mean weak5.npy?" in _fails(capsys, "gap", "weak55.npy", "strong.safetensors")
+    assert "holds 2 arrays (labels, weak)" in _fails(capsys, "gap", "all.npz", "strong.safetensors")
+    assert "a ridge is what is added to K/n" in _fails(
+        capsys, "gap", "weak5.npy", "strong.safetensors", "--ridge", "-1"
+    )
+    assert "--scores needs --labels" in _fails(capsys, "gap", "weak5.npy", "strong.safetensors", "--scores", "s.npy")
+    store.save("short.npy", np.ones((7, 2)))
+    assert "7 rows" in _fails(capsys, "gap", "short.npy", "strong.safetensors")
+    bad = store.load("weak5.npy", mmap=False)
+    bad[3, 1] = np.nan
+    store.save("bad.npy", bad)
+    assert "row 3, column 1" in _fails(capsys, "gap", "bad.npy", "strong.safetensors")
+    assert "the folder" in _fails(
+        capsys, "gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy", "--scores", "none/s.npy"
+    )
+
+
+def test_json_says_nothing_on_stdout_when_it_fails(samples, capsys):
+    _fails(capsys, "gap", "weak5.npy", "strong.safetensors", "--ridge", "nan", "--json")
+
+
+WEAK: tuple[str, ...] = ("weak2", "weak5", "wide")
+RANK = ("rank", "strong.safetensors", "weak2.npy", "weak5.npy", "wide=weak9.npy", "--bootstrap", "20")
+
+
+def _arrays(*locations):
+    return [store.load(location) for location in locations]
+
+
+def test_rank_prints_the_library_s_ranking(samples, capsys):
+    code, out, _ = _run(capsys, *RANK)
+    strong, *weak = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy")
+    expected = w2sg.rank(dict(zip(WEAK, weak, strict=True)), strong, bootstrap=20)
+    assert code == 0
+    assert "Weak supervisors for strong.safetensors, best first, 300 samples" in out
+    lines = [line.split() for line in out.splitlines()]
+    lines = [line for line in lines if line and line[0] in ("1", "2", "3")]
+    assert [line[1] for line in lines] == list(expected.names)
+    for line, row in zip(lines, expected.rows, strict=True):
+        low, high = row.intervals["norm"]
+        assert line[2:6] == [f"{row.norm:#.4g}", f"{low:#.3g}", "to", f"{high:#.3g}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "library"),
+    [
+        (["--labels", "labels.npy"], {"labels": "labels.npy"}),
+        (["--ridge", "0.1", "--ridge-weak", "1e-3"], {"ridge": (1e-3, 0.1)}),
+        (["--threshold", "0.05"], {"threshold": 0.05}),
+        (["--no-center", "--scale", "none"], {"center": False, "scale": "none"}),
+        (["--precision", "float32"], {"dtype": "float32"}),
+        (["--by", "frobenius"], {"by": "frobenius"}),
+        (["--seed", "1", "--confidence", "0.5"], {"seed": 1, "confidence": 0.5}),
+        (["--bootstrap", "0"], {"bootstrap": 0}),
+    ],
+)
+def test_rank_options_reach_the_library(samples, capsys, options, library):
+    code, out, err = _run(capsys, *RANK, "--json", *options)
+    strong, *weak = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy")
+    weak = dict(zip(WEAK, weak, strict=True))
+    library = {"bootstrap": 20, "labels": None} | library
+    labels = library.pop("labels")
+    expected = w2sg.rank(weak, strong, labels and store.load(labels), **library)
+    default = w2sg.rank(weak, strong, bootstrap=20)
+    assert code == 0
+    assert "weak model" in err
+    assert _strict_json(out)["result"] == _strict_json(to_json(expected.to_dict()))
+    assert to_json(expected.to_dict()) != to_json(default.to_dict())
+
+
+@pytest.mark.parametrize(
+    "train_weak",
+    [["weak5.npy", "weak2.npy"], ["b=weak2.npy", "a=weak5.npy"]],
+)
+def test_rank_on_the_supervised_split(samples, capsys, train_weak):
+    """Without labels of the samples, the training set's own labels give the ranking."""
+    code, out, _ = _run(
+        capsys, "rank", "strong.safetensors", "a=weak2.npy", "b=weak9.npy", "--bootstrap", "5", "--json",
+        "--train-strong", "strong.safetensors", "--train-labels", "labels.npy", "--train-weak", *train_weak,
+    )  # fmt: skip
+    strong, two, five, nine, labels = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy", "labels.npy")
+    expected = w2sg.rank({"a": two, "b": nine}, strong, train=({"a": five, "b": two}, strong, labels), bootstrap=5)
+    assert code == 0
+    record = _strict_json(out)
+    assert record["result"] == _strict_json(to_json(expected.to_dict()))
+    assert record["result"]["by"] == "supervised"
+    assert set(record["inputs"]) == {
+        "strong", "weak/a", "weak/b", "train_strong", "train_labels", "train_weak/a", "train_weak/b",
+    }  # fmt: skip
+    assert record["inputs"]["train_weak/b"]["sha256"] == store.content_hash(two)
+
+
+def test_rank_writes_a_folder(samples, capsys):
+    code, out, err = _run(capsys, *RANK, "--out", "new/folder")
+    assert code == 0
+    assert "wrote new/folder/ranking.json, ranking.txt and ranking.png" in err
+    assert sorted(os.listdir("new/folder")) == ["ranking.json", "ranking.png", "ranking.txt"]
+    record = _strict_json((samples / "new/folder/ranking.json").read_text())
+    assert record["settings"]["weak"] == ["weak2.npy", "weak5.npy", "wide=weak9.npy"]
+    assert record["inputs"]["weak/wide"]["sha256"] == store.content_hash(store.load("weak9.npy"))
+    written = (samples / "new/folder/ranking.txt").read_text()
+    assert written.split() == out.split()
+    pixels = image.imread(samples / "new/folder/ranking.png")
+    assert pixels.std() > 0.01
+
+
+def test_rank_refuses_bad_input(samples, capsys):
+    assert "no weak model was given" in _fails(capsys, "rank", "strong.safetensors")
+    assert "would both be called 'weak2'" in _fails(capsys, "rank", "strong.safetensors", "weak2.npy", "./weak2.npy")
+    assert "--train-labels and --train-weak missing; the training set needs all three" in _fails(
+        capsys, *RANK, "--train-strong", "strong.safetensors"
+    )
+    assert "1 files for 3 weak models" in _fails(
+        capsys, *RANK, "--train-strong", "strong.safetensors", "--train-weak", "weak2.npy",
+        "--train-labels", "labels.npy",
+    )  # fmt: skip
+    assert "--out: labels.npy is a file; give a folder" in _fails(capsys, *RANK, "--out", "labels.npy")
+    store.save("short.npy", np.ones((9, 2)))
+    message = _fails(capsys, "rank", "strong.safetensors", "weak2.npy", "short.npy")
+    assert "strong has 300 rows and weak['short'] has 9" in message
+
+
+def test_ranking_figure_shows_every_predictor_with_its_interval(rng):
+    strong = rng.standard_normal((60, 6))
+    weak = {f"model $a_{i}$": strong[:, : i + 1] for i in range(3)}
+    ranking = w2sg.rank(weak, strong, strong[:, 0], bootstrap=10)
+    figure = ranking_figure(ranking, "s")
+    predicted, norm = figure.axes
+    assert predicted.get_xlabel() == "predicted gap\n(squared label units)"
+    assert norm.get_xlabel() == "gap norm"
+    assert [text.get_text() for text in predicted.get_yticklabels()] == [
+        name.replace("$", r"\$") for name in ranking.names
+    ]
+    low, high = predicted.get_ylim()
+    assert low > high, "the best model stands on top"
+    for place, row in enumerate(ranking.rows):
+        bar, point = norm.lines[2 * place : 2 * place + 2]
+        np.testing.assert_array_equal(bar.get_xdata(), row.intervals["norm"])
+        np.testing.assert_array_equal(point.get_xydata(), [(row.norm, place)])
+
+
+def test_ranking_figure_says_when_models_are_left_out(rng):
+    strong = rng.standard_normal((20, 3))
+    ranking = w2sg.rank({str(i): strong[:, :1] for i in range(70)}, strong, bootstrap=0)
+    figure = ranking_figure(ranking, "s")
+    assert "(the best 60 of 70)" in figure.get_suptitle()
+    assert len(figure.axes[0].lines) == 60
+
+
+def test_unknown_command(capsys):
+    assert "'rnak' is not a command; did you mean rank?" in _fails(capsys, "rnak")
+    assert "the commands are gap, rank, quickstart" in _fails(capsys, "xyz")
+
+
+@pytest.mark.parametrize("arguments", [["gap", "a.npy"], ["gap", "a", "b", "--ridge", "x"], ["gap", "--labls"]])
+def test_wrong_options_are_exit_code_2(capsys, arguments):
+    code, out, err = _run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert "w2sg gap --help" in err or "w2sg --help" in err or "Argument helptext" in err
+
+
+def test_help_and_version(capsys):
+    code, out, err = _run(capsys, "--help")
+    assert (code, err) == (0, "")
+    assert all(f"  {name} " in out for name in ("gap", "rank", "quickstart"))
+    assert _run(capsys) == (2, "", out)
+    assert _run(capsys, "--version") == (0, f"w2sg {w2sg.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["gap", "rank"])
+def test_help_of_a_command_teaches(capsys, command):
+    code, out, _ = _run(capsys, command, "--help")
+    text = " ".join(out.split())
+    assert code == 0
+    assert "|P_s (I - P_w)|" in text
+    assert "K/n" in text
+    assert f"Example: w2sg {command} " in text
+
+
+def test_interruption_is_exit_code_130(samples, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gap, "ridges", interrupted)
+    code, out, err = _run(capsys, "gap", "weak5.npy", "strong.safetensors")
+    assert (code, out, err) == (130, "", "w2sg: interrupted\n")
+
+
+def test_debug_shows_where_input_was_refused(capsys, monkeypatch):
+    monkeypatch.setenv("W2SG_DEBUG", "1")
+    with pytest.raises(FileNotFoundError):
+        main(["gap", "a.npy", "b.npy"])
+
+
+def test_process_ends_with_the_exit_code_and_no_traceback(samples):
+    done = subprocess.run(
+        [sys.executable, "-m", "w2sg_jax.cli", "gap", "none.npy", "strong.safetensors"],
+        capture_output=True,
+        text=True,
+        env=_environment(),
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "w2sg: none.npy: there is no such file; check the path\n"
+
+
+def test_process_that_is_interrupted_ends_with_130(samples):
+    program = (
+        "import os, signal, sys; from w2sg_jax import cli\n"
+        "from w2sg_jax.commands import files\n"
+        "files.read = lambda location: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.exit(cli.main(['gap', 'weak5.npy', 'strong.safetensors']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=_environment())
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "w2sg: interrupted\n")
+    assert done.returncode == 128 + signal.SIGINT
+
+
+def test_process_whose_reader_leaves_is_quiet(samples):
+    """`w2sg gap ... --json | head -0`: no traceback from the closed pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "w2sg_jax.cli", "gap", "weak5.npy", "strong.safetensors", "--json"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    )
+    os.close(write)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert done.returncode == 1
+
+
+def _environment():
+    """The package of this checkout, also from another folder."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.environ | {"PYTHONPATH": root}
+
+
+def test_names_of_files():
+    assert files.named(["a/x.npy", "b=a/y.npy", "m.npz::z"], "weak models") == {
+        "x": "a/x.npy",
+        "b": "a/y.npy",
+        "z": "m.npz::z",
+    }
+    with pytest.raises(ValueError, match=r"a/x.npy and b/x.npz would both be called 'x'; name them"):
+        files.named(["a/x.npy", "b/x.npz"], "weak models")
+
+
+def test_a_file_with_an_equals_sign_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store.save("lr=0.1.npy", np.zeros(2))
+    assert files.named(["lr=0.1.npy", "best=lr=0.1.npy", "runs/lr=1/a.npy"], "weak models") == {
+        "lr=0.1": "lr=0.1.npy",
+        "best": "lr=0.1.npy",
+        "a": "runs/lr=1/a.npy",
+    }
+
+
+def test_files_in_the_order_of_names_or_by_name():
+    assert files.paired(["x0.npy", "y0.npy"], ["x", "y"], "--train-weak") == {"x": "x0.npy", "y": "y0.npy"}
+    assert files.paired(["y=y0.npy", "x=x0.npy"], ["x", "y"], "--train-weak") == {
+        "x": "x0.npy",
+        "y": "y0.npy",
+    }
+    for given, came in [
+        (["x0.npy"], "1 files for 2 weak models"),
+        (["x=x0.npy", "z=z0.npy"], "'z' fits none of the weak models x, y"),
+        (["x=x0.npy", "y.npy"], "a file without a name fits none"),
+    ]:
+        with pytest.raises(ValueError, match=f"--train-weak: {came}"):
+            files.paired(given, ["x", "y"], "--train-weak")
+
+
+def test_json_is_strict():
+    value = {
+        "nan": float("nan"),
+        "inf": [np.inf, -np.float32(np.inf)],
+        "array": np.array([1.5, np.nan]),
+        "scalar": np.float64(0.1),
+        1: (True, None, np.int64(3)),
+    }
+    assert _strict_json(to_json(value)) == {
+        "nan": None,
+        "inf": [None, None],
+        "array": [1.5, None],
+        "scalar": 0.1,
+        "1": [True, None, 3],
+    }
+    with pytest.raises(TypeError, match="a complex cannot be written as JSON"):
+        to_json({"a": 1j})

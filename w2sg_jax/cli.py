@@ -1,0 +1,130 @@
+"""The `w2sg` command: finds the command, reads its options, and turns failures into exit codes."""
+
+import difflib
+import inspect
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+
+HELP = """\
+usage: w2sg [-h] [--version] COMMAND ...
+
+Predicts weak-to-strong generalization from representations, before any training run: how much of a strong
+model's potential is lost when it learns from the labels of a weak one.
+
+commands:
+  gap         one weak and one strong model, from two files of representations
+  rank        several weak models against a strong one, best first, with intervals
+  quickstart  the whole method on bundled molecules: train encoders, rank them, compare with what happens
+
+w2sg COMMAND --help explains the numbers and shows an example.
+
+exit codes: 0 done, 2 input that cannot be used (one line on stderr says why), 130 interrupted.
+W2SG_DEBUG=1 shows where in the program an input was refused.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `w2sg` with the given arguments (default: those of the process) and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        print("w2sg: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        if os.environ.get("W2SG_DEBUG"):
+            raise
+        print(f"w2sg: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _main(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in ("", "-h", "--help"):
+        print(HELP, end="", file=sys.stdout if name else sys.stderr)
+        return 0 if name else USAGE_ERROR
+    if name == "--version":
+        from . import __version__
+
+        print(f"w2sg {__version__}")
+        return 0
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
+        raise ValueError(f"{name!r} is not a command; {hint}")
+    options_type, run = COMMANDS[name]()
+    try:
+        options = tyro.cli(options_type, args=rest, prog=f"w2sg {name}", description=_description(options_type))
+    except SystemExit as stop:  # help was printed, or what is wrong with the options
+        return int(stop.code or 0)
+    return run(options)
+
+
+def _description(options_type: type) -> str:
+    """The class docstring, filled to the terminal; the leading blank keeps tyro from joining the lines."""
+    width = min(100, shutil.get_terminal_size().columns) - 1
+    paragraphs = (inspect.getdoc(options_type) or "").split("\n\n")
+    filled = [text if "\n  " in text else textwrap.fill(text, width, break_on_hyphens=False) for text in paragraphs]
+    return textwrap.indent("\n\n".join(filled), " ")
+
+
+def _reporting(run: Callable[..., dict[str, Any]]) -> Callable[[Any], int]:
+    """Gives a command its streams: with --json nothing but one JSON object goes to stdout."""
+
+    def command(options: Any) -> int:
+        progress = _console(stderr=True)
+        record = run(options, progress if options.json else _console(stderr=False), progress)
+        if options.json:
+            from .report.record import to_json
+
+            print(to_json(record))
+        return 0
+
+    return command
+
+
+def _console(stderr: bool) -> Console:
+    """A terminal's own width; into a file or a pipe, lines long enough that no table is folded."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 200)
+
+
+def _gap() -> tuple[type, Callable[[Any], int]]:
+    from .commands.gap import GapOptions, run
+
+    return GapOptions, _reporting(run)
+
+
+def _rank() -> tuple[type, Callable[[Any], int]]:
+    from .commands.rank import RankOptions, run
+
+    return RankOptions, _reporting(run)
+
+
+def _quickstart() -> tuple[type, Callable[[Any], int]]:
+    from .quickstart import QuickstartConfig, run_quickstart
+
+    def command(config: Any) -> int:
+        run_quickstart(config)
+        return 0
+
+    return QuickstartConfig, command
+
+
+COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Arrays named on the command line: FILE, FILE::array and NAME=FILE."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..store import content_hash, load, split_location
+
+
+def read(location: str) -> np.ndarray:
+    """The array at `FILE` or `FILE::array`, memory-mapped where the format allows it."""
+    path, key = split_location(location)
+    return load(path, key=key)
+
+
+def named(locations: Sequence[str], what: str) -> dict[str, str]:
+    """Names every location: NAME of `NAME=FILE`, else the array of `FILE::array`, else the file's stem.
+
+    Args:
+        locations: as on the command line.
+        what: what they are, for the message.
+
+    Raises:
+        ValueError: two of them get the same name.
+    """
+    result: dict[str, str] = {}
+    for text in locations:
+        name, location = _name(text)
+        if name in result:
+            raise ValueError(
+                f"{what}: {result[name]} and {location} would both be called {name!r};"
+                f" name them, for example {name}-1={result[name]} {name}-2={location}"
+            )
+        result[name] = location
+    return result
+
+
+def paired(locations: Sequence[str], names: Sequence[str], what: str) -> dict[str, str]:
+    """Gives every name its location: by `NAME=FILE` when each has a name, else in the order of `names`.
+
+    Raises:
+        ValueError: the number or the names differ.
+    """
+    if len(locations) != len(names):
+        raise ValueError(f"{what}: {len(locations)} files for {len(names)} weak models; pass one for each, in order")
+    given = [_explicit_name(text) for text in locations]
+    if not any(given):
+        return dict(zip(names, locations, strict=True))
+    by_name = named(locations, what)
+    unknown = [name for name in by_name if name not in names]
+    if unknown or not all(given):
+        raise ValueError(
+            f"{what}: {', '.join(map(repr, unknown)) or 'a file without a name'} fits none of the weak models"
+            f" {', '.join(names)}; pass NAME=FILE for all of them, or plain files in the same order"
+        )
+    return {name: by_name[name] for name in names}
+
+
+def described(arrays: Mapping[str, tuple[str, np.ndarray]]) -> dict[str, Any]:
+    """What the record of a run says of its input: where it was, what it is, and the hash of its content."""
+    return {
+        role: {
+            "location": location,
+            "shape": list(array.shape),
+            "dtype": array.dtype.name,
+            "sha256": content_hash(array),
+        }
+        for role, (location, array) in arrays.items()
+    }
+
+
+def _name(text: str) -> tuple[str, str]:
+    explicit = _explicit_name(text)
+    if explicit:
+        return explicit, text[len(explicit) + 1 :]
+    path, key = split_location(text)
+    return key or Path(path).stem, text
+
+
+def _explicit_name(text: str) -> str | None:
+    """NAME of `NAME=FILE`, or None; a file whose own path has an equals sign is found as it is."""
+    name, equals, _ = text.partition("=")
+    if not equals or not name or "/" in name or Path(split_location(text)[0]).exists():
+        return None
+    return name

@@ -1,0 +1,1 @@
+"""Results for readers: tables, figures and the JSON record of a run."""

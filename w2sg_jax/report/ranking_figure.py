@@ -1,0 +1,76 @@
+"""A ranking as a picture: one row a weak model, best on top, one panel a predictor, with intervals."""
+
+import os
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..atomic import replacing
+from .tables import COLUMNS, WITH_INTERVAL
+
+if TYPE_CHECKING:
+    from .._ranking import Ranking
+
+MOST_ROWS = 60
+
+
+def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label units") -> Figure:
+    """Draws every predictor that the ranking has, weak models in the ranking's order.
+
+    Args:
+        ranking: the result.
+        strong: what to call the strong model.
+        unit: unit of the predicted gaps.
+
+    Returns:
+        A matplotlib figure that belongs to no window; only the best 60 models are drawn, and it says so.
+    """
+    rows = ranking.rows[:MOST_ROWS]
+    panels = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
+    names = [_short(row.name) for row in rows]
+    size = (1.5 + 0.08 * max(map(len, names)) + 3.4 * len(panels), 1.9 + 0.3 * len(rows))  # inches
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for name, axis in zip(panels, axes, strict=True):
+        _draw(axis, ranking, name)
+        axis.set_xlabel(COLUMNS[name] + ("" if name == "norm" else f"\n({unit})"))
+    axes[0].set_yticks(range(len(rows)), names)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.suptitle(_title(ranking, len(rows), strong))
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a figure whole or not at all; the suffix chooses the format (.png, .svg, .pdf)."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _title(ranking: "Ranking", shown: int, strong: str) -> str:
+    title = f"Weak supervisors for {_short(strong)}, best on top"
+    if shown < len(ranking.rows):
+        title += f" (the best {shown} of {len(ranking.rows)})"
+    if ranking.bootstrap:
+        title += f"\n{100 * ranking.confidence:g}% bootstrap intervals, {ranking.n} samples"
+    return title
+
+
+def _draw(axis: Axes, ranking: "Ranking", name: str) -> None:
+    for place, row in enumerate(ranking.rows[:MOST_ROWS]):
+        value = getattr(row, name)
+        if value is None:
+            continue
+        if name in row.intervals:
+            axis.plot(row.intervals[name], (place, place), color="C0", linewidth=1.5, alpha=0.6)
+        axis.plot(value, place, "o", color="C0", markersize=5)
+    axis.grid(axis="x", alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    if name == ranking.by:
+        axis.set_title("ranked by this", fontsize="small")
+
+
+def _short(name: str, most: int = 40) -> str:
+    """A name that fits beside an axis; a dollar sign is text, not mathematics."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")

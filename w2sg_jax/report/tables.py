@@ -1,0 +1,109 @@
+"""Gaps and rankings as tables for a terminal."""
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .._gap import Gap
+    from .._ranking import Ranking
+
+COLUMNS = {
+    "supervised": "predicted gap, supervised split",
+    "predicted": "predicted gap",
+    "norm": "gap norm",
+    "share_best": "share best",
+    "frobenius": "expected gap (root)",
+    "dof_weak": "effective dimension",
+}
+"""What a reader is told that a field of a ranking is; in this order."""
+WITH_INTERVAL = ("supervised", "predicted", "norm")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number in a table: significant digits, never a long row of zeros; a dash for what is not there."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return str(value)
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """An interval in a table."""
+    return "–" if bounds is None else f"{number(bounds[0], 3)} to {number(bounds[1], 3)}"
+
+
+def gap_table(gap: "Gap", weak: str, strong: str) -> Table:
+    """One pair: every quantity beside what it means.
+
+    Args:
+        gap: the result.
+        weak: what to call the weak model.
+        strong: what to call the strong model.
+    """
+    table = _table(f"{weak} → {strong}, {gap.n} samples", "")
+    table.add_column("value", justify="right")
+    table.add_column("meaning")
+    leading = ", ".join(number(float(value), 3) for value in gap.singular_values[:4])
+    table.add_row("gap norm", number(gap.norm), "|P_s (I - P_w)|: 0 nothing is lost, 1 a direction is lost entirely")
+    table.add_row("expected gap (root)", number(gap.frobenius), "|P_s (I - P_w)|_F / √n: the same, over random labels")
+    if gap.predicted is not None:
+        table.add_row("predicted gap", number(gap.predicted), "|P_s (I - P_w) y|² / n, in squared label units")
+    table.add_row("singular values", number(len(gap.singular_values)), f"the largest: {leading}")
+    for side in ("weak", "strong"):
+        rank, dof = getattr(gap, f"rank_{side}"), getattr(gap, f"dof_{side}")
+        dropped, ridge = getattr(gap, f"dropped_{side}"), getattr(gap, f"ridge_{side}")
+        kept = f"of {rank} directions" + (f", {dropped} more left out" if dropped else "")
+        unit = "of the total variance" if gap.scale == "trace" else "raw units"
+        table.add_row(f"dimension, {side}", number(dof), f"{kept}, at ridge {ridge:g} ({unit})")
+    return table
+
+
+def ranking_table(ranking: "Ranking", title: str) -> Table:
+    """Weak models, best first, with the intervals that the ranking has.
+
+    Args:
+        ranking: the result.
+        title: what was ranked.
+    """
+    table = _table(title, "", "weak model")
+    shown = [name for name in COLUMNS if any(getattr(row, name) is not None for row in ranking.rows)]
+    bounded = [name for name in WITH_INTERVAL if any(name in row.intervals for row in ranking.rows)]
+    for name in shown:
+        table.add_column(_two_lines(COLUMNS[name]) + (" ▲" if name == ranking.by else ""), justify="right")
+        if name in bounded:
+            table.add_column(f"{100 * ranking.confidence:g}%\ninterval", style="dim")
+    for place, row in enumerate(ranking.rows, 1):
+        cells = [str(place), Text(row.name)]
+        for name in shown:
+            cells.append(number(getattr(row, name)))
+            if name in bounded:
+                cells.append(interval(row.intervals.get(name)))
+        table.add_row(*cells)
+    return table
+
+
+def _two_lines(heading: str) -> str:
+    """Breaks a heading at the blank that makes its longer line shortest."""
+    words = heading.split()
+    breaks = ["\n".join((" ".join(words[:i]), " ".join(words[i:]))).strip() for i in range(1, len(words) + 1)]
+    return min(breaks, key=lambda text: max(map(len, text.split("\n"))))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def print_warnings(console: Console, warnings: tuple[str, ...]) -> None:
+    """Prints what a reader should know of a number's accuracy, a line each."""
+    for text in warnings:
+        console.print(f"warning: {text}", style="yellow", soft_wrap=True, highlight=False, markup=False)
