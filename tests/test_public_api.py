@@ -1,0 +1,78 @@
+"""Public names: documented, in the README's table with arguments that exist, and nothing else exported."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import w2sg_jax as w2sg
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = README.split("## Functions")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", w2sg.__all__)
+def test_public_name_has_a_docstring_of_its_own(name):
+    documented = inspect.getdoc(getattr(w2sg, name)) or ""
+    assert len(documented.splitlines()[0]) > 10
+    assert not documented.startswith(f"{name}("), "that is what dataclass writes by itself"
+
+
+@pytest.mark.parametrize("name", [name for name in w2sg.__all__ if inspect.isfunction(getattr(w2sg, name))])
+def test_public_function_documents_every_argument(name):
+    """In its own docstring, or in that of a function that it refers to."""
+    function = getattr(w2sg, name)
+    documented = inspect.getdoc(function) or ""
+    referred = [getattr(w2sg, other, None) for other in re.findall(r"\bas ``(\w+)``", documented)]
+    documented += "".join(inspect.getdoc(other) or "" for other in referred)
+    for argument in inspect.signature(function).parameters:
+        assert re.search(rf"\b{argument}\b", documented), argument
+
+
+@pytest.mark.parametrize("name", w2sg.__all__)
+def test_public_name_stands_in_the_readme(name):
+    assert re.search(rf"`{name}[`(]", TABLE)
+
+
+def test_readme_names_nothing_that_does_not_exist():
+    for name, arguments in re.findall(r"`(\w+)\(([^)]*)\)`", TABLE):
+        known = inspect.signature(getattr(w2sg, name)).parameters
+        assert set(arguments.split(", ")) <= set(known), name
+    for name in re.findall(r"`(\w+)`", TABLE):
+        assert name in w2sg.__all__ or name == "ValueError"
+
+
+def test_exports_are_complete_sorted_and_explicit():
+    assert sorted(w2sg.__all__) == list(w2sg.__all__)
+    public = {name for name, value in vars(w2sg).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert public == set(w2sg.__all__)
+    source = ast.parse((ROOT / "w2sg_jax/__init__.py").read_text(encoding="utf-8"))
+    for node in ast.walk(source):
+        if isinstance(node, ast.ImportFrom):
+            assert all(alias.name != "*" for alias in node.names)
+
+
+def test_importing_changes_nothing_global():
+    """Neither JAX's settings, nor warnings, nor the random state; and what is heavy and not needed stays out."""
+    program = """
+import sys, warnings
+import jax, numpy
+def state():
+    return (dict(jax.config.values), list(warnings.filters), str(numpy.random.get_state()))
+before = state()
+import w2sg_jax, w2sg_jax.cli
+assert state() == before
+for heavy in ("matplotlib.pyplot", "sklearn", "torch", "pandas"):
+    assert heavy not in sys.modules, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_package_is_typed():
+    assert (ROOT / "w2sg_jax/py.typed").is_file()
