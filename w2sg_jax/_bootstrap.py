@@ -50,8 +50,8 @@ def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]
     """Moments of each bootstrap sample: a weighted sum of block moments."""
     template = blocks[0]
     n = np.array([block.n for block in blocks])
-    shift = sum(block.mean * block.n for block in blocks) / n.sum()
-    means = np.stack([block.mean for block in blocks]) - shift
+    shift = template.mean
+    means = np.stack([(block.mean - shift) + block.mean_rest for block in blocks])
     seconds = np.stack([block.second for block in blocks])
     for row in counts:
         weights = row * n / (row @ n)
@@ -63,6 +63,7 @@ def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]
         yield Moments(
             float(row @ n),
             shift + mean,
+            np.zeros_like(mean),
             None,
             product,
             template.d_weak,

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from ._inputs import Array
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -12,8 +14,8 @@ def gap_norm(
     weak: Float[Array, "n d_weak"],
     strong: Float[Array, "n d_strong"],
     *,
-    ridge_weak: float = 1e-2,
-    ridge_strong: float = 1e-2,
+    ridge_weak: float | Float[Array, ""] = 1e-2,
+    ridge_strong: float | Float[Array, ""] = 1e-2,
     center: bool = True,
     scale: str = "trace",
 ) -> Float[Array, ""]:
@@ -33,7 +35,7 @@ def gap_norm(
 
     Cost: that of the smaller of primal (d x d) and dual (n x n) solves for each side, and one eigh.
     """
-    a_weak, a_strong = _standardised(weak, center, scale), _standardised(strong, center, scale)
+    a_weak, a_strong = (_standardised(jnp.asarray(h), center, scale) for h in (weak, strong))
     u, v = _leading_pair(jax.lax.stop_gradient(a_weak), jax.lax.stop_gradient(a_strong), ridge_weak, ridge_strong)
     missed = u - _smooth(a_weak, ridge_weak, u)
     return jnp.vdot(missed, _smooth(a_strong, ridge_strong, v), precision=HIGHEST)
@@ -44,8 +46,8 @@ def predicted_gap(
     strong: Float[Array, "n d_strong"],
     labels: Float[Array, "n *c"],
     *,
-    ridge_weak: float = 1e-2,
-    ridge_strong: float = 1e-2,
+    ridge_weak: float | Float[Array, ""] = 1e-2,
+    ridge_strong: float | Float[Array, ""] = 1e-2,
     center: bool = True,
     scale: str = "trace",
 ) -> Float[Array, ""]:
@@ -53,10 +55,11 @@ def predicted_gap(
 
     Args, units and cost as ``gap_norm``; labels are centred when ``center``, and columns are summed.
     """
-    y = labels.reshape(labels.shape[0], -1)
+    a_weak, a_strong = (_standardised(jnp.asarray(h), center, scale) for h in (weak, strong))
+    y = jnp.asarray(labels).reshape(labels.shape[0], -1)
     y = y - y.mean(axis=0) if center else y
-    missed = y - _smooth(_standardised(weak, center, scale), ridge_weak, y)
-    return (_smooth(_standardised(strong, center, scale), ridge_strong, missed) ** 2).sum() / y.shape[0]
+    missed = y - _smooth(a_weak, ridge_weak, y)
+    return (_smooth(a_strong, ridge_strong, missed) ** 2).sum() / y.shape[0]
 
 
 def _standardised(h: jax.Array, center: bool, scale: str) -> jax.Array:
@@ -68,7 +71,7 @@ def _standardised(h: jax.Array, center: bool, scale: str) -> jax.Array:
     return h / jnp.sqrt(jnp.asarray(h.shape[0], h.dtype))
 
 
-def _smooth(a: jax.Array, ridge: float, x: jax.Array) -> jax.Array:
+def _smooth(a: jax.Array, ridge: float | Float[Array, ""], x: jax.Array) -> jax.Array:
     """P x = A (A^T A + ridge I)^-1 A^T x, on the smaller side."""
     n, d = a.shape
     if d <= n:
@@ -79,7 +82,7 @@ def _smooth(a: jax.Array, ridge: float, x: jax.Array) -> jax.Array:
 
 
 def _leading_pair(
-    a_weak: jax.Array, a_strong: jax.Array, ridge_weak: float, ridge_strong: float
+    a_weak: jax.Array, a_strong: jax.Array, ridge_weak: float | Float[Array, ""], ridge_strong: float | Float[Array, ""]
 ) -> tuple[jax.Array, jax.Array]:
     """Leading singular vectors: (I - P_w) P_s v = norm u."""
     kernel_side = a_strong.shape[0] <= a_strong.shape[1]

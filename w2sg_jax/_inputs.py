@@ -1,7 +1,7 @@
 """What comes in: arrays of any framework are checked once, here, and every refusal says what to do."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,21 @@ MAX_EXACT_INTEGER = 2**53
 Array = np.ndarray | jax.Array
 
 
+@runtime_checkable
+class SupportsDLPack(Protocol):
+    """An array of another framework, such as a torch tensor."""
+
+    def __dlpack__(self, **kwargs: Any) -> Any: ...
+
+
+ArrayInput = ArrayLike | SupportsDLPack
+
+
 class InputError(ValueError):
     """Input that the method cannot use; the message names it and says what to do."""
 
 
-def as_samples(x: ArrayLike, name: str) -> Array:
+def as_samples(x: ArrayInput, name: str) -> Array:
     """Check a representation matrix ``(n, d)``, one sample a row, without copying or converting it.
 
     Args:
@@ -38,7 +48,7 @@ def as_samples(x: ArrayLike, name: str) -> Array:
     return array
 
 
-def as_labels(y: ArrayLike, n: int, name: str = "labels") -> Array:
+def as_labels(y: ArrayInput, n: int, name: str = "labels") -> Array:
     """Check labels ``(n,)`` or ``(n, c)`` against the number of samples and return them as ``(n, c)``."""
     array = _as_array(y, name)
     if array.ndim not in (1, 2):
@@ -69,12 +79,12 @@ def at_least_two(n: int, name: str) -> None:
         raise InputError(f"{name}: got {n} sample; centring needs at least 2 (pass more rows, or center=False)")
 
 
-def as_ridge(ridge: float | tuple[float, float], name: str = "ridge") -> tuple[float, float]:
+def as_ridge(ridge: Any, name: str = "ridge") -> tuple[float, float]:
     """Return the (weak, strong) pair of a number or a pair, finite and not negative."""
     return _as_pair(ridge, name, "a ridge is what is added to K/n: pass a finite number >= 0")
 
 
-def as_threshold(threshold: float | tuple[float, float]) -> tuple[float, float]:
+def as_threshold(threshold: Any) -> tuple[float, float]:
     """Return the (weak, strong) pair of a number or a pair in [0, 1]."""
     pair = _as_pair(threshold, "threshold", "a threshold is a share of the largest eigenvalue, in [0, 1]")
     if max(pair) > 1:
@@ -171,7 +181,8 @@ def _refuse_empty(array: Array, name: str) -> None:
 
 
 def _as_pair(value: Any, name: str, advice: str) -> tuple[float, float]:
-    pair: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list | np.ndarray) else (value, value)
+    several = isinstance(value, tuple | list | np.ndarray) and np.ndim(value) == 1
+    pair: tuple[Any, ...] = tuple(value) if several else (value, value)
     if len(pair) != 2:
         raise InputError(f"{name}: got {len(pair)} values; pass one number or a (weak, strong) pair")
     try:

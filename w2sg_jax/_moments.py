@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from ._inputs import (
     Array,
+    ArrayInput,
     InputError,
     as_labels,
     as_samples,
@@ -28,7 +28,7 @@ BLOCK_BYTES = 1 << 26
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["n", "mean", "rows", "product"],
+    data_fields=["n", "mean", "mean_rest", "rows", "product"],
     meta_fields=["d_weak", "d_strong", "d_labels", "center", "dtype"],
 )
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,9 @@ class Moments:
     Attributes:
         n: number of samples.
         mean: mean of z, shape (d_weak + d_strong + d_labels,); weak columns first, then strong, then labels.
-        rows: float64 samples (n, D) minus ``mean`` when ``center``, or None.
+        mean_rest: what rounding left out of ``mean``, so that the means of two blocks can be subtracted to full
+            precision even where they are large beside their difference.
+        rows: float64 samples (n, D) minus the mean when ``center``, or None.
         product: float64 second moment (D, D), or None.
         center: whether J is centred.
         dtype: the precision in which the products were accumulated, "float64" or "float32".
@@ -50,6 +52,7 @@ class Moments:
 
     n: float
     mean: Float[Any, " D"]
+    mean_rest: Float[Any, " D"]
     rows: Float[Any, "n D"] | None
     product: Float[Any, "D D"] | None
     d_weak: int = field(metadata={"static": True})
@@ -104,9 +107,9 @@ class Moments:
 
 
 def moments(
-    weak: ArrayLike,
-    strong: ArrayLike,
-    labels: ArrayLike | None = None,
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
     *,
     center: bool = True,
     dtype: str = "float64",
@@ -175,17 +178,21 @@ def merge(first: Moments, second: Moments) -> Moments:
         if one != other:
             raise InputError(f"merge: {name} is {one!r} in the first moments and {other!r} in the second")
     n = first.n + second.n
-    delta = second.mean - first.mean
-    mean = first.mean + delta * (second.n / n)
+    delta = (second.mean - first.mean) + (second.mean_rest - first.mean_rest)
+    step = first.mean_rest + delta * (second.n / n)
+    mean = first.mean + step
+    mean_rest = step - (mean - first.mean)
     rows = product = None
     if first.rows is not None and second.rows is not None and n <= mean.shape[0]:
-        shifts = (first.mean - mean, second.mean - mean) if first.center else (0.0, 0.0)
+        shifts = (-delta * (second.n / n), delta * (first.n / n)) if first.center else (0.0, 0.0)
         rows = np.concatenate([first.rows + shifts[0], second.rows + shifts[1]])
     else:
         product = first.second * (first.n / n) + second.second * (second.n / n)
         if first.center:
             product = product + np.multiply.outer(delta, delta) * (first.n * second.n / n**2)
-    return Moments(n, mean, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype)
+    return Moments(
+        n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
+    )
 
 
 def _accumulate(
@@ -215,18 +222,19 @@ def _block_moments(block: list[Array], widths: list[int], center: bool, dtype: s
     keep_rows = n <= sum(widths)
     if not keep_rows and (_on_accelerator(block) or jax.default_backend() != "cpu"):
         with jax.enable_x64(True):
-            mean, product = jax.device_get(_device_product(tuple(block), center=center, dtype=dtype))
+            mean, mean_rest, product = jax.device_get(_device_product(tuple(block), center=center, dtype=dtype))
         rows = None
     else:
         joint = np.concatenate([np.asarray(part).astype(np.float64) for part in block], axis=1)
         with np.errstate(invalid="ignore", over="ignore"):
             mean = joint.mean(axis=0)
-            if center:
-                joint -= mean
+            centred = joint - mean
+            mean_rest = centred.mean(axis=0)
+            joint = centred - mean_rest if center else joint
             rows = joint.astype(dtype).astype(np.float64) if keep_rows else None
             product = None if keep_rows else _host_product(joint.astype(dtype, copy=False)) / n
     d_weak, d_strong, d_labels = widths
-    return Moments(float(n), mean, rows, product, d_weak, d_strong, d_labels, center, dtype)
+    return Moments(float(n), mean, mean_rest, rows, product, d_weak, d_strong, d_labels, center, dtype)
 
 
 def _host_product(x: np.ndarray) -> np.ndarray:
@@ -235,13 +243,14 @@ def _host_product(x: np.ndarray) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames=("center", "dtype"))
-def _device_product(block: tuple[jax.Array, ...], *, center: bool, dtype: str) -> tuple[jax.Array, jax.Array]:
+def _device_product(block: tuple[jax.Array, ...], *, center: bool, dtype: str) -> tuple[jax.Array, ...]:
     joint = jnp.concatenate([part.astype(jnp.float64) for part in block], axis=1)
     mean = joint.mean(axis=0)
-    x = (joint - mean if center else joint).astype(dtype)
+    mean_rest = (joint - mean).mean(axis=0)
+    x = (joint - mean - mean_rest if center else joint).astype(dtype)
     # float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned.
     product = jnp.matmul(x.T, x, precision=jax.lax.Precision.HIGHEST)
-    return mean, product.astype(jnp.float64) / x.shape[0]
+    return mean, mean_rest, product.astype(jnp.float64) / x.shape[0]
 
 
 def _on_accelerator(block: list[Array]) -> bool:

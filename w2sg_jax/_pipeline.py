@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 
 from ._inputs import (
     Array,
+    ArrayInput,
     InputError,
     as_labels,
     as_ridge,
@@ -84,12 +84,12 @@ class Split(NamedTuple):
 
 
 def weak_to_strong(
-    train: tuple[ArrayLike, ArrayLike],
-    w2s: tuple[ArrayLike, ArrayLike, ArrayLike],
-    test: tuple[ArrayLike, ArrayLike, ArrayLike],
+    train: tuple[ArrayInput, ArrayInput],
+    w2s: tuple[ArrayInput, ArrayInput, ArrayInput],
+    test: tuple[ArrayInput, ArrayInput, ArrayInput],
     ridge: float | tuple[float, float] = 1e-4,
     *,
-    ids: tuple[Sequence[Any], Sequence[Any], Sequence[Any]] | None = None,
+    ids: tuple[Any, Any, Any] | None = None,
     classes: bool | None = None,
     center: bool = True,
     scale: str = "trace",
@@ -125,13 +125,13 @@ def weak_to_strong(
 
 
 def weak_to_strong_splits(
-    weak: ArrayLike,
-    strong: ArrayLike,
-    labels: ArrayLike,
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput,
     *,
-    train: Int[np.ndarray, "S n_train"],
-    w2s: Int[np.ndarray, "S n_w2s"],
-    test: Int[np.ndarray, "S n_test"],
+    train: ArrayInput,
+    w2s: ArrayInput,
+    test: ArrayInput,
     ridges: Sequence[float | tuple[float, float]] = (1e-4,),
     classes: bool | None = None,
     center: bool = True,
@@ -142,7 +142,7 @@ def weak_to_strong_splits(
     Args:
         weak, strong: (n, d_weak), (n, d_strong) representations of all samples.
         labels: (n,) or (n, c).
-        train, w2s, test: row numbers of each split, (S, n_split); a row in two of them is refused.
+        train, w2s, test: row numbers of each split, integers (S, n_split); a row in two of them is refused.
         ridges: R ridges, each a number or a (weak, strong) pair.
         classes, center, scale: as in ``weak_to_strong``.
 
@@ -194,7 +194,7 @@ def _measure_splits(weak, strong, y, indices, ridges, boundary, *, center, scale
 
 @partial(jax.jit, static_argnames=("center", "scale"))
 def _measure(
-    split: Split, ridges: Float[Any, "R 2"], boundary: float, *, center: bool, scale: str
+    split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, center: bool, scale: str
 ) -> dict[str, Float[Any, " R"]]:
     weak = components(split.train_weak, center=center, scale=scale)
     strong = components(split.w2s_strong, center=center, scale=scale)
@@ -240,7 +240,7 @@ def _squares(x: jax.Array) -> jax.Array:
     return (x**2).sum(axis=-1)
 
 
-def _decide(f: jax.Array, boundary: float) -> jax.Array:
+def _decide(f: jax.Array, boundary: Any) -> jax.Array:
     """The class: the side of the boundary for one column, the arg-max for several."""
     return f[..., 0] > boundary if f.shape[-1] == 1 else f.argmax(axis=-1)
 
@@ -303,7 +303,7 @@ def _same_width(arrays: list[Array]) -> None:
             raise InputError(f"the {what} of the splits differ in width: {widths}; they must come from one model")
 
 
-def _checked_rows(rows: ArrayLike, n: int, name: str) -> np.ndarray:
+def _checked_rows(rows: ArrayInput, n: int, name: str) -> np.ndarray:
     indices = np.atleast_2d(np.asarray(rows))
     if indices.dtype.kind not in "iu" or indices.ndim != 2 or indices.shape[1] == 0:
         raise InputError(
@@ -314,7 +314,7 @@ def _checked_rows(rows: ArrayLike, n: int, name: str) -> np.ndarray:
     return indices
 
 
-def _refuse_overlap(ids: Sequence[Sequence[Any]]) -> None:
+def _refuse_overlap(ids: Sequence[Any]) -> None:
     names = ("train", "w2s", "test")
     sets = [set(np.asarray(part).tolist()) for part in ids]
     for i, j in ((0, 1), (0, 2), (1, 2)):

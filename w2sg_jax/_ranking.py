@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ._bootstrap import (
     block_count,
@@ -17,7 +16,17 @@ from ._bootstrap import (
 )
 from ._factor import joint_factor
 from ._gap import Gap, gap_of_pair, make_pair
-from ._inputs import Array, InputError, as_labels, as_ridge, as_samples, as_threshold, check_option, same_rows
+from ._inputs import (
+    Array,
+    ArrayInput,
+    InputError,
+    as_labels,
+    as_ridge,
+    as_samples,
+    as_threshold,
+    check_option,
+    same_rows,
+)
 from ._moments import Moments
 from ._spectrum import Spectrum
 
@@ -108,11 +117,11 @@ class _Settings(NamedTuple):
 
 
 def rank(
-    weak: Mapping[str, ArrayLike],
-    strong: ArrayLike,
-    labels: ArrayLike | None = None,
+    weak: Mapping[str, ArrayInput],
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
     *,
-    train: tuple[Mapping[str, ArrayLike], ArrayLike, ArrayLike] | None = None,
+    train: tuple[Mapping[str, ArrayInput], ArrayInput, ArrayInput] | None = None,
     ridge: float | tuple[float, float] = 1e-2,
     threshold: float | tuple[float, float] = 0.0,
     by: str | None = None,
@@ -317,7 +326,7 @@ def _order(by: str | None, has_labels: bool, has_train: bool) -> str:
     return by
 
 
-def _checked_sample(weak: Any, strong: ArrayLike, labels: ArrayLike | None, prefix: str) -> _Sample:
+def _checked_sample(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> _Sample:
     if not isinstance(weak, Mapping) or not weak:
         raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
     checked_strong = as_samples(strong, f"{prefix}strong")

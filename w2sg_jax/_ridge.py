@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
 from ._inputs import (
+    ArrayInput,
     InputError,
     as_labels,
     as_ridge,
@@ -39,7 +39,7 @@ class RidgeHead:
     ridges: Float[np.ndarray, " R"]
     dropped: int
 
-    def predict(self, h: ArrayLike) -> Float[np.ndarray, "R n c"]:
+    def predict(self, h: ArrayInput) -> Float[np.ndarray, "R n c"]:
         """Outputs for representations ``h`` (n, d): one slice a ridge."""
         samples = as_samples(h, "h")
         if samples.shape[1] != self.weights.shape[1]:
@@ -65,11 +65,11 @@ class Fit(NamedTuple):
     """A path of heads in the coordinates of ``Components``: weights (R, d, c) and label means (R or 1, c)."""
 
     weights: Float[Array, "R d c"]
-    label_mean: Float[Array, "R c"]
+    label_mean: Float[Array, "#R c"]
 
 
 def ridge_path(
-    h: ArrayLike, y: ArrayLike, ridges: Sequence[float], *, center: bool = True, scale: str = "trace"
+    h: ArrayInput, y: ArrayInput, ridges: Sequence[float], *, center: bool = True, scale: str = "trace"
 ) -> RidgeHead:
     """Fit theta = (H^T H/n + ridge I)^-1 H^T y/n for every ridge, from one factorisation.
 
@@ -131,7 +131,7 @@ def components(h: Float[Array, "n d"], *, center: bool, scale: str) -> Component
     return Components(mean, unit, values, basis, targets / jnp.sqrt(jnp.asarray(n, h.dtype)), keep)
 
 
-def fit(parts: Components, y: Float[Array, "R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
+def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
     """Heads for R ridges, each on its own targets (or on the same ones, R or 1 slices): pure."""
     label_mean = y.mean(axis=1) if center else jnp.zeros((y.shape[0], y.shape[2]), y.dtype)
     moments = _product(parts.targets, y - label_mean[:, None, :])

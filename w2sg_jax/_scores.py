@@ -3,11 +3,10 @@
 import jax
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from ._factor import joint_factor
 from ._gap import Pair, Parameters, make_pair, refuse_ambiguous_rank, unit_trace_ridges
-from ._inputs import as_ridge, as_samples, as_threshold
+from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold
 from ._moments import moments
 from ._spectrum import kept
 
@@ -15,9 +14,9 @@ BLOCK_ROWS = 8192
 
 
 def gap_scores(
-    weak: ArrayLike,
-    strong: ArrayLike,
-    labels: ArrayLike,
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput,
     ridge: float | tuple[float, float] = 1e-2,
     threshold: float | tuple[float, float] = 0.0,
     *,

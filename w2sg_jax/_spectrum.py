@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 
 @partial(
@@ -57,7 +57,7 @@ def spectrum(factor: Float[np.ndarray, "r d"], dtype: str = "float64") -> Spectr
     return Spectrum(values, vectors, np.asarray(floor))
 
 
-def kept(s: Spectrum, threshold: Float[Any, ""] | float = 0.0) -> Float[Any, " k"]:
+def kept(s: Spectrum, threshold: Float[Any, ""] | float = 0.0) -> Bool[Any, " k"]:
     """Mask of the principal subspace V: eigenvalues at least ``threshold`` times the largest, and above the floor."""
     return (s.eigenvalues >= threshold * s.eigenvalues[0]) & (s.eigenvalues > s.floor)
 

@@ -1,0 +1,120 @@
+"""rank: the columns are those of gap, the order is right, and the intervals cover."""
+
+import json
+
+import numpy as np
+import pytest
+from oracles import dense_gap
+
+import w2sg_jax as w2sg
+from w2sg_jax import _gap, _ranking
+
+RNG = np.random.default_rng(0)
+LATENT = RNG.normal(size=(400, 30))
+ZOO = {f"w{k}": LATENT[:, :k] @ RNG.normal(size=(k, 12)) + 0.05 * RNG.normal(size=(400, 12)) for k in (2, 5, 10)}
+STRONG = LATENT @ RNG.normal(size=(30, 40))
+Y = LATENT[:, :20].sum(axis=1) + RNG.normal(size=400)
+
+
+def halves(stop):
+    return {name: h[:stop] for name, h in ZOO.items()}, {name: h[stop:] for name, h in ZOO.items()}
+
+
+def test_columns_are_those_of_gap_and_of_the_dense_definition():
+    labelled, unlabelled = halves(150)
+    ranking = w2sg.rank(
+        unlabelled, STRONG[150:], Y[150:], train=(labelled, STRONG[:150], Y[:150]), ridge=(1e-3, 1e-2), bootstrap=0
+    )
+    assert ranking.names == ("w10", "w5", "w2") and ranking.by == "supervised"
+    assert (ranking.n, ranking.n_train) == (250, 150)
+    for row in ranking.rows:
+        g = w2sg.gap(w2sg.moments(unlabelled[row.name], STRONG[150:], Y[150:]), (1e-3, 1e-2))
+        truth = dense_gap(labelled[row.name], STRONG[:150], Y[:150], ridge=(1e-3, 1e-2))
+        for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong"):
+            assert getattr(row, field) == pytest.approx(getattr(g, field), rel=1e-9)
+        assert (row.rank_weak, row.rank_strong) == (12, 30)
+        assert row.supervised == pytest.approx(truth.predicted, rel=1e-9)
+        assert row.intervals == {} and row.share_best is None
+
+
+def test_intervals_hold_the_estimate_and_repeat_with_the_seed():
+    first = w2sg.rank(ZOO, STRONG, Y, bootstrap=30, seed=3)
+    again = w2sg.rank(ZOO, STRONG, Y, bootstrap=30, seed=3)
+    assert first == again and first.by == "predicted"
+    assert w2sg.rank(ZOO, STRONG, Y, bootstrap=30, seed=4) != first
+    for row in first.rows:
+        for column, (low, high) in row.intervals.items():
+            assert low <= getattr(row, column) <= high and low < high
+    assert sum(row.share_best for row in first.rows) == pytest.approx(1.0)
+    assert json.loads(json.dumps(first.to_dict()))["rows"][0]["name"] == first.names[0]
+
+
+def test_intervals_cover_the_value_of_fresh_samples():
+    """The 90% interval of the Frobenius gap covers the value on a large fresh sample most of the time."""
+    rng = np.random.default_rng(1)
+    mix_weak, mix_strong = rng.normal(size=(6, 5)), rng.normal(size=(10, 8))
+
+    def draw(n):
+        latent = rng.normal(size=(n, 10))
+        return latent[:, :6] @ mix_weak, latent @ mix_strong
+
+    weak, strong = draw(200_000)
+    truth = w2sg.gap(w2sg.moments(weak, strong), 0.05).norm
+    hits = 0
+    for _ in range(20):
+        weak, strong = draw(800)
+        low, high = w2sg.rank({"w": weak}, strong, ridge=0.05, bootstrap=60, confidence=0.9).rows[0].intervals["norm"]
+        hits += low <= truth <= high
+    assert hits >= 14
+
+
+def test_rows_in_any_order_give_the_same_estimates_and_honest_intervals():
+    order = np.argsort(Y)
+    a = w2sg.rank(ZOO, STRONG, Y, bootstrap=40)
+    b = w2sg.rank({name: h[order] for name, h in ZOO.items()}, STRONG[order], Y[order], bootstrap=40)
+    for one, other in zip(a.rows, b.rows, strict=True):
+        assert one.norm == pytest.approx(other.norm, rel=1e-9)
+        widths = [row.intervals["norm"][1] - row.intervals["norm"][0] for row in (one, other)]
+        assert 1 / 3 < widths[0] / widths[1] < 3
+
+
+def test_the_strong_model_is_decomposed_once(monkeypatch):
+    calls = []
+    real = _gap.spectrum
+    monkeypatch.setattr(_gap, "spectrum", lambda factor, dtype: (calls.append(factor.shape[1]), real(factor, dtype))[1])
+    w2sg.rank(ZOO, STRONG, bootstrap=0)
+    assert calls.count(40) == 1 and calls.count(12) == 3
+    calls.clear()
+    w2sg.rank(ZOO, STRONG, bootstrap=4)
+    assert calls.count(40) == 1 + 4
+
+
+def test_order_and_progress():
+    seen = []
+    ranking = w2sg.rank(ZOO, STRONG, bootstrap=0, by="dof_weak", progress=lambda *done: seen.append(done))
+    assert [row.dof_weak for row in ranking.rows] == sorted((row.dof_weak for row in ranking.rows), reverse=True)
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert w2sg.rank(ZOO, STRONG, bootstrap=0).by == "norm"
+
+
+def test_refusals():
+    with pytest.raises(w2sg.InputError, match=r"weak: expected a mapping of at least one name"):
+        w2sg.rank({}, STRONG)
+    with pytest.raises(w2sg.InputError, match=r"strong has 400 rows and weak\['w2'\] has 399"):
+        w2sg.rank({"w2": ZOO["w2"][:399]}, STRONG)
+    with pytest.raises(w2sg.InputError, match=r"by: 'supervised' needs train="):
+        w2sg.rank(ZOO, STRONG, by="supervised")
+    with pytest.raises(w2sg.InputError, match=r"by: 'predicted' needs labels"):
+        w2sg.rank(ZOO, STRONG, by="predicted")
+    with pytest.raises(w2sg.InputError, match=r"by: got 'size', expected one of"):
+        w2sg.rank(ZOO, STRONG, by="size")
+    with pytest.raises(w2sg.InputError, match=r"train: the weak models differ from those to rank: w2, w5"):
+        w2sg.rank(ZOO, STRONG, train=({"w10": ZOO["w10"]}, STRONG, Y))
+    with pytest.raises(w2sg.InputError, match=r"weak model 'flat': weak: the representation is constant"):
+        w2sg.rank({"flat": np.ones((400, 3))}, STRONG)
+    with pytest.raises(w2sg.InputError, match=r"confidence: got 1.0"):
+        w2sg.rank(ZOO, STRONG, confidence=1.0)
+    with pytest.raises(w2sg.InputError, match=r"strong: 7 samples; a ranking needs at least 8"):
+        w2sg.rank({"w2": ZOO["w2"][:7]}, STRONG[:7])
+    with pytest.raises(w2sg.InputError, match=r"train: expected a tuple"):
+        _ranking._train_parts((ZOO, STRONG))
