@@ -62,7 +62,7 @@ def test_importing_changes_nothing_global():
     """Neither JAX's settings, nor warnings, nor the random state; and what is heavy and not needed stays out."""
     program = """
 import sys, warnings
-import jax, numpy
+import jax, numpy, rich.console, scipy.linalg, tyro  # what these change is not ours
 def state():
     return (dict(jax.config.values), list(warnings.filters), str(numpy.random.get_state()))
 before = state()

@@ -115,9 +115,7 @@ def test_memory_mapping(tmp_path, rng, suffix):
 
 
 def test_one_of_several_by_name(tmp_path):
-    arrays = {
-        name: np.full((2, 2), value, np.float32) for value, name in enumerate(["weak", "strong", "labels"])
-    }
+    arrays = {name: np.full((2, 2), value, np.float32) for value, name in enumerate(["weak", "strong", "labels"])}
     save_file(arrays, tmp_path / "a.safetensors")
     np.savez(tmp_path / "a.npz", **arrays)  # pyright: ignore[reportArgumentType]
     for suffix in (".safetensors", ".npz"):
@@ -198,9 +196,7 @@ def test_truncated_npy_says_how_much_is_there(tmp_path):
     path = tmp_path / "a.npy"
     store.save(path, np.zeros(10))
     path.write_bytes(path.read_bytes()[:-8])
-    assert "truncated or damaged (80 bytes of data announced, 72 found); write or copy it again" in _refused(
-        path
-    )
+    assert "truncated or damaged (80 bytes of data announced, 72 found); write or copy it again" in _refused(path)
 
 
 def test_bytes_after_the_array(tmp_path):

@@ -1,7 +1,8 @@
 """`w2sg rank`: many weak models against one strong model."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,15 +103,12 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
 
 
 def _ranking(options: RankOptions, data: Mapping[str, np.ndarray], console: Console) -> "Ranking":
-    from rich.progress import Progress
-
     from .. import rank
 
     train = None
     if options.train_weak:
         train = (_group(data, "train_weak"), data["train_strong"], data["train_labels"])
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("weak models", total=None)
+    with _progress(console) as progress:
         return rank(
             _group(data, "weak"),
             data["strong"],
@@ -125,8 +123,21 @@ def _ranking(options: RankOptions, data: Mapping[str, np.ndarray], console: Cons
             center=options.center,
             scale=options.scale,
             dtype=options.precision,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar over the weak models on a terminal; nothing at all elsewhere."""
+    if not console.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("weak models", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _locations(options: RankOptions) -> dict[str, str]:

@@ -23,7 +23,7 @@ COLUMNS = {
 WITH_INTERVAL = ("supervised", "predicted", "norm")
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def number(value: float | int | None, digits: int = 4) -> str:
     """A number in a table: significant digits, never a long row of zeros; a dash for what is not there."""
     if value is None:
         return "–"
