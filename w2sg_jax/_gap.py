@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ._factor import Factor, joint_factor
 from ._inputs import InputError, as_ridge, as_threshold, check_option
 from ._moments import Moments
-from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum
+from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -139,14 +139,20 @@ def gap(
 
 def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pair:
     """Decompose both models once; ``strong`` reuses eigenpairs that are at hand."""
-    weak = spectrum(factor.weak, m.dtype)
-    strong = spectrum(factor.strong, m.dtype) if strong is None else strong
+    weak = _spectrum(m, factor, "weak")
+    strong = _spectrum(m, factor, "strong") if strong is None else strong
     labels = np.zeros((factor.weak.shape[0], 0)) if factor.labels is None else factor.labels
     with jax.enable_x64(True):
         weak_scores, strong_scores = jax.device_get(
             _scores(factor.weak, weak.eigenvectors, factor.strong, strong.eigenvectors)
         )
     return Pair(weak, strong, weak_scores, strong_scores, labels)
+
+
+def _spectrum(m: Moments, factor: Factor, side: str) -> Spectrum:
+    if factor.exact:
+        return spectrum_of_rows(getattr(factor, side), m.dtype)
+    return spectrum(getattr(m, f"sigma_{side}") / getattr(factor, f"trace_{side}"), m.dtype)
 
 
 def gap_of_pair(

@@ -43,7 +43,7 @@ class Moments:
         n: number of samples.
         mean: mean of z, shape (d_weak + d_strong + d_labels,); weak columns first, then strong, then labels.
         mean_rest: what rounding left out of ``mean``, so that the means of two blocks can be subtracted to full
-            precision even where they are large beside their difference.
+            precision even where they are large beside their difference; zero unless ``center``.
         rows: float64 samples (n, D) minus the mean when ``center``, or None.
         product: float64 second moment (D, D), or None.
         center: whether J is centred.
@@ -225,12 +225,14 @@ def _block_moments(block: list[Array], widths: list[int], center: bool, dtype: s
             mean, mean_rest, product = jax.device_get(_device_product(tuple(block), center=center, dtype=dtype))
         rows = None
     else:
-        joint = np.concatenate([np.asarray(part).astype(np.float64) for part in block], axis=1)
+        joint = np.concatenate([np.asarray(part).astype(np.float64, copy=False) for part in block], axis=1)
         with np.errstate(invalid="ignore", over="ignore"):
             mean = joint.mean(axis=0)
-            centred = joint - mean
-            mean_rest = centred.mean(axis=0)
-            joint = centred - mean_rest if center else joint
+            mean_rest = np.zeros_like(mean)
+            if center:
+                joint -= mean
+                mean_rest = joint.mean(axis=0)
+                joint -= mean_rest
             rows = joint.astype(dtype).astype(np.float64) if keep_rows else None
             product = None if keep_rows else _host_product(joint.astype(dtype, copy=False)) / n
     d_weak, d_strong, d_labels = widths
@@ -246,7 +248,7 @@ def _host_product(x: np.ndarray) -> np.ndarray:
 def _device_product(block: tuple[jax.Array, ...], *, center: bool, dtype: str) -> tuple[jax.Array, ...]:
     joint = jnp.concatenate([part.astype(jnp.float64) for part in block], axis=1)
     mean = joint.mean(axis=0)
-    mean_rest = (joint - mean).mean(axis=0)
+    mean_rest = (joint - mean).mean(axis=0) if center else jnp.zeros_like(mean)
     x = (joint - mean - mean_rest if center else joint).astype(dtype)
     # float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned.
     product = jnp.matmul(x.T, x, precision=jax.lax.Precision.HIGHEST)

@@ -30,31 +30,42 @@ class Spectrum:
     floor: Float[Any, ""]
 
 
-def spectrum(factor: Float[np.ndarray, "r d"], dtype: str = "float64") -> Spectrum:
-    """Principal components of the representation whose factor F has F^T F = Sigma.
-
-    The smaller side is decomposed: eigh of the d x d second moment when r > d, else the singular value decomposition
-    of F itself (the dual side), which does not square the condition number.
+def spectrum(sigma: Float[np.ndarray, "d d"], dtype: str = "float64") -> Spectrum:
+    """Principal components of the representation with second moment Sigma = H^T H / n.
 
     Args:
-        factor: (r, d) rows that stand for the samples / sqrt(n), unit trace.
+        sigma: (d, d), of unit trace.
         dtype: the precision in which products were accumulated; it sets the floor.
 
     Raises:
         ArithmeticError: the decomposition did not converge (it returns NaN on failure, and above 32766 on a CPU).
 
-    Cost: about 9 min(r, d)^3 + 2 r d min(r, d) flops.
+    Cost: about 9 d^3 flops.
     """
     with jax.enable_x64(True):
-        decompose = _primal if factor.shape[0] > factor.shape[1] else _dual
-        values, vectors = jax.device_get(decompose(factor))
+        return _checked(*jax.device_get(_primal(sigma)), dtype)
+
+
+def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> Spectrum:
+    """Principal components from the samples themselves, H / sqrt(n), on the smaller side.
+
+    Below d samples this is the dual side: a thin singular value decomposition, which does not square the condition
+    number. Args, Raises as ``spectrum``; cost 2 n d min(n, d) flops more.
+    """
+    if rows.shape[0] > rows.shape[1]:
+        return spectrum(rows.T @ rows, dtype)
+    with jax.enable_x64(True):
+        return _checked(*jax.device_get(_dual(rows)), dtype)
+
+
+def _checked(values: np.ndarray, vectors: np.ndarray, dtype: str) -> Spectrum:
+    order = len(values)
     if not np.isfinite(values).all():
         raise ArithmeticError(
-            f"the eigendecomposition of a {min(factor.shape)} x {min(factor.shape)} second moment returned NaN;"
-            " it may be too large for LAPACK on this device"
+            f"the eigendecomposition of a {order} x {order} second moment returned NaN; it may be too large for LAPACK"
+            " on this device"
         )
-    floor = np.finfo(dtype).eps * min(factor.shape) * values[0]
-    return Spectrum(values, vectors, np.asarray(floor))
+    return Spectrum(values, vectors, np.asarray(np.finfo(dtype).eps * order * values[0]))
 
 
 def kept(s: Spectrum, threshold: Float[Any, ""] | float = 0.0) -> Bool[Any, " k"]:
@@ -84,13 +95,12 @@ def rank(s: Spectrum, threshold: Float[Any, ""] | float = 0.0) -> Int[Any, ""]:
 
 
 @jax.jit
-def _primal(factor: jax.Array) -> tuple[jax.Array, jax.Array]:
-    sigma = jnp.matmul(factor.T, factor, precision=jax.lax.Precision.HIGHEST)
+def _primal(sigma: jax.Array) -> tuple[jax.Array, jax.Array]:
     values, vectors = jnp.linalg.eigh(sigma)
     return jnp.maximum(values[::-1], 0.0), vectors[:, ::-1]
 
 
 @jax.jit
-def _dual(factor: jax.Array) -> tuple[jax.Array, jax.Array]:
-    _, singular, vectors = jnp.linalg.svd(factor, full_matrices=False)
+def _dual(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    _, singular, vectors = jnp.linalg.svd(rows, full_matrices=False)
     return singular**2, vectors.T
