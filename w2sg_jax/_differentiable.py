@@ -1,5 +1,7 @@
 """The gap as pure functions of the representations, for jit, vmap and grad in the caller's precision."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
@@ -10,6 +12,7 @@ from ._inputs import Array
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
+@partial(jax.jit, static_argnames=("center", "scale"))
 def gap_norm(
     weak: Float[Array, "n d_weak"],
     strong: Float[Array, "n d_strong"],
@@ -41,6 +44,7 @@ def gap_norm(
     return jnp.vdot(missed, _smooth(a_strong, ridge_strong, v), precision=HIGHEST)
 
 
+@partial(jax.jit, static_argnames=("center", "scale"))
 def predicted_gap(
     weak: Float[Array, "n d_weak"],
     strong: Float[Array, "n d_strong"],
