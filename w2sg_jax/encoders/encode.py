@@ -11,11 +11,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
-from w2sg_jax.encoders.tokenizer import SmilesTokenizer
-from w2sg_jax.encoders.tokens import bucket_of
-from w2sg_jax.encoders.transformer import Encoder
+from .tokenizer import SmilesTokenizer
+from .tokens import bucket_of
+from .transformer import Encoder
 
-BUCKET_EDGES = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+BUCKET_EDGES = (32, 64, 96, 256, 512)
 """Lengths that sequences are padded to: at most this many compilations for one encoder and batch size."""
 
 
@@ -24,7 +24,7 @@ def encode(
     tokenizer: SmilesTokenizer,
     smiles: Sequence[str],
     *,
-    batch_size: int = 128,
+    batch_size: int = 64,
     on_batch: Callable[[int], None] | None = None,
 ) -> Float32[np.ndarray, "n width"]:
     """The representation of every molecule, row i for `smiles[i]`.
@@ -57,9 +57,7 @@ def encode(
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     tokens = tokenizer.encode(smiles)
     if tokens.unknown:
-        warnings.warn(
-            f"{tokens.unknown} of {len(tokens.ids)} tokens are unknown and read as [UNK]", stacklevel=2
-        )
+        warnings.warn(f"{tokens.unknown} of {len(tokens.ids)} tokens are unknown and read as [UNK]", stacklevel=2)
     longest = encoder.config.max_length
     edges = (*(edge for edge in BUCKET_EDGES if edge < longest), longest)
     buckets = bucket_of(tokens.lengths, edges)
@@ -70,9 +68,7 @@ def encode(
         for part in np.split(rows, range(batch_size, len(rows), batch_size)):
             padded = np.zeros((batch_size, edges[bucket]), np.int32)
             padded[: len(part)] = tokens.pad(part, edges[bucket])
-            with jax.default_matmul_precision(
-                "highest"
-            ):  # TF32 and bf16 products would blur small directions
+            with jax.default_matmul_precision("highest"):  # TF32 and bf16 products would blur small directions
                 result[part] = np.asarray(_represent(graph, state, jnp.asarray(padded)))[: len(part)]
             if on_batch is not None:
                 on_batch(len(part))

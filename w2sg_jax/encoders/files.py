@@ -11,8 +11,8 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from w2sg_jax.atomic import replacing
-from w2sg_jax.encoders.transformer import Encoder, EncoderConfig
+from ..atomic import replacing
+from .transformer import Encoder, EncoderConfig
 
 _FORMAT = "w2sg_jax encoder 1"
 
@@ -35,8 +35,7 @@ def load_encoder(path: Path | str) -> Encoder:
     metadata = read_metadata(path)
     if metadata.get("format") != _FORMAT:
         raise ValueError(
-            f"path: {path} says format {metadata.get('format')!r}, expected {_FORMAT!r}; "
-            "write it with save_encoder"
+            f"path: {path} says format {metadata.get('format')!r}, expected {_FORMAT!r}; write it with save_encoder"
         )
     config = EncoderConfig(**json.loads(metadata["config"]))
     graph, state = nnx.split(nnx.eval_shape(lambda: Encoder(config, rngs=nnx.Rngs(0))))

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from w2sg_jax.atomic import write_text
-from w2sg_jax.encoders.tokens import TokenSet
+from ..atomic import write_text
+from .tokens import TokenSet
 
 SMILES_TOKEN = re.compile(
     r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9]|.)",
@@ -43,9 +43,7 @@ class SmilesTokenizer:
 
     def __post_init__(self) -> None:
         if len(set(self.tokens)) != len(self.tokens) or set(self.tokens) & set(SPECIAL_TOKENS):
-            raise ValueError(
-                f"tokens: expected distinct tokens other than {SPECIAL_TOKENS}, got {self.tokens}"
-            )
+            raise ValueError(f"tokens: expected distinct tokens other than {SPECIAL_TOKENS}, got {self.tokens}")
 
     @classmethod
     def from_corpus(cls, smiles: Iterable[str], *, min_count: int = 1) -> "SmilesTokenizer":
@@ -57,9 +55,7 @@ class SmilesTokenizer:
         counts: Counter[str] = Counter()
         for one in smiles:
             counts.update(split_smiles(one))
-        kept = [
-            token for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS
-        ]
+        kept = [token for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS]
         if not kept:
             raise ValueError(
                 f"smiles: no token occurs {min_count} times or more; give more molecules or lower min_count"
@@ -82,9 +78,7 @@ class SmilesTokenizer:
             ValueError: `smiles` is not a string or is empty.
         """
         identifiers = self._identifiers
-        return np.array(
-            [CLS, *(identifiers.get(token, UNK) for token in split_smiles(smiles))], dtype=np.int32
-        )
+        return np.array([CLS, *(identifiers.get(token, UNK) for token in split_smiles(smiles))], dtype=np.int32)
 
     def encode(self, smiles: Sequence[str]) -> TokenSet:
         """Many molecules at once, without padding.
@@ -112,8 +106,7 @@ class SmilesTokenizer:
         wrong = [int(i) for i in ids if not 0 <= i < len(names)]
         if wrong:
             raise ValueError(
-                f"ids: {wrong[0]} is outside the vocabulary 0 .. {len(names) - 1}; "
-                "use this tokenizer's identifiers"
+                f"ids: {wrong[0]} is outside the vocabulary 0 .. {len(names) - 1}; use this tokenizer's identifiers"
             )
         return "".join(names[i] for i in ids if i not in (PAD, CLS))
 
@@ -136,8 +129,7 @@ class SmilesTokenizer:
             ) from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError(
-                f"path: {path} is not a tokenizer ({_FORMAT!r}); "
-                "expected a file written by SmilesTokenizer.save"
+                f"path: {path} is not a tokenizer ({_FORMAT!r}); expected a file written by SmilesTokenizer.save"
             )
         return cls(tuple(content["tokens"]))
 

@@ -38,9 +38,7 @@ class TokenSet:
         too_long = [int(row) for row in rows if self.offsets[row + 1] - self.offsets[row] > length]
         if too_long:
             found = int(self.lengths[too_long[0]])
-            raise ValueError(
-                f"length: row {too_long[0]} has {found} tokens, more than {length}; give a larger length"
-            )
+            raise ValueError(f"length: row {too_long[0]} has {found} tokens, more than {length}; give a larger length")
         padded = np.zeros((len(rows), length), np.int32)
         for target, row in zip(padded, rows, strict=True):
             content = self.ids[self.offsets[row] : self.offsets[row + 1]]

@@ -39,9 +39,7 @@ class EncoderConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.width % (2 * self.heads):
-            raise ValueError(
-                f"heads: width / heads must be even, got width {self.width} and {self.heads} heads"
-            )
+            raise ValueError(f"heads: width / heads must be even, got width {self.width} and {self.heads} heads")
         if self.pooling not in ("mean", "cls", "last"):
             raise ValueError(f"pooling: expected 'mean', 'cls' or 'last', got {self.pooling!r}")
 

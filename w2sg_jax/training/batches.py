@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from jaxtyping import Int32
 
-from w2sg_jax.encoders.tokens import TokenSet, bucket_of
+from ..encoders.tokens import TokenSet, bucket_of
 
 
 @dataclass(frozen=True)

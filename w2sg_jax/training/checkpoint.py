@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from w2sg_jax.encoders.files import read_metadata, read_tree, write_tree
+from ..encoders.files import read_metadata, read_tree, write_tree
 
 _FORMAT = "w2sg_jax training state 1"
 

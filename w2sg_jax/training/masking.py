@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from w2sg_jax.encoders.tokenizer import CLS, MASK, SPECIAL_TOKENS
+from ..encoders.tokenizer import CLS, MASK, SPECIAL_TOKENS
 
 
 def mask_tokens(
@@ -27,8 +27,6 @@ def mask_tokens(
     key_target, key_how, key_token = jax.random.split(key, 3)
     targets = (jax.random.uniform(key_target, ids.shape, jnp.float32) < rate) & (ids != 0) & (ids != CLS)
     how = jax.random.uniform(key_how, ids.shape, jnp.float32)
-    random_ids = jax.random.randint(key_token, ids.shape, len(SPECIAL_TOKENS), vocabulary, jnp.int32).astype(
-        ids.dtype
-    )
+    random_ids = jax.random.randint(key_token, ids.shape, len(SPECIAL_TOKENS), vocabulary, jnp.int32).astype(ids.dtype)
     corrupted = jnp.where(how < 0.8, MASK, jnp.where(how < 0.9, random_ids, ids))
     return jnp.where(targets, corrupted, ids), targets

@@ -16,11 +16,11 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
-from w2sg_jax.encoders.tokens import TokenSet
-from w2sg_jax.encoders.transformer import Encoder, EncoderConfig
-from w2sg_jax.training.batches import BatchPlan
-from w2sg_jax.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from w2sg_jax.training.masking import mask_tokens
+from ..encoders.tokens import TokenSet
+from ..encoders.transformer import Encoder, EncoderConfig
+from .batches import BatchPlan
+from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from .masking import mask_tokens
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,12 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}"
-            )
+            raise ValueError(f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}")
         if not (0 < self.mask_rate < 1 and 0 <= self.warmup < 1):
-            raise ValueError(
-                f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}"
-            )
+            raise ValueError(f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise ValueError(
-                f"learning_rate, weight_decay: expected > 0 and >= 0, "
-                f"got {self.learning_rate} and {self.weight_decay}"
+                f"learning_rate, weight_decay: expected > 0 and >= 0, got {self.learning_rate} and {self.weight_decay}"
             )
 
 
@@ -140,9 +135,7 @@ def pretrain(
     return Pretrained(nnx.merge(graph, state.params), state.losses)
 
 
-def initial_state(
-    encoder: EncoderConfig, config: PretrainConfig
-) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
+def initial_state(encoder: EncoderConfig, config: PretrainConfig) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
     """The state before the first step, a function of the two configurations alone."""
     graph, variables = nnx.split(Encoder(encoder, rngs=nnx.Rngs(config.seed)), nnx.Param)
     params = nnx.to_pure_dict(variables)
@@ -191,9 +184,7 @@ def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, config: PretrainCo
     return digest.hexdigest()
 
 
-def _train_until(
-    stop: int, step: Callable, state: TrainingState, plan: BatchPlan
-) -> tuple[TrainingState, int]:
+def _train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPlan) -> tuple[TrainingState, int]:
     params, optimizer_state, trained_tokens, losses = state.params, state.optimizer, 0, []
     for index in range(int(state.step), stop):
         ids = plan.batch(index)

@@ -1,0 +1,273 @@
+"""The quickstart at toy size: it runs whole, reuses what it trained, goes on when killed, and its parts are right."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from scipy.stats import spearmanr
+
+import w2sg_jax as w2sg
+from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
+from w2sg_jax.quickstart import DEFAULT_ZOO, ModelPlan, QuickstartConfig, Zoo, run_quickstart
+from w2sg_jax.quickstart.correlation import correlate, rank_correlation
+from w2sg_jax.quickstart.measure import MEASURED, PREDICTED, Measurements, measure
+from w2sg_jax.quickstart.models import Corpus, model_key
+from w2sg_jax.quickstart.splits import make_splits
+from w2sg_jax.report.figures import label_points
+from w2sg_jax.training import PretrainConfig
+
+TOY = """
+import sys
+from pathlib import Path
+from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
+from w2sg_jax.quickstart import ModelPlan, QuickstartConfig, Zoo, run_quickstart
+from w2sg_jax.training import PretrainConfig
+
+def plan(width, steps, seed):
+    return ModelPlan(width, 1, 2, PretrainConfig(steps, 4, bucket_edges=(52,), seed=seed))
+
+run_quickstart(
+    QuickstartConfig(Path(sys.argv[1]), splits=2),
+    zoo=Zoo(plan(8, int(sys.argv[2]), 0), (plan(4, 2, 1), plan(4, 3, 2), plan(4, 4, 3))),
+    pretraining=load_moses_sample()[::1000],
+    datasets=[load_freesolv()],
+)
+"""
+
+
+def toy_plan(width: int, steps: int, seed: int) -> ModelPlan:
+    return ModelPlan(width, 1, 2, PretrainConfig(steps, 4, bucket_edges=(52,), seed=seed))
+
+
+TOY_ZOO = Zoo(toy_plan(8, 6, 0), (toy_plan(4, 2, 1), toy_plan(4, 3, 2), toy_plan(8, 4, 3)))
+
+
+def toy_set(repeat: int = 0) -> MoleculeSet:
+    whole = load_freesolv()
+    smiles = whole.smiles[:120] + whole.smiles[:repeat]
+    return MoleculeSet("Toy", smiles, np.append(whole.target[:120], whole.target[:repeat]), "energy", "kcal/mol")
+
+
+def run_toy(out: Path, *, data: MoleculeSet | None = None, seed: int = 0):
+    with open(os.devnull, "w") as nowhere:
+        return run_quickstart(
+            QuickstartConfig(out, splits=3, seed=seed),
+            zoo=TOY_ZOO,
+            pretraining=load_moses_sample()[::1000],
+            datasets=[data or toy_set()],
+            console=Console(file=nowhere, width=160),
+        )
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    out = tmp_path_factory.mktemp("toy")
+    return out, run_toy(out)
+
+
+def test_everything_is_written_and_nothing_half(toy):
+    out, result = toy
+    names = [plan.name for plan in TOY_ZOO.plans]
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    kept = {f"cache/{n}-{result.models[n][:12]}/{f}.safetensors" for n in names for f in ("encoder", "Toy")}
+    shown = {f"representations/Toy/{name}.safetensors" for name in names}
+    assert written == kept | shown | {
+        "results.json",
+        "Toy.png",
+        "representations/Toy/target.npy",
+        "representations/Toy/smiles.txt",
+    }
+    assert w2sg.load(out / "representations/Toy/w8-d1-s6.safetensors").shape == (120, 8)
+    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(result.to_dict()))
+
+
+def test_the_record_holds_every_number(toy):
+    record = toy[1].to_dict()["datasets"][0]
+    assert record["split_sizes"] == {"train": 48, "w2s": 48, "test": 24}
+    assert set(record["weak"]) == {plan.name for plan in TOY_ZOO.weak}
+    for numbers in record["weak"].values():
+        assert set(numbers) == {*MEASURED, *PREDICTED, "width"}
+        assert all(len(numbers[quantity]) == 3 for quantity in (*MEASURED, *PREDICTED))
+        assert all(value > 0 for value in numbers["err_w2s"] + numbers["norm"])
+
+
+def test_a_second_run_reuses_and_agrees(toy):
+    out, result = toy
+    again = run_toy(out)
+    assert again.reused and not result.reused
+    assert again.to_dict()["datasets"] == result.to_dict()["datasets"]
+
+
+def test_another_seed_reuses_the_encoders_and_splits_otherwise(toy, tmp_path):
+    out, result = toy
+    other = run_toy(out, seed=1)
+    assert other.reused and other.models == result.models
+    assert other.to_dict()["datasets"] != result.to_dict()["datasets"]
+
+
+def test_a_key_changes_with_all_that_matters():
+    data, smiles = toy_set(), load_moses_sample()[::1000]
+    corpus, plan = Corpus.build(smiles, [data]), toy_plan(8, 6, 0)
+    key = model_key(plan, corpus)
+    others = [
+        model_key(replace(plan, depth=2), corpus),
+        model_key(toy_plan(8, 7, 0), corpus),
+        model_key(toy_plan(8, 6, 1), corpus),
+        model_key(plan, Corpus.build(smiles[1:], [data])),
+        model_key(plan, Corpus.build(smiles, [replace(data, smiles=data.smiles[::-1])])),
+    ]
+    assert model_key(plan, Corpus.build(smiles, [data])) == key
+    assert len({key, *others}) == 6
+
+
+def start_toy(out: Path, steps: int) -> subprocess.Popen:
+    script = [sys.executable, "-c", TOY, str(out), str(steps)]
+    return subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for(out: Path, pattern: str, process: subprocess.Popen) -> Path:
+    for _ in range(1200):
+        found = list(out.glob(pattern))
+        if found:
+            return found[0]
+        assert process.poll() is None, process.stdout and process.stdout.read().decode()
+        time.sleep(0.05)
+    raise AssertionError(f"no {pattern} after a minute")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, how):
+    """Killed while the strong model trains; the second run starts at the checkpoint, not at the first step."""
+    with start_toy(tmp_path, 400) as process:
+        checkpoint = wait_for(tmp_path, "cache/w8-d1-s400-*/checkpoint.safetensors", process)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert checkpoint.exists() and not (checkpoint.parent / "encoder.safetensors").exists()
+    assert not (tmp_path / "results.json").exists()
+    checkpoint.write_bytes(checkpoint.read_bytes())  # whole: a torn one would be refused below
+    with start_toy(tmp_path, 400) as process:
+        text = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 0, text
+    assert json.loads((tmp_path / "results.json").read_text())["datasets"][0]["dataset"] == "FreeSolv"
+    assert not checkpoint.exists() and (checkpoint.parent / "encoder.safetensors").exists()
+
+
+def test_repeated_molecules_stay_out_of_the_splits():
+    smiles = ("C", "CC", "C", "O", "CO", "CCO", "N", "CN", "CC", "OO", "NN", "CCC", "CCN")
+    splits = make_splits(smiles, splits=20, seed=0)
+    assert splits.duplicates == 2
+    for parts in zip(splits.train, splits.w2s, splits.test, strict=True):
+        rows = np.concatenate(parts)
+        assert sorted(rows) == [0, 1, 3, 4, 5, 6, 7, 9, 10, 11, 12]
+    assert len({tuple(row) for row in splits.test}) > 10
+
+
+def test_repeated_molecules_are_reported(tmp_path):
+    assert run_toy(tmp_path, data=toy_set(repeat=5)).to_dict()["datasets"][0]["duplicates_left_out"] == 5
+
+
+def test_splits_depend_on_the_seed_alone():
+    smiles = load_freesolv().smiles
+    first, again, other = (make_splits(smiles, splits=2, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.test, again.test)
+    assert not np.array_equal(first.test, other.test)
+    np.testing.assert_array_equal(make_splits(smiles, splits=5, seed=0).test[:2], first.test)
+
+
+def test_too_small_sets_are_refused():
+    with pytest.raises(ValueError, match="smiles: 2 distinct molecules are too few for three parts"):
+        make_splits(["C", "C", "O"], splits=1, seed=0)
+
+
+def test_rank_correlation_is_scipys(rng):
+    x, y = rng.integers(5, size=(30, 7)).astype(float), rng.normal(size=(30, 7))
+    expected = [spearmanr(a, b)[0] for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(rank_correlation(x, y), expected, atol=1e-12)
+    assert np.isnan(rank_correlation(np.ones((1, 4)), np.arange(4.0)[None])[0])
+
+
+def test_correlation_interval_covers_and_narrows(rng):
+    error = np.arange(30.0)[:, None] + np.zeros((30, 5))
+    perfect = correlate(2 * error, error, seed=0)
+    assert perfect.value == pytest.approx(1) and perfect.low == pytest.approx(1) == perfect.high
+    noisy = correlate(error + rng.normal(scale=8, size=error.shape), error, seed=0)
+    few = correlate(error[::4] + rng.normal(scale=8, size=(8, 5)), error[::4], seed=0)
+    assert noisy.low < noisy.value < noisy.high < 1
+    assert few.high - few.low > noisy.high - noisy.low
+    assert correlate(-error, error, seed=0).value == pytest.approx(-1)
+
+
+def test_measurements_are_the_library_s_own(rng):
+    """Every table holds what the public functions give on the rows of that split."""
+    strong, y = rng.normal(size=(60, 6)), rng.normal(size=60)
+    weak = {"a": strong[:, :2] + 0.1, "b": rng.normal(size=(60, 3))}
+    splits = make_splits([f"C{i}" for i in range(60)], splits=2, seed=0)
+    found = measure(weak, strong, y, splits, ridge=1e-2)
+    for k, name in enumerate(weak):
+        for s in range(2):
+            train, w2s, test = (getattr(splits, part)[s] for part in ("train", "w2s", "test"))
+            h = weak[name]
+            gap = w2sg.gap(w2sg.moments(h[w2s], strong[w2s], y[w2s]), ridge=1e-2)
+            seen = w2sg.gap(w2sg.moments(h[train], strong[train], y[train]), ridge=1e-2)
+            run = w2sg.weak_to_strong(
+                (h[train], y[train]), (h[w2s], strong[w2s], y[w2s]), (h[test], strong[test], y[test]), 1e-2
+            )
+            expected = {"norm": gap.norm, "predicted": gap.predicted, "supervised": seen.predicted}
+            expected |= {"err_weak": run.err_weak, "err_w2s": run.err_w2s, "err_ceiling": run.err_ceiling}
+            for quantity, value in expected.items():
+                assert found.tables[quantity][k, s] == pytest.approx(value, rel=1e-9)
+
+
+def test_undefined_pgr_is_left_out_of_its_mean():
+    table = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]])
+    mean = Measurements(("a", "b"), {"pgr": table}).mean("pgr")
+    assert mean[0] == 2.0 and np.isnan(mean[1])
+
+
+def test_the_default_zoo_is_what_the_quickstart_promises():
+    assert DEFAULT_ZOO.strong.width >= 96
+    assert len(DEFAULT_ZOO.weak) >= 8
+    widths = {plan.width for plan in DEFAULT_ZOO.weak}
+    assert min(widths) == 8 and max(widths) == 64 and len(widths) >= 6
+
+
+def test_a_zoo_needs_distinct_names_and_three_weak_models():
+    with pytest.raises(ValueError, match="weak: names must differ"):
+        Zoo(toy_plan(8, 6, 0), (toy_plan(4, 2, 1), toy_plan(4, 2, 2), toy_plan(4, 4, 3)))
+    with pytest.raises(ValueError, match="needs at least 3 weak models, got 1"):
+        Zoo(toy_plan(8, 6, 0), (toy_plan(4, 2, 1),))
+
+
+def test_misuse_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"out: .*file is a file; give the name of a folder"):
+        run_quickstart(QuickstartConfig(tmp_path / "file"))
+    with pytest.raises(ValueError, match="splits: expected at least 1, got 0"):
+        run_quickstart(QuickstartConfig(tmp_path, splits=0))
+
+
+def test_labels_of_crowded_points_do_not_overlap(rng):
+    figure = Figure(figsize=(6, 5))
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    points = np.concatenate([rng.normal(scale=0.02, size=(6, 2)), rng.normal(size=(4, 2))])
+    axis.plot(*points.T, "o")
+    names = tuple(f"w{8 * k}-d2-s{100 * k}" for k in range(10))
+    figure.draw_without_rendering()
+    label_points(axis, points, names)
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] != [] and {text.get_text() for text in axis.texts} == set(names)
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1

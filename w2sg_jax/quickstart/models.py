@@ -1,0 +1,177 @@
+"""Train the zoo and extract representations, two models at a time, with everything finished kept on disk.
+
+Each model has a folder `cache/NAME-KEY`, where KEY is a hash of all that its content depends on: both
+configurations, the corpus, the molecules to represent, the code of the encoders and of their training, and
+the versions of JAX, Flax and Optax. So a second run reuses exactly what is still valid, and an interrupted
+one goes on from its last checkpoint.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from .. import store
+from ..datasets import MoleculeSet
+from ..encoders import SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
+from ..training import TrainingProgress, pretrain
+from ..training.pretrain import run_fingerprint
+from .progress import ZooProgress
+from .zoo import ModelPlan
+
+WORKERS = 2
+"""Models trained at a time: matrices this small leave a core idle when only one is."""
+CHECKPOINT_EVERY = 50
+"""Steps lost at most to an interruption."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What all models share: the text they are trained on and the molecules that they represent."""
+
+    tokenizer: SmilesTokenizer
+    """vocabulary of all molecules, labelled sets included (their structures, not their labels)"""
+    pretraining: TokenSet
+    """the unlabelled molecules that models are trained on"""
+    datasets: tuple[MoleculeSet, ...]
+    """the labelled sets to represent"""
+
+    @classmethod
+    def build(cls, pretraining: Sequence[str], datasets: Sequence[MoleculeSet]) -> "Corpus":
+        """Tokenize once. The vocabulary covers every set, so that no token of a labelled molecule is unknown."""
+        everything = [*pretraining, *(one for data in datasets for one in data.smiles)]
+        tokenizer = SmilesTokenizer.from_corpus(everything)
+        return cls(tokenizer, tokenizer.encode(pretraining), tuple(datasets))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """One model of the zoo, trained, with its representations."""
+
+    plan: ModelPlan
+    """what was trained"""
+    key: str
+    """hash of everything that the result depends on"""
+    folder: Path
+    """where it is kept"""
+    representations: dict[str, Float32[np.ndarray, "n width"]]
+    """name of the data set -> one row a molecule, in the order of the set"""
+    reused: bool
+    """whether all of it was there already"""
+
+
+class Stopped(Exception):
+    """Raised inside a worker when another one failed or the user interrupted."""
+
+
+def train_zoo(
+    plans: Sequence[ModelPlan], corpus: Corpus, cache: Path, progress: ZooProgress
+) -> dict[str, TrainedModel]:
+    """Train every model and extract its representations, or read what an earlier run left in `cache`.
+
+    An interruption (Ctrl-C) stops the workers at their next report and is raised again; the finished models and the
+    checkpoints of the others stay.
+
+    Returns:
+        name -> model, in the order of `plans`.
+
+    Cost: see `DEFAULT_ZOO`; memory for two models at a time.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="w2sg") as pool:
+        futures = {plan.name: pool.submit(_prepare, plan, corpus, cache, progress, stop) for plan in plans}
+        try:
+            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return {name: future.result() for name, future in futures.items()}
+
+
+def model_key(plan: ModelPlan, corpus: Corpus) -> str:
+    """sha256 of everything that a model's weights and representations depend on."""
+    digest = hashlib.sha256()
+    digest.update(run_fingerprint(plan.encoder(corpus.tokenizer.size), corpus.pretraining, plan.training).encode())
+    for text in (*corpus.tokenizer.tokens, *(one for data in corpus.datasets for one in (data.name, *data.smiles))):
+        digest.update(text.encode() + b"\0")
+    for package in ("encoders", "training"):
+        for source in sorted(files(f"w2sg_jax.{package}").iterdir(), key=lambda item: item.name):
+            if source.name.endswith(".py"):
+                digest.update(source.name.encode() + source.read_bytes())
+    digest.update(" ".join(version(package) for package in ("jax", "flax", "optax")).encode())
+    return digest.hexdigest()
+
+
+def _prepare(
+    plan: ModelPlan, corpus: Corpus, cache: Path, progress: ZooProgress, stop: threading.Event
+) -> TrainedModel:
+    key = model_key(plan, corpus)
+    folder = cache / f"{plan.name}-{key[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {data.name: folder / f"{data.name}.safetensors" for data in corpus.datasets}
+    reused = all(path.exists() for path in (folder / "encoder.safetensors", *paths.values()))
+    started = time.perf_counter()
+    if not reused:
+        _train(plan, corpus, folder, progress, stop)
+        _represent(plan, corpus, folder, paths, progress, stop)
+    progress.finished(plan, time.perf_counter() - started, reused=reused)
+    representations = {name: store.load(path) for name, path in paths.items()}
+    return TrainedModel(plan, key, folder, representations, reused)
+
+
+def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress, stop: threading.Event) -> None:
+    if (folder / "encoder.safetensors").exists():
+        return
+
+    def report(state: TrainingProgress) -> None:
+        progress.training(plan, state)
+        if stop.is_set():
+            raise Stopped(plan.name)
+
+    checkpoint = folder / "checkpoint.safetensors"
+    trained = pretrain(
+        plan.encoder(corpus.tokenizer.size),
+        corpus.pretraining,
+        plan.training,
+        checkpoint=checkpoint,
+        checkpoint_every=CHECKPOINT_EVERY,
+        on_progress=report,
+    )
+    save_encoder(folder / "encoder.safetensors", trained.encoder)
+    checkpoint.unlink()
+
+
+def _represent(
+    plan: ModelPlan,
+    corpus: Corpus,
+    folder: Path,
+    paths: dict[str, Path],
+    progress: ZooProgress,
+    stop: threading.Event,
+) -> None:
+    done, total = 0, sum(map(len, corpus.datasets))
+
+    def report(molecules: int) -> None:
+        nonlocal done
+        done += molecules
+        progress.representing(plan, done, total)
+        if stop.is_set():
+            raise Stopped(plan.name)
+
+    smiles = [one for data in corpus.datasets for one in data.smiles]
+    encoder = load_encoder(folder / "encoder.safetensors")
+    rows = encode(encoder, corpus.tokenizer, smiles, on_batch=report)
+    ends = np.cumsum([len(data) for data in corpus.datasets])[:-1]
+    for path, part in zip(paths.values(), np.split(rows, ends), strict=True):
+        store.save(path, part)
