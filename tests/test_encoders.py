@@ -58,9 +58,7 @@ def test_the_order_of_tokens_matters(tokenizer):
     assert np.linalg.norm(a - b) > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("pooling", "expected"), [("mean", [2.0, 3.0]), ("cls", [1.0, 2.0]), ("last", [3.0, 4.0])]
-)
+@pytest.mark.parametrize(("pooling", "expected"), [("mean", [2.0, 3.0]), ("cls", [1.0, 2.0]), ("last", [3.0, 4.0])])
 def test_pooling_ignores_padding(pooling, expected):
     states = jnp.array([[[9.0, 9.0], [1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]])
     mask = jnp.array([[False, True, True, False]])

@@ -93,9 +93,7 @@ def test_every_row_is_seen_once_an_epoch_in_another_order_each_time(tokens):
         batches = [plan.batch(step) for step in steps]
         assert {batch.shape for batch in batches} <= {(16, 16), (16, 48)}
         epochs.append([tuple(row[row > 0]) for batch in batches for row in batch if row.any()])
-    everything = sorted(
-        tuple(tokens.ids[a:b]) for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False)
-    )
+    everything = sorted(tuple(tokens.ids[a:b]) for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False))
     assert sorted(epochs[0]) == sorted(epochs[1]) == everything
     assert epochs[0] != epochs[1]
 
@@ -184,9 +182,7 @@ def test_progress_is_reported(encoder, tokens, uninterrupted):
 
 def test_divergence_is_an_error_and_leaves_the_last_good_checkpoint(encoder, tokens, tmp_path):
     config = dataclasses.replace(CONFIG, learning_rate=1e38)
-    with pytest.raises(
-        FloatingPointError, match=r"the loss of step \d+ is not finite; lower the learning rate"
-    ):
+    with pytest.raises(FloatingPointError, match=r"the loss of step \d+ is not finite; lower the learning rate"):
         pretrain(encoder, tokens, config, checkpoint=tmp_path / "run", checkpoint_every=1, report_every=1)
     with pytest.raises(FloatingPointError, match="is not finite"):
         pretrain(encoder, tokens, config, checkpoint=tmp_path / "run", checkpoint_every=1, report_every=1)
@@ -195,9 +191,7 @@ def test_divergence_is_an_error_and_leaves_the_last_good_checkpoint(encoder, tok
 def test_misuse_is_named(encoder, tokens):
     with pytest.raises(ValueError, match=r"tokens: \d+ is outside the encoder's vocabulary \(5\)"):
         pretrain(dataclasses.replace(encoder, vocabulary=5), tokens, CONFIG)
-    with pytest.raises(
-        ValueError, match=r"lengths: row \d+ has \d+ tokens, more than the longest allowed, 16"
-    ):
+    with pytest.raises(ValueError, match=r"lengths: row \d+ has \d+ tokens, more than the longest allowed, 16"):
         pretrain(encoder, tokens, dataclasses.replace(CONFIG, bucket_edges=(16,)))
     with pytest.raises(ValueError, match="steps, batch_size: expected at least 1, got 0 and 8"):
         dataclasses.replace(CONFIG, steps=0)

@@ -115,13 +115,9 @@ def _rank() -> tuple[type, Callable[[Any], int]]:
 
 
 def _quickstart() -> tuple[type, Callable[[Any], int]]:
-    from .quickstart import QuickstartConfig, run_quickstart
+    from .commands.quickstart import QuickstartOptions, run
 
-    def command(config: Any) -> int:
-        run_quickstart(config)
-        return 0
-
-    return QuickstartConfig, command
+    return QuickstartOptions, _reporting(run)
 
 
 COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart}

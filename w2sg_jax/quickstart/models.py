@@ -140,6 +140,8 @@ def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress,
             raise Stopped(plan.name)
 
     checkpoint = folder / "checkpoint.safetensors"
+    if checkpoint.exists():
+        progress.resumed(plan)
     trained = pretrain(
         plan.encoder(corpus.tokenizer.size),
         corpus.pretraining,

@@ -34,6 +34,10 @@ class ZooProgress:
     ) -> None:
         self._bar.stop()
 
+    def resumed(self, plan: ModelPlan) -> None:
+        """A model's training was interrupted and goes on."""
+        self._console.print(f"  {plan.name:<14} goes on from its last checkpoint", highlight=False)
+
     def training(self, plan: ModelPlan, state: TrainingProgress) -> None:
         """A model has come to `state.step`."""
         text = f"step {state.step}/{state.steps}, loss {state.loss:.3f}, {state.tokens_per_second:,.0f} tokens/s"
