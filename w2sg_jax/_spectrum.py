@@ -43,7 +43,8 @@ def spectrum(sigma: Float[np.ndarray, "d d"], dtype: str = "float64") -> Spectru
     Cost: about 9 d^3 flops.
     """
     with jax.enable_x64(True):
-        return _checked(*jax.device_get(_primal(sigma)), dtype)
+        values, vectors = jax.device_get(_primal(sigma))
+    return _checked(values, vectors, dtype)
 
 
 def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> Spectrum:
@@ -55,7 +56,8 @@ def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> 
     if rows.shape[0] > rows.shape[1]:
         return spectrum(rows.T @ rows, dtype)
     with jax.enable_x64(True):
-        return _checked(*jax.device_get(_dual(rows)), dtype)
+        values, vectors = jax.device_get(_dual(rows))
+    return _checked(values, vectors, dtype)
 
 
 def _checked(values: np.ndarray, vectors: np.ndarray, dtype: str) -> Spectrum:
