@@ -394,6 +394,7 @@ def test_process_ends_with_the_exit_code_and_no_traceback(samples):
 def test_process_that_is_interrupted_ends_with_130(samples):
     program = (
         "import os, signal, sys; from w2sg_jax import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits that it is ignored
         "from w2sg_jax.commands import files\n"
         "files.read = lambda location: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(cli.main(['gap', 'weak5.npy', 'strong.safetensors']))"

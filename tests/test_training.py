@@ -118,7 +118,7 @@ def test_the_schedule_rises_and_falls():
 
 
 def test_the_encoder_learns(encoder, tokens):
-    config = dataclasses.replace(CONFIG, steps=150, batch_size=32)
+    config = dataclasses.replace(CONFIG, steps=300, batch_size=32)
     losses = pretrain(encoder, tokens, config).losses
     ids = tokens.ids[tokens.ids != CLS]
     share = np.bincount(ids) / len(ids)

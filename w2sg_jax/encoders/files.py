@@ -44,7 +44,7 @@ def load_encoder(path: Path | str) -> Encoder:
 
 def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
     """Write a pytree of arrays as safetensors, each leaf under the name of its path, whole or not at all."""
-    named = {name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(tree).items()}
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
     with replacing(path) as temporary:
         save_file(named, temporary, metadata=metadata)
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
 
 from .. import _pipeline, _ranking
 from .splits import Splits
 
-Representations = Mapping[str, Float32[np.ndarray, "n _"]]
+Representations = Mapping[str, Float[np.ndarray, "n _"]]
 
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "pgr")
 """Fields of `w2sg_jax.WeakToStrong` that are kept."""
@@ -44,7 +44,7 @@ class Measurements:
 
 def measure(
     weak: Representations,
-    strong: Float32[np.ndarray, "n d_strong"],
+    strong: Float[np.ndarray, "n d_strong"],
     target: Float[np.ndarray, " n"],
     splits: Splits,
     *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
 if TYPE_CHECKING:
     from ..quickstart.result import DatasetResult
@@ -109,7 +109,7 @@ def label_points(axis: Axes, points: np.ndarray, names: tuple[str, ...]) -> None
 
 
 def _best_place(
-    centre: np.ndarray, size: tuple[float, float], scale: float, taken: list[Bbox], inside: Bbox
+    centre: np.ndarray, size: tuple[float, float], scale: float, taken: list[Bbox], inside: BboxBase
 ) -> tuple[tuple[float, float], Bbox]:
     """The offset of the lower left corner (pixels) whose box covers least, near the point, inside the axes."""
     width, height = size
@@ -127,6 +127,6 @@ def _best_place(
     return best
 
 
-def _overlap(a: Bbox, b: Bbox) -> float:
+def _overlap(a: BboxBase, b: BboxBase) -> float:
     common = Bbox.intersection(a, b)
     return 0.0 if common is None else common.width * common.height
