@@ -28,7 +28,8 @@ from w2sg_jax.report.figures import label_points
 from w2sg_jax.training import PretrainConfig
 
 TOY = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 from pathlib import Path
 from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
 from w2sg_jax.quickstart import ModelPlan, QuickstartConfig, Zoo, run_quickstart

@@ -120,7 +120,8 @@ def _best_place(
         offset = (left, up - 0.5 * height)
         x, y = centre[0] + offset[0], centre[1] + offset[1]
         box = Bbox.from_extents(x, y, x + width, y + height)
-        covered = sum(_overlap(box, other) for other in taken) + width * height - _overlap(box, inside)
+        outside = width * height - _overlap(box, inside)
+        covered = sum(_overlap(box, other) for other in taken) + 100 * outside
         if covered + 2 * radius < least:
             best, least = (offset, box), covered + 2 * radius
     assert best is not None
