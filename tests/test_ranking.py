@@ -7,7 +7,7 @@ import pytest
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from w2sg_jax import _gap, _ranking
+from w2sg_jax import _eigenpairs, _ranking
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
@@ -80,8 +80,8 @@ def test_rows_in_any_order_give_the_same_estimates_and_honest_intervals():
 
 def test_the_strong_model_is_decomposed_once(monkeypatch):
     calls = []
-    real = _gap.spectrum
-    monkeypatch.setattr(_gap, "spectrum", lambda sigma, dtype: (calls.append(len(sigma)), real(sigma, dtype))[1])
+    real = _eigenpairs.spectrum
+    monkeypatch.setattr(_eigenpairs, "spectrum", lambda sigma, dtype: (calls.append(len(sigma)), real(sigma, dtype))[1])
     w2sg.rank(ZOO, STRONG, bootstrap=0)
     assert calls.count(40) == 1 and calls.count(12) == 3
     calls.clear()

@@ -4,20 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import get_lapack_funcs
+from scipy.linalg import get_lapack_funcs, solve_triangular
 
-from ._inputs import InputError
+from ._inputs import InputError, check_option
+from ._linalg import symmetric
 from ._moments import Moments
 
 ROUNDING = 32.0
 """Pivots below ROUNDING * eps * (largest diagonal entry) are rounding errors of an accumulated second moment."""
+REGULAR = 1e6
+"""A joint second moment is regular when its reciprocal condition number is above REGULAR * eps."""
 
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """F = [F_w, F_s, F_y] with F^T F = J, each representation in units of unit trace.
+    """F = [F_w, F_s, F_y], each representation in units of unit trace, with F^T F = J but for the labels' own block.
 
-    Singular values, smoothers and residuals computed from F equal those computed from the n samples / sqrt(n).
+    Singular values, smoothers and residuals computed from F equal those computed from the n samples / sqrt(n). Of the
+    labels F may hold only the part in the span of both representations; a smoother leaves nothing of the rest.
 
     Attributes:
         weak: (r, d_weak), divided by sqrt(trace_weak).
@@ -25,6 +29,8 @@ class Factor:
         labels: (r, c), divided by sqrt(trace_labels), or None.
         trace_weak, trace_strong, trace_labels: the traces of the second moments (mean squared length of a sample).
         exact: True when F holds the samples themselves, False when it was recovered from accumulated products.
+        regular: True when both representations are of full rank, together too, and far from losing it; then
+            [F_w, F_s] is upper triangular.
     """
 
     weak: Float[np.ndarray, "r d_weak"]
@@ -34,38 +40,65 @@ class Factor:
     trace_strong: float
     trace_labels: float
     exact: bool
+    regular: bool
 
 
 def joint_factor(m: Moments) -> Factor:
     """Factor the joint second moment without squaring its condition number again.
 
-    Below D samples F is the samples / sqrt(n). Otherwise F comes from the Cholesky factorisation with complete
-    pivoting (LAPACK dpstrf), which is backward stable for semidefinite matrices and reveals the joint rank: a strong
-    representation inside the span of the weak one stays exactly inside it. The squared formula of the gap cannot tell
-    such a gap from sqrt(eps / ridge).
+    Below D samples F is the samples / sqrt(n). Otherwise F is a Cholesky factor; where the representations are close
+    to dependent, one with complete pivoting (LAPACK dpstrf), which is backward stable for semidefinite matrices and
+    reveals the joint rank: a strong representation inside the span of the weak one stays exactly inside it. The squared
+    formula of the gap cannot tell such a gap from sqrt(eps / ridge).
 
-    Cost: D^3 / 3 flops, D = d_weak + d_strong + c.
+    Cost: D^3 / 3 flops, D = d_weak + d_strong + c; twice that where pivoting is needed.
     """
     traces = [_trace(m, columns) for columns in (m.weak_columns, m.strong_columns, m.label_columns)]
     for name, trace, columns in zip(("weak", "strong"), traces, (m.weak_columns, m.strong_columns), strict=False):
         _refuse_constant(m, name, trace, columns)
     widths = (m.d_weak, m.d_strong, m.d_labels)
     scales = np.concatenate([np.full(w, t**-0.5 if t > 0 else 1.0) for w, t in zip(widths, traces, strict=True)])
-    if m.rows is not None:
-        rows = m.rows * (scales * m.n**-0.5)
-    else:
-        rows = _pivoted_cholesky(m.second, scales, m.dtype)
+    rows, regular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
     labels = rows[:, m.label_columns] if m.d_labels else None
-    return Factor(rows[:, m.weak_columns], rows[:, m.strong_columns], labels, *traces, exact=m.rows is not None)
+    weak, strong = rows[:, m.weak_columns], rows[:, m.strong_columns]
+    return Factor(weak, strong, labels, *traces, exact=m.rows is not None, regular=regular)
 
 
-def _pivoted_cholesky(second: np.ndarray, scales: np.ndarray, dtype: str) -> np.ndarray:
-    scaled = second * scales
+def unit_trace_ridges(ridges: tuple[float, float], factor: Factor, scale: str) -> tuple[float, float]:
+    """Convert ridges to units of unit trace; the one place where units change."""
+    check_option(scale, "scale", ("trace", "none"))
+    if scale == "trace":
+        return ridges
+    return ridges[0] / factor.trace_weak, ridges[1] / factor.trace_strong
+
+
+def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A factor of the scaled second moment, and whether it is the plain one of a regular matrix."""
+    scaled = m.second * scales
     scaled *= scales[:, None]
+    width = m.d_weak + m.d_strong
+    upper = _plain_cholesky(scaled[:width, :width], REGULAR * float(np.finfo(m.dtype).eps))
+    if upper is None:
+        return _pivoted_cholesky(scaled, m.dtype), False
+    if m.d_labels == 0:
+        return upper, True
+    labels = solve_triangular(upper, scaled[:width, width:], trans=1, check_finite=False)
+    return np.concatenate([upper, labels], axis=1), True
+
+
+def _plain_cholesky(second: np.ndarray, smallest_rcond: float) -> np.ndarray | None:
+    potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
+    upper, info = potrf(symmetric(second), lower=0, clean=1)
+    if info != 0:
+        return None
+    rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
+    return upper if rcond > smallest_rcond else None
+
+
+def _pivoted_cholesky(scaled: np.ndarray, dtype: str) -> np.ndarray:
     tolerance = ROUNDING * np.finfo(dtype).eps * scaled.diagonal().max()
-    # The transpose of a symmetric C-ordered matrix is the same matrix in Fortran order: no copy.
     (pstrf,) = get_lapack_funcs(("pstrf",), (scaled,))
-    upper, pivots, rank, info = pstrf(scaled.T, tol=tolerance, lower=0, overwrite_a=1)
+    upper, pivots, rank, info = pstrf(symmetric(scaled), tol=tolerance, lower=0, overwrite_a=1)
     if info < 0:
         raise ArithmeticError(f"dpstrf refused argument {-info}")
     factor = np.zeros_like(scaled)  # rows past the rank stay zero, so that shapes do not depend on the data

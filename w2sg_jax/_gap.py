@@ -1,19 +1,18 @@
 """The gap P_s (I - P_w) from moments: its norm, its spectrum, and what it costs on given labels."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import eigvalsh
 
-from ._factor import Factor, joint_factor
-from ._inputs import InputError, as_ridge, as_threshold, check_option
+from ._eigenpairs import Measures, Pair, Parameters, make_pair, measure, refuse_ambiguous_rank
+from ._factor import Factor, joint_factor, unit_trace_ridges
+from ._inputs import as_ridge, as_threshold
 from ._moments import Moments
-from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
-
-HIGHEST = jax.lax.Precision.HIGHEST
+from ._solves import measure_by_solves, solvable
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,41 +65,6 @@ class Gap:
         }
 
 
-class Pair(NamedTuple):
-    """A weak and a strong model in principal coordinates; every ridge and threshold is cheap from here.
-
-    ``weak_scores`` = F_w V_w and ``strong_scores`` = F_s V_s are the principal components of the r rows that stand
-    for the samples; ``label_rows`` = F_y (no columns without labels).
-    """
-
-    weak: Spectrum
-    strong: Spectrum
-    weak_scores: Float[Any, "r k_weak"]
-    strong_scores: Float[Any, "r k_strong"]
-    label_rows: Float[Any, "r c"]
-
-
-class Parameters(NamedTuple):
-    """Ridges in units of unit trace, thresholds as shares of the largest eigenvalue."""
-
-    ridge_weak: Float[Any, ""] | float
-    ridge_strong: Float[Any, ""] | float
-    threshold_weak: Float[Any, ""] | float
-    threshold_strong: Float[Any, ""] | float
-
-
-class Measures(NamedTuple):
-    """What the kernel returns: T^T T has the squared singular values of P_s (I - P_w)."""
-
-    operator_gram: Float[Any, "k k"]
-    label_gap: Float[Any, ""]
-    dof_weak: Float[Any, ""]
-    dof_strong: Float[Any, ""]
-    rank_weak: Any
-    rank_strong: Any
-    top_gain: Float[Any, ""]
-
-
 def gap(
     m: Moments,
     ridge: float | tuple[float, float] = 1e-2,
@@ -129,30 +93,17 @@ def gap(
         InputError: a constant representation, a negative or NaN ridge or threshold, or ridge 0 where the rank of a
             kernel cannot be told from rounding.
 
-    Cost: (d_weak + d_strong)^3 / 3 for the joint factor, one eigh each of d_weak and d_strong, and products of that
-    size; independent of n. In float64 the error of norm^2 is about eps / ridge.
+    Cost: (d_weak + d_strong)^3 / 3 for the joint factor, products of that size and the singular values; one eigh each
+    of d_weak and d_strong besides where there is a threshold or a rank is deficient. Independent of n. In float64 the
+    error of norm^2 is about eps / ridge.
     Source: arXiv 2502.00620, main theorem and its label-free bound.
     """
+    ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     factor = joint_factor(m)
-    return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
-
-
-def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pair:
-    """Decompose both models once; ``strong`` reuses eigenpairs that are at hand."""
-    weak = _spectrum(m, factor, "weak")
-    strong = _spectrum(m, factor, "strong") if strong is None else strong
-    labels = np.zeros((factor.weak.shape[0], 0)) if factor.labels is None else factor.labels
-    with jax.enable_x64(True):
-        weak_scores, strong_scores = jax.device_get(
-            _scores(factor.weak, weak.eigenvectors, factor.strong, strong.eigenvectors)
-        )
-    return Pair(weak, strong, weak_scores, strong_scores, labels)
-
-
-def _spectrum(m: Moments, factor: Factor, side: str) -> Spectrum:
-    if factor.exact:
-        return spectrum_of_rows(getattr(factor, side), m.dtype)
-    return spectrum(getattr(m, f"sigma_{side}") / getattr(factor, f"trace_{side}"), m.dtype)
+    parameters = Parameters(*unit_trace_ridges(ridges, factor, scale), *thresholds)
+    if not solvable(factor, parameters):
+        return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
+    return _gap(m, factor, measure_by_solves(m, factor, parameters), ridges, parameters, scale)
 
 
 def gap_of_pair(
@@ -170,6 +121,12 @@ def gap_of_pair(
     refuse_ambiguous_rank(pair, parameters)
     with jax.enable_x64(True):
         measures = jax.device_get(measure(pair, parameters))
+    return _gap(m, factor, measures, ridges, parameters, scale)
+
+
+def _gap(
+    m: Moments, factor: Factor, measures: Measures, ridges: tuple[float, float], parameters: Parameters, scale: str
+) -> Gap:
     rank_weak, rank_strong = int(measures.rank_weak), int(measures.rank_strong)
     singular_values = _singular_values(measures.operator_gram)[:rank_strong]
     norm = float(singular_values[0])
@@ -186,8 +143,8 @@ def gap_of_pair(
         dropped_strong=m.d_strong - rank_strong,
         ridge_weak=ridges[0],
         ridge_strong=ridges[1],
-        threshold_weak=thresholds[0],
-        threshold_strong=thresholds[1],
+        threshold_weak=float(parameters.threshold_weak),
+        threshold_strong=float(parameters.threshold_strong),
         n=int(m.n),
         center=m.center,
         scale=scale,
@@ -196,77 +153,9 @@ def gap_of_pair(
     )
 
 
-def unit_trace_ridges(ridges: tuple[float, float], factor: Factor, scale: str) -> tuple[float, float]:
-    """Convert ridges to units of unit trace; the one place where units change."""
-    check_option(scale, "scale", ("trace", "none"))
-    if scale == "trace":
-        return ridges
-    return ridges[0] / factor.trace_weak, ridges[1] / factor.trace_strong
-
-
-@jax.jit
-def measure(pair: Pair, p: Parameters) -> Measures:
-    """The gap's Gram matrix, its value on the labels, and the sizes of both smoothers; pure, vmapped over ``p``.
-
-    With Q Q^T = P_w, the residual E = F_s V_s - Q Q^T F_s V_s is (I - P_w) applied to the strong components, and
-    T = E diag(sqrt(l) / (l + ridge)) has the singular values of P_s (I - P_w): no cancellation of squares, no
-    division by a small eigenvalue.
-    """
-    keep_weak = kept(pair.weak, p.threshold_weak)
-    inverse_root = jnp.where(
-        keep_weak, 1.0 / jnp.sqrt(jnp.where(keep_weak, pair.weak.eigenvalues + p.ridge_weak, 1.0)), 0.0
-    )
-    q = pair.weak_scores * inverse_root
-    strong_gains = gains(pair.strong, p.ridge_strong, p.threshold_strong)
-    keep_strong = kept(pair.strong, p.threshold_strong)
-    weights = jnp.where(keep_strong, strong_gains / jnp.sqrt(jnp.where(keep_strong, pair.strong.eigenvalues, 1.0)), 0.0)
-    t = weak_residual(q, pair.strong_scores) * weights
-    label_gap = weights[:, None] * _product(pair.strong_scores.T, weak_residual(q, pair.label_rows))
-    return Measures(
-        operator_gram=_product(t.T, t) if t.shape[0] >= t.shape[1] else _product(t, t.T),
-        label_gap=(label_gap**2).sum(),
-        dof_weak=effective_dimension(pair.weak, p.ridge_weak, p.threshold_weak),
-        dof_strong=strong_gains.sum(),
-        rank_weak=rank(pair.weak, p.threshold_weak),
-        rank_strong=rank(pair.strong, p.threshold_strong),
-        top_gain=strong_gains[0],
-    )
-
-
-def weak_residual(q: Float[Any, "r k"], x: Float[Any, "r c"]) -> Float[Any, "r c"]:
-    """(I - Q Q^T) x = (I - P_w) x: what the weak model cannot express of x."""
-    return x - _product(q, _product(q.T, x))
-
-
-def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
-    """At ridge 0 a smoother is a projector: refuse when rounding decides its rank."""
-    for name, s, ridge, threshold in (
-        ("weak", pair.weak, p.ridge_weak, p.threshold_weak),
-        ("strong", pair.strong, p.ridge_strong, p.threshold_strong),
-    ):
-        if ridge > 0:
-            continue
-        smallest = s.eigenvalues[np.asarray(kept(s, threshold))][-1]
-        if smallest < 1e3 * s.floor:
-            raise InputError(
-                f"ridge: 0 for the {name} model, whose kernel is rank deficient: its smallest kept eigenvalue is"
-                f" {smallest:.1e} of unit trace and rounding reaches {float(s.floor):.1e}, so rounding would decide the"
-                " answer; pass a ridge > 0 (1e-8 is safe) or a threshold (1e-9)"
-            )
-
-
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=HIGHEST)
-
-
-@jax.jit
-def _scores(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[jax.Array, jax.Array]:
-    return _product(weak, weak_vectors), _product(strong, strong_vectors)
-
-
 def _singular_values(gram: np.ndarray) -> np.ndarray:
     """Square roots of the eigenvalues, descending; on the host, because JAX's CPU eigvalsh computes the vectors too."""
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
+    return np.sqrt(np.maximum(eigvalsh(gram, check_finite=False)[::-1], 0.0))
 
 
 def _warnings(m: Moments, factor: Factor, p: Parameters, norm: float, top_gain: float) -> tuple[str, ...]:

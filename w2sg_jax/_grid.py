@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._factor import joint_factor
-from ._gap import Pair, Parameters, make_pair, measure, refuse_ambiguous_rank, unit_trace_ridges
+from ._eigenpairs import Pair, Parameters, make_pair, measure, refuse_ambiguous_rank
+from ._factor import joint_factor, unit_trace_ridges
 from ._inputs import InputError, as_ridge, as_threshold
 from ._moments import Moments
 

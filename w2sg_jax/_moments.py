@@ -22,6 +22,7 @@ from ._inputs import (
     refuse_overflow,
     same_rows,
 )
+from ._linalg import Device, Host
 
 BLOCK_BYTES = 1 << 26
 
@@ -234,14 +235,9 @@ def _block_moments(block: list[Array], widths: list[int], center: bool, dtype: s
                 mean_rest = joint.mean(axis=0)
                 joint -= mean_rest
             rows = joint.astype(dtype).astype(np.float64) if keep_rows else None
-            product = None if keep_rows else _host_product(joint.astype(dtype, copy=False)) / n
+            product = None if keep_rows else Host().gram(joint.astype(dtype, copy=False)).astype(np.float64) / n
     d_weak, d_strong, d_labels = widths
     return Moments(float(n), mean, mean_rest, rows, product, d_weak, d_strong, d_labels, center, dtype)
-
-
-def _host_product(x: np.ndarray) -> np.ndarray:
-    """X^T X by the host's BLAS, which uses the symmetry (twice the rate of XLA's CPU product)."""
-    return (x.T @ x).astype(np.float64)
 
 
 @partial(jax.jit, static_argnames=("center", "dtype"))
@@ -250,9 +246,7 @@ def _device_product(block: tuple[jax.Array, ...], *, center: bool, dtype: str) -
     mean = joint.mean(axis=0)
     mean_rest = (joint - mean).mean(axis=0) if center else jnp.zeros_like(mean)
     x = (joint - mean - mean_rest if center else joint).astype(dtype)
-    # float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned.
-    product = jnp.matmul(x.T, x, precision=jax.lax.Precision.HIGHEST)
-    return mean, mean_rest, product.astype(jnp.float64) / x.shape[0]
+    return mean, mean_rest, Device().gram(x).astype(jnp.float64) / x.shape[0]
 
 
 def _on_accelerator(block: list[Array]) -> bool:

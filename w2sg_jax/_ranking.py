@@ -14,8 +14,9 @@ from ._bootstrap import (
     resampled,
     resampling_counts,
 )
+from ._eigenpairs import make_pair
 from ._factor import joint_factor
-from ._gap import Gap, gap_of_pair, make_pair
+from ._gap import Gap, gap_of_pair
 from ._inputs import (
     Array,
     ArrayInput,

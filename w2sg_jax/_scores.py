@@ -4,8 +4,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ._factor import joint_factor
-from ._gap import Pair, Parameters, make_pair, refuse_ambiguous_rank, unit_trace_ridges
+from ._eigenpairs import Pair, Parameters, make_pair, refuse_ambiguous_rank
+from ._factor import joint_factor, unit_trace_ridges
 from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold
 from ._moments import moments
 from ._spectrum import kept

@@ -1,0 +1,135 @@
+"""The gap by solves beside the gap by eigenpairs, and both libraries that the solves run on."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import cases, labels_for, relative, rotation, tolerance
+from oracles import dense_gap
+
+import w2sg_jax as w2sg
+from w2sg_jax import _solves
+from w2sg_jax._eigenpairs import Parameters, make_pair
+from w2sg_jax._factor import joint_factor
+from w2sg_jax._gap import gap_of_pair
+from w2sg_jax._linalg import Device, Host, largest_eigenvalue
+
+CASES = cases()
+FIELDS = ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong")
+REGULAR = {"gaussian", "scales"}
+
+
+def pair_with_condition(condition):
+    """Joint second moment with eigenvalues from 1 down to 1 / condition."""
+    rng = np.random.default_rng(0)
+    joint = rng.normal(size=(500, 50)) * np.geomspace(1, 1 / condition, 50) ** 0.5 @ rotation(rng, 50)
+    return joint[:, :20], joint[:, 20:]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_representations_far_from_dependent_are_solved(name):
+    weak, strong = CASES[name]
+    factor = joint_factor(w2sg.moments(weak, strong, labels_for(strong)))
+    assert factor.regular == (name in REGULAR)
+    if factor.regular:
+        joint = np.concatenate([factor.weak, factor.strong], axis=1)
+        np.testing.assert_array_equal(joint, np.triu(joint))
+
+
+@pytest.mark.parametrize("ridge", [1e-8, 1e-6, 1e-2, (1e-6, 10.0)], ids=str)
+@pytest.mark.parametrize("condition", [1e1, 1e4, 1e8])
+def test_solves_equal_eigenpairs_and_the_dense_definition(condition, ridge):
+    weak, strong = pair_with_condition(condition)
+    labels = labels_for(strong)
+    m = w2sg.moments(weak, strong, labels)
+    factor = joint_factor(m)
+    assert factor.regular
+    by_solves = w2sg.gap(m, ridge)
+    by_eigenpairs = gap_of_pair(m, factor, make_pair(m, factor), ridge, 0.0)
+    truth = dense_gap(weak, strong, labels, ridge=ridge)
+    for field in FIELDS:
+        assert relative(getattr(by_solves, field), getattr(by_eigenpairs, field)) <= tolerance(ridge), field
+        if not field.startswith("rank"):
+            assert relative(getattr(by_solves, field), getattr(truth, field)) <= tolerance(ridge), field
+    np.testing.assert_allclose(
+        by_solves.singular_values, by_eigenpairs.singular_values, atol=1e2 * tolerance(ridge) * truth.norm
+    )
+    assert by_solves.warnings == by_eigenpairs.warnings
+
+
+def test_what_the_solves_do_not_cover_goes_to_the_eigenpairs():
+    m = w2sg.moments(*pair_with_condition(1e4))
+    factor = joint_factor(m)
+    assert _solves.solvable(factor, Parameters(1e-2, 1e-2, 0.0, 0.0))
+    for parameters in ((0.0, 1e-2, 0.0, 0.0), (1e-2, 0.0, 0.0, 0.0), (1e-2, 1e-2, 1e-3, 0.0), (1e-2, 1e-2, 0.0, 1e-3)):
+        assert not _solves.solvable(factor, Parameters(*parameters))
+    assert not joint_factor(w2sg.moments(*pair_with_condition(1e11))).regular
+    assert not joint_factor(w2sg.moments(*pair_with_condition(1e4), dtype="float32")).regular
+
+
+def test_one_hot_labels_keep_a_regular_pair_regular():
+    """Centred one-hot labels sum to 0, and labels inside a representation add no rank: neither decides the route."""
+    weak, strong = pair_with_condition(1e2)
+    one_hot = np.eye(3)[np.random.default_rng(0).integers(0, 3, size=500)]
+    for labels in (one_hot, weak[:, :2] + strong[:, :2]):
+        m = w2sg.moments(weak, strong, labels)
+        assert joint_factor(m).regular
+        assert relative(w2sg.gap(m).predicted, dense_gap(weak, strong, labels).predicted) <= 1e-9
+
+
+def test_the_device_arithmetic_is_that_of_the_host(monkeypatch):
+    weak, strong = pair_with_condition(1e4)
+    m = w2sg.moments(weak, strong, labels_for(strong))
+    host = w2sg.gap(m)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    device = w2sg.gap(m)
+    for field in FIELDS:
+        assert relative(getattr(device, field), getattr(host, field)) <= 1e-12
+    np.testing.assert_allclose(device.singular_values, host.singular_values, rtol=1e-9, atol=1e-12)
+    assert dataclasses.replace(device, norm=0.0).warnings == host.warnings
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("la", [Host(), Device()], ids=["host", "device"])
+def test_every_operation_in_either_memory_order(la, order):
+    rng = np.random.default_rng(0)
+    a, b, c = (np.asarray(rng.normal(size=shape), order=order) for shape in ((300, 150), (150, 7), (300, 7)))
+    s = np.asarray(a.T @ a, order=order)
+    lower = np.asarray(np.linalg.cholesky(s), order=order)
+    inverse = np.linalg.inv(lower)
+    truths = (
+        a @ b,
+        a.T @ c,
+        s,
+        lower.T @ s @ lower,
+        lower,
+        inverse @ b,
+        a @ inverse.T,
+    )
+    with jax.enable_x64(True):
+        if isinstance(la, Device):
+            a, b, c, s, lower = (jnp.asarray(x) for x in (a, b, c, s, lower))
+        found = (
+            la.product(a, b),
+            la.cross(a, c),
+            la.gram(a),
+            la.congruence(lower, s),
+            la.root(s),
+            la.solve(lower, b),
+            la.right_solve(lower, a),
+        )
+        for value, truth in zip(found, truths, strict=True):
+            np.testing.assert_allclose(np.asarray(value), truth, rtol=1e-10, atol=1e-10 * np.abs(truth).max())
+        np.testing.assert_array_equal(found[2], found[2].T)
+
+
+def test_the_hosts_root_names_a_matrix_without_one():
+    with pytest.raises(ArithmeticError, match="leading block of order 2 is not positive definite"):
+        Host().root(np.diag([1.0, -1.0, 1.0]))
+
+
+@pytest.mark.parametrize("sigma", [np.eye(1), np.diag([2.0, 1.0]), np.eye(9), np.diag(np.arange(1.0, 40.0))], ids=len)
+def test_largest_eigenvalue(sigma):
+    assert largest_eigenvalue(sigma) == pytest.approx(np.diagonal(sigma).max(), rel=1e-12)

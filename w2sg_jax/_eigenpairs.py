@@ -1,0 +1,133 @@
+"""The gap from both models' eigenpairs: any ridge and any threshold, from one decomposition each."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ._factor import Factor
+from ._inputs import InputError
+from ._moments import Moments
+from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Pair(NamedTuple):
+    """A weak and a strong model in principal coordinates; every ridge and threshold is cheap from here.
+
+    ``weak_scores`` = F_w V_w and ``strong_scores`` = F_s V_s are the principal components of the r rows that stand
+    for the samples; ``label_rows`` = F_y (no columns without labels).
+    """
+
+    weak: Spectrum
+    strong: Spectrum
+    weak_scores: Float[Any, "r k_weak"]
+    strong_scores: Float[Any, "r k_strong"]
+    label_rows: Float[Any, "r c"]
+
+
+class Parameters(NamedTuple):
+    """Ridges in units of unit trace, thresholds as shares of the largest eigenvalue."""
+
+    ridge_weak: Float[Any, ""] | float
+    ridge_strong: Float[Any, ""] | float
+    threshold_weak: Float[Any, ""] | float
+    threshold_strong: Float[Any, ""] | float
+
+
+class Measures(NamedTuple):
+    """What the kernel returns: T^T T has the squared singular values of P_s (I - P_w)."""
+
+    operator_gram: Float[Any, "k k"]
+    label_gap: Float[Any, ""]
+    dof_weak: Float[Any, ""]
+    dof_strong: Float[Any, ""]
+    rank_weak: Any
+    rank_strong: Any
+    top_gain: Float[Any, ""]
+
+
+def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pair:
+    """Decompose both models once; ``strong`` reuses eigenpairs that are at hand."""
+    weak = _spectrum(m, factor, "weak")
+    strong = _spectrum(m, factor, "strong") if strong is None else strong
+    labels = np.zeros((factor.weak.shape[0], 0)) if factor.labels is None else factor.labels
+    with jax.enable_x64(True):
+        weak_scores, strong_scores = jax.device_get(
+            _scores(factor.weak, weak.eigenvectors, factor.strong, strong.eigenvectors)
+        )
+    return Pair(weak, strong, weak_scores, strong_scores, labels)
+
+
+def _spectrum(m: Moments, factor: Factor, side: str) -> Spectrum:
+    if factor.exact:
+        return spectrum_of_rows(getattr(factor, side), m.dtype)
+    return spectrum(unit_trace_second(m, factor, side), m.dtype)
+
+
+def unit_trace_second(m: Moments, factor: Factor, side: str) -> Float[np.ndarray, "d d"]:
+    """Sigma of the "weak" or the "strong" model, divided by its trace."""
+    return getattr(m, f"sigma_{side}") / getattr(factor, f"trace_{side}")
+
+
+@jax.jit
+def measure(pair: Pair, p: Parameters) -> Measures:
+    """The gap's Gram matrix, its value on the labels, and the sizes of both smoothers; pure, vmapped over ``p``.
+
+    With Q Q^T = P_w, the residual E = F_s V_s - Q Q^T F_s V_s is (I - P_w) applied to the strong components, and
+    T = E diag(sqrt(l) / (l + ridge)) has the singular values of P_s (I - P_w): no cancellation of squares, no
+    division by a small eigenvalue.
+    """
+    keep_weak = kept(pair.weak, p.threshold_weak)
+    inverse_root = jnp.where(
+        keep_weak, 1.0 / jnp.sqrt(jnp.where(keep_weak, pair.weak.eigenvalues + p.ridge_weak, 1.0)), 0.0
+    )
+    q = pair.weak_scores * inverse_root
+    strong_gains = gains(pair.strong, p.ridge_strong, p.threshold_strong)
+    keep_strong = kept(pair.strong, p.threshold_strong)
+    weights = jnp.where(keep_strong, strong_gains / jnp.sqrt(jnp.where(keep_strong, pair.strong.eigenvalues, 1.0)), 0.0)
+    t = weak_residual(q, pair.strong_scores) * weights
+    label_gap = weights[:, None] * _product(pair.strong_scores.T, weak_residual(q, pair.label_rows))
+    return Measures(
+        operator_gram=_product(t.T, t) if t.shape[0] >= t.shape[1] else _product(t, t.T),
+        label_gap=(label_gap**2).sum(),
+        dof_weak=effective_dimension(pair.weak, p.ridge_weak, p.threshold_weak),
+        dof_strong=strong_gains.sum(),
+        rank_weak=rank(pair.weak, p.threshold_weak),
+        rank_strong=rank(pair.strong, p.threshold_strong),
+        top_gain=strong_gains[0],
+    )
+
+
+def weak_residual(q: Float[Any, "r k"], x: Float[Any, "r c"]) -> Float[Any, "r c"]:
+    """(I - Q Q^T) x = (I - P_w) x: what the weak model cannot express of x."""
+    return x - _product(q, _product(q.T, x))
+
+
+def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
+    """At ridge 0 a smoother is a projector: refuse when rounding decides its rank."""
+    for name, s, ridge, threshold in (
+        ("weak", pair.weak, p.ridge_weak, p.threshold_weak),
+        ("strong", pair.strong, p.ridge_strong, p.threshold_strong),
+    ):
+        if ridge > 0:
+            continue
+        smallest = s.eigenvalues[np.asarray(kept(s, threshold))][-1]
+        if smallest < 1e3 * s.floor:
+            raise InputError(
+                f"ridge: 0 for the {name} model, whose kernel is rank deficient: its smallest kept eigenvalue is"
+                f" {smallest:.1e} of unit trace and rounding reaches {float(s.floor):.1e}, so rounding would decide the"
+                " answer; pass a ridge > 0 (1e-8 is safe) or a threshold (1e-9)"
+            )
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
+@jax.jit
+def _scores(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[jax.Array, jax.Array]:
+    return _product(weak, weak_vectors), _product(strong, strong_vectors)

@@ -1,0 +1,120 @@
+"""Dense products and triangular solves: by the host's BLAS and LAPACK, or by JAX on an accelerator.
+
+On a CPU both would do, but not in turns: the threads of one library wait in a busy loop for some milliseconds after
+each call and take the cores from the other. SciPy's library is the one that JAX's own CPU decompositions call.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+HIGHEST = jax.lax.Precision.HIGHEST
+"""float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
+
+
+class Host:
+    """SciPy's BLAS and LAPACK; NumPy arrays, without a copy where they are in Fortran order.
+
+    L is lower triangular, S symmetric.
+    """
+
+    def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """A B."""
+        return _blas("gemm", a, b)(1.0, a, b)
+
+    def cross(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """A^T B."""
+        return _blas("gemm", a, b)(1.0, a, b, trans_a=1)
+
+    def gram(self, a: np.ndarray) -> np.ndarray:
+        """A^T A."""
+        # syrk takes the Fortran order of either A or A^T and computes the upper half.
+        upper = _blas("syrk", a)(1.0, a.T) if a.flags.c_contiguous else _blas("syrk", a)(1.0, a, trans=1)
+        _mirror(upper)
+        return upper
+
+    def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """L^T S L."""
+        trmm = _blas("trmm", lower, s)
+        return trmm(1.0, lower, trmm(1.0, lower, s, lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
+
+    def root(self, s: np.ndarray) -> np.ndarray:
+        """L with L L^T = S, S positive definite."""
+        (potrf,) = get_lapack_funcs(("potrf",), (s,))
+        lower, info = potrf(symmetric(s), lower=1, clean=1)
+        if info != 0:
+            raise ArithmeticError(f"Cholesky factorisation: the leading block of order {info} is not positive definite")
+        return lower
+
+    def solve(self, lower: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """L^-1 B."""
+        return _blas("trsm", lower, b)(1.0, lower, b, lower=1)
+
+    def right_solve(self, lower: np.ndarray, f: np.ndarray) -> np.ndarray:
+        """F L^-T."""
+        return _blas("trsm", lower, f)(1.0, lower, f, lower=1, side=1, trans_a=1)
+
+
+class Device:
+    """JAX, for traced or concrete arrays; the operations of ``Host``."""
+
+    def product(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """A B."""
+        return jnp.matmul(a, b, precision=HIGHEST)
+
+    def cross(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """A^T B."""
+        return self.product(a.T, b)
+
+    def gram(self, a: jax.Array) -> jax.Array:
+        """A^T A."""
+        return self.product(a.T, a)
+
+    def congruence(self, lower: jax.Array, s: jax.Array) -> jax.Array:
+        """L^T S L."""
+        return self.product(self.product(lower.T, s), lower)
+
+    def root(self, s: jax.Array) -> jax.Array:
+        """L with L L^T = S, S positive definite."""
+        return jax.lax.linalg.cholesky(s, symmetrize_input=False)
+
+    def solve(self, lower: jax.Array, b: jax.Array) -> jax.Array:
+        """L^-1 B."""
+        return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
+
+    def right_solve(self, lower: jax.Array, f: jax.Array) -> jax.Array:
+        """F L^-T."""
+        return jax.lax.linalg.triangular_solve(lower, f, left_side=False, lower=True, transpose_a=True)
+
+
+def largest_eigenvalue(s: np.ndarray) -> float:
+    """Of a symmetric positive semidefinite matrix, by Lanczos on the host; reproducible, whatever ran before."""
+    if len(s) < 3:
+        return float(np.linalg.eigvalsh(s)[-1])
+    s = symmetric(s)
+    symv = _blas("symv", s)
+    operator = LinearOperator(s.shape, matvec=lambda x: symv(1.0, s, x), dtype=s.dtype)  # pyright: ignore[reportCallIssue]
+    start = symv(1.0, s, np.random.default_rng(0).standard_normal(len(s)))
+    return float(eigsh(operator, k=1, v0=start, return_eigenvectors=False)[0])
+
+
+def symmetric(s: np.ndarray) -> np.ndarray:
+    """A symmetric matrix in Fortran order, for LAPACK: a C-ordered one transposed, without a copy."""
+    return s if s.flags.f_contiguous else s.T
+
+
+def _blas(name: str, *arrays: np.ndarray) -> Any:
+    return get_blas_funcs((name,), arrays)[0]
+
+
+def _mirror(upper: np.ndarray, block: int = 128) -> None:
+    """Copy the upper half of a square matrix onto the lower one, in place."""
+    for start in range(0, len(upper), block):
+        stop = start + block
+        upper[stop:, start:stop] = upper[start:stop, stop:].T
+        diagonal = upper[start:stop, start:stop]
+        diagonal[...] = np.triu(diagonal) + np.triu(diagonal, 1).T
