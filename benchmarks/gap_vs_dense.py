@@ -123,13 +123,17 @@ def measure(n: int, config: Config, product_rate: float) -> dict[str, Any]:
         "ours_spread_s": [min(total), max(total)],
         "first_call_s": first,
         "moments_s": float(np.median(accumulate)),
-        "moments_share": 2 * n * blocks_of(config) / float(np.median(accumulate)) / product_rate,
-        "moments_share_symmetric": n * width * (width + 1) / float(np.median(accumulate)) / product_rate,
+        "moments_share": _share(n * width * (width + 1), accumulate, product_rate) if n > width else None,
+        "moments_share_plain": _share(2 * n * blocks_of(config), accumulate, product_rate) if n > width else None,
         "memory_beyond_input_mib": memory_beyond_input(n, config),
     }
     if "dense_s" in row:
         row["times_faster"] = row["dense_s"] / row["ours_s"]
     return row
+
+
+def _share(flops: int, times: list[float], product_rate: float) -> float:
+    return flops / float(np.median(times)) / product_rate
 
 
 def blocks_of(config: Config) -> int:
@@ -180,8 +184,8 @@ def table(result: dict[str, Any]) -> rich.table.Table:
     made = rich.table.Table(
         title=f"float64 matrix product of this machine: {result['matrix_product_gflops']:.0f} GFLOP/s"
     )
-    for name in ("n", "dense [s]", "ours [s]", "times faster", "difference", "moments [s]", "share", "memory [MiB]"):
-        made.add_column(name, justify="right")
+    for name in ("n", "dense [s]", "ours [s]", "times faster", "error", "moments [s]", "share", "plain share", "MiB"):
+        made.add_column(name, justify="right", no_wrap=True)
     for row in result["rows"]:
         made.add_row(
             str(row["n"]),
@@ -190,12 +194,14 @@ def table(result: dict[str, Any]) -> rich.table.Table:
             _number(row.get("times_faster"), ".0f"),
             _number(row.get("relative_difference"), ".0e"),
             f"{row['moments_s']:.3f}",
-            f"{row['moments_share']:.0%}",
+            _number(row["moments_share"], ".0%"),
+            _number(row["moments_share_plain"], ".0%"),
             f"{row['memory_beyond_input_mib']:.0f}",
         )
     made.caption = (
-        "share: flops of three plain products (Sigma_w, Sigma_s, Sigma_sw) over the moments' time, beside the machine's"
-        " matrix-product rate; above 100% because the symmetric product does half the work"
+        "share: the moments' flops (half of J, by symmetry) over their time, beside the machine's matrix-product rate;"
+        " plain share: the flops of three full products Sigma_w, Sigma_s, Sigma_sw instead. None where n is below the"
+        " joint width: no product is formed. MiB: growth of peak memory beyond the input"
     )
     return made
 
@@ -229,7 +235,7 @@ def _number(value: float | None, form: str) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps(
-        {key: row[key] for key in ("n", "ours_s", "dense_s", "times_faster", "moments_share") if key in row}
+        {key: row[key] for key in ("n", "ours_s", "dense_s", "times_faster", "moments_share") if row.get(key)}
     )
 
 

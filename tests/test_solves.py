@@ -18,7 +18,12 @@ from w2sg_jax._linalg import Device, Host, largest_eigenvalue
 
 CASES = cases()
 FIELDS = ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong")
-REGULAR = {"gaussian", "scales"}
+TRIANGULAR = {"gaussian", "scales"}
+DEFICIENT = {name for name in CASES if "power_law" in name or "n_below_d" in name}
+DEFICIENT |= {"rank_one", "duplicate_rows"}
+
+
+DEFAULT = Parameters(1e-2, 1e-2, 0.0, 0.0)
 
 
 def pair_with_condition(condition):
@@ -29,23 +34,25 @@ def pair_with_condition(condition):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_only_representations_far_from_dependent_are_solved(name):
+def test_solves_serve_every_pair_of_regular_representations(name):
     weak, strong = CASES[name]
-    factor = joint_factor(w2sg.moments(weak, strong, labels_for(strong)))
-    assert factor.regular == (name in REGULAR)
-    if factor.regular:
+    m = w2sg.moments(weak, strong, labels_for(strong))
+    factor = joint_factor(m)
+    assert factor.triangular == (name in TRIANGULAR)
+    if factor.triangular:
         joint = np.concatenate([factor.weak, factor.strong], axis=1)
         np.testing.assert_array_equal(joint, np.triu(joint))
+    assert (_solves.measure_by_solves(m, factor, DEFAULT) is None) == (name in DEFICIENT)
 
 
 @pytest.mark.parametrize("ridge", [1e-8, 1e-6, 1e-2, (1e-6, 10.0)], ids=str)
-@pytest.mark.parametrize("condition", [1e1, 1e4, 1e8])
+@pytest.mark.parametrize("condition", [1e1, 1e4, 1e8, 1e11])
 def test_solves_equal_eigenpairs_and_the_dense_definition(condition, ridge):
     weak, strong = pair_with_condition(condition)
     labels = labels_for(strong)
     m = w2sg.moments(weak, strong, labels)
     factor = joint_factor(m)
-    assert factor.regular
+    assert factor.triangular == (condition < 1e9)
     by_solves = w2sg.gap(m, ridge)
     by_eigenpairs = gap_of_pair(m, factor, make_pair(m, factor), ridge, 0.0)
     truth = dense_gap(weak, strong, labels, ridge=ridge)
@@ -62,11 +69,11 @@ def test_solves_equal_eigenpairs_and_the_dense_definition(condition, ridge):
 def test_what_the_solves_do_not_cover_goes_to_the_eigenpairs():
     m = w2sg.moments(*pair_with_condition(1e4))
     factor = joint_factor(m)
-    assert _solves.solvable(factor, Parameters(1e-2, 1e-2, 0.0, 0.0))
+    assert _solves.measure_by_solves(m, factor, DEFAULT) is not None
     for parameters in ((0.0, 1e-2, 0.0, 0.0), (1e-2, 0.0, 0.0, 0.0), (1e-2, 1e-2, 1e-3, 0.0), (1e-2, 1e-2, 0.0, 1e-3)):
-        assert not _solves.solvable(factor, Parameters(*parameters))
-    assert not joint_factor(w2sg.moments(*pair_with_condition(1e11))).regular
-    assert not joint_factor(w2sg.moments(*pair_with_condition(1e4), dtype="float32")).regular
+        assert _solves.measure_by_solves(m, factor, Parameters(*parameters)) is None
+    for hard in (w2sg.moments(*CASES["power_law"]), w2sg.moments(*pair_with_condition(1e4), dtype="float32")):
+        assert _solves.measure_by_solves(hard, joint_factor(hard), DEFAULT) is None
 
 
 def test_one_hot_labels_keep_a_regular_pair_regular():
@@ -75,7 +82,7 @@ def test_one_hot_labels_keep_a_regular_pair_regular():
     one_hot = np.eye(3)[np.random.default_rng(0).integers(0, 3, size=500)]
     for labels in (one_hot, weak[:, :2] + strong[:, :2]):
         m = w2sg.moments(weak, strong, labels)
-        assert joint_factor(m).regular
+        assert joint_factor(m).triangular
         assert relative(w2sg.gap(m).predicted, dense_gap(weak, strong, labels).predicted) <= 1e-9
 
 
@@ -100,6 +107,7 @@ def test_every_operation_in_either_memory_order(la, order):
     lower = np.asarray(np.linalg.cholesky(s), order=order)
     inverse = np.linalg.inv(lower)
     truths = (
+        np.concatenate([b, c]),
         a @ b,
         a.T @ c,
         s,
@@ -112,6 +120,7 @@ def test_every_operation_in_either_memory_order(la, order):
         if isinstance(la, Device):
             a, b, c, s, lower = (jnp.asarray(x) for x in (a, b, c, s, lower))
         found = (
+            la.stack(b, c),
             la.product(a, b),
             la.cross(a, c),
             la.gram(a),
@@ -122,7 +131,7 @@ def test_every_operation_in_either_memory_order(la, order):
         )
         for value, truth in zip(found, truths, strict=True):
             np.testing.assert_allclose(np.asarray(value), truth, rtol=1e-10, atol=1e-10 * np.abs(truth).max())
-        np.testing.assert_array_equal(found[2], found[2].T)
+        np.testing.assert_array_equal(found[3], found[3].T)
 
 
 def test_the_hosts_root_names_a_matrix_without_one():

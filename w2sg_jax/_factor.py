@@ -13,7 +13,7 @@ from ._moments import Moments
 ROUNDING = 32.0
 """Pivots below ROUNDING * eps * (largest diagonal entry) are rounding errors of an accumulated second moment."""
 REGULAR = 1e6
-"""A joint second moment is regular when its reciprocal condition number is above REGULAR * eps."""
+"""A second moment is regular, far from losing rank, when its reciprocal condition number is above REGULAR * eps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,7 @@ class Factor:
         labels: (r, c), divided by sqrt(trace_labels), or None.
         trace_weak, trace_strong, trace_labels: the traces of the second moments (mean squared length of a sample).
         exact: True when F holds the samples themselves, False when it was recovered from accumulated products.
-        regular: True when both representations are of full rank, together too, and far from losing it; then
-            [F_w, F_s] is upper triangular.
+        triangular: True when [F_w, F_s] is upper triangular: both representations together are regular.
     """
 
     weak: Float[np.ndarray, "r d_weak"]
@@ -40,7 +39,7 @@ class Factor:
     trace_strong: float
     trace_labels: float
     exact: bool
-    regular: bool
+    triangular: bool
 
 
 def joint_factor(m: Moments) -> Factor:
@@ -58,10 +57,10 @@ def joint_factor(m: Moments) -> Factor:
         _refuse_constant(m, name, trace, columns)
     widths = (m.d_weak, m.d_strong, m.d_labels)
     scales = np.concatenate([np.full(w, t**-0.5 if t > 0 else 1.0) for w, t in zip(widths, traces, strict=True)])
-    rows, regular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
+    rows, triangular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
     labels = rows[:, m.label_columns] if m.d_labels else None
     weak, strong = rows[:, m.weak_columns], rows[:, m.strong_columns]
-    return Factor(weak, strong, labels, *traces, exact=m.rows is not None, regular=regular)
+    return Factor(weak, strong, labels, *traces, exact=m.rows is not None, triangular=triangular)
 
 
 def unit_trace_ridges(ridges: tuple[float, float], factor: Factor, scale: str) -> tuple[float, float]:
@@ -73,11 +72,11 @@ def unit_trace_ridges(ridges: tuple[float, float], factor: Factor, scale: str) -
 
 
 def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A factor of the scaled second moment, and whether it is the plain one of a regular matrix."""
+    """A factor of the scaled second moment, and whether it is the triangular one of a regular matrix."""
     scaled = m.second * scales
     scaled *= scales[:, None]
     width = m.d_weak + m.d_strong
-    upper = _plain_cholesky(scaled[:width, :width], REGULAR * float(np.finfo(m.dtype).eps))
+    upper = regular_cholesky(scaled[:width, :width], m.dtype)
     if upper is None:
         return _pivoted_cholesky(scaled, m.dtype), False
     if m.d_labels == 0:
@@ -86,13 +85,14 @@ def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.concatenate([upper, labels], axis=1), True
 
 
-def _plain_cholesky(second: np.ndarray, smallest_rcond: float) -> np.ndarray | None:
+def regular_cholesky(second: np.ndarray, dtype: str) -> np.ndarray | None:
+    """R upper triangular with R^T R = J, or None unless J is regular in the precision that it was accumulated in."""
     potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
     upper, info = potrf(symmetric(second), lower=0, clean=1)
     if info != 0:
         return None
     rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
-    return upper if rcond > smallest_rcond else None
+    return upper if rcond > REGULAR * np.finfo(dtype).eps else None
 
 
 def _pivoted_cholesky(scaled: np.ndarray, dtype: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from ._eigenpairs import Measures, Pair, Parameters, make_pair, measure, refuse_
 from ._factor import Factor, joint_factor, unit_trace_ridges
 from ._inputs import as_ridge, as_threshold
 from ._moments import Moments
-from ._solves import measure_by_solves, solvable
+from ._solves import measure_by_solves
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +101,10 @@ def gap(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     factor = joint_factor(m)
     parameters = Parameters(*unit_trace_ridges(ridges, factor, scale), *thresholds)
-    if not solvable(factor, parameters):
+    solved = measure_by_solves(m, factor, parameters)
+    if solved is None:
         return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
-    return _gap(m, factor, measure_by_solves(m, factor, parameters), ridges, parameters, scale)
+    return _gap(m, factor, solved, ridges, parameters, scale)
 
 
 def gap_of_pair(

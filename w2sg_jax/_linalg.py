@@ -22,6 +22,10 @@ class Host:
     L is lower triangular, S symmetric.
     """
 
+    def stack(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The rows of A above those of B."""
+        return np.concatenate([a, b])
+
     def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """A B."""
         return _blas("gemm", a, b)(1.0, a, b)
@@ -35,12 +39,12 @@ class Host:
         # syrk takes the Fortran order of either A or A^T and computes the upper half.
         upper = _blas("syrk", a)(1.0, a.T) if a.flags.c_contiguous else _blas("syrk", a)(1.0, a, trans=1)
         _mirror(upper)
-        return upper
+        return upper.T
 
     def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
         """L^T S L."""
         trmm = _blas("trmm", lower, s)
-        return trmm(1.0, lower, trmm(1.0, lower, s, lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
+        return trmm(1.0, lower, trmm(1.0, lower, symmetric(s), lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
 
     def root(self, s: np.ndarray) -> np.ndarray:
         """L with L L^T = S, S positive definite."""
@@ -61,6 +65,10 @@ class Host:
 
 class Device:
     """JAX, for traced or concrete arrays; the operations of ``Host``."""
+
+    def stack(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """The rows of A above those of B."""
+        return jnp.concatenate([a, b])
 
     def product(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """A B."""

@@ -188,9 +188,10 @@ def merge(first: Moments, second: Moments) -> Moments:
         shifts = (-delta * (second.n / n), delta * (first.n / n)) if first.center else (0.0, 0.0)
         rows = np.concatenate([first.rows + shifts[0], second.rows + shifts[1]])
     else:
-        product = first.second * (first.n / n) + second.second * (second.n / n)
+        product = first.second * (first.n / n)
+        product += second.second * (second.n / n)
         if first.center:
-            product = product + np.multiply.outer(delta, delta) * (first.n * second.n / n**2)
+            product += np.multiply.outer(delta * (first.n * second.n / n**2), delta)
     return Moments(
         n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
     )
@@ -199,9 +200,14 @@ def merge(first: Moments, second: Moments) -> Moments:
 def _accumulate(
     parts: list[Array], n: int, widths: list[int], center: bool, dtype: str, block_rows: int | None
 ) -> Moments:
-    total = None
+    total, buffer = None, None
     for block in _blocks(parts, n, sum(widths), block_rows):
-        block_moments = _block_moments(block, widths, center, dtype)
+        rows = block[0].shape[0]
+        if rows > sum(widths) and (_on_accelerator(block) or jax.default_backend() != "cpu"):
+            block_moments = _on_device(block, widths, center, dtype)
+        else:
+            buffer = np.empty((rows, sum(widths))) if buffer is None else buffer[:rows]
+            block_moments = _on_host(block, widths, center, dtype, buffer)
         total = block_moments if total is None else merge(total, block_moments)
     assert total is not None
     return total
@@ -218,26 +224,32 @@ def _blocks(parts: list[Array], n: int, width: int, block_rows: int | None) -> I
         yield [part[start : start + step] for part in parts]
 
 
-def _block_moments(block: list[Array], widths: list[int], center: bool, dtype: str) -> Moments:
-    n = block[0].shape[0]
-    keep_rows = n <= sum(widths)
-    if not keep_rows and (_on_accelerator(block) or jax.default_backend() != "cpu"):
-        with jax.enable_x64(True):
-            mean, mean_rest, product = jax.device_get(_device_product(tuple(block), center=center, dtype=dtype))
-        rows = None
-    else:
-        joint = np.concatenate([np.asarray(part).astype(np.float64, copy=False) for part in block], axis=1)
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean = joint.mean(axis=0)
-            mean_rest = np.zeros_like(mean)
-            if center:
-                joint -= mean
-                mean_rest = joint.mean(axis=0)
-                joint -= mean_rest
-            rows = joint.astype(dtype).astype(np.float64) if keep_rows else None
-            product = None if keep_rows else Host().gram(joint.astype(dtype, copy=False)).astype(np.float64) / n
-    d_weak, d_strong, d_labels = widths
-    return Moments(float(n), mean, mean_rest, rows, product, d_weak, d_strong, d_labels, center, dtype)
+def _on_device(block: list[Array], widths: list[int], center: bool, dtype: str) -> Moments:
+    with jax.enable_x64(True):
+        mean, mean_rest, product = jax.device_get(_device_product(tuple(block), center=center, dtype=dtype))
+    return Moments(
+        float(block[0].shape[0]), mean, mean_rest, None, product, widths[0], widths[1], widths[2], center, dtype
+    )
+
+
+def _on_host(block: list[Array], widths: list[int], center: bool, dtype: str, joint: np.ndarray) -> Moments:
+    """``joint`` is room for the block's rows in float64."""
+    n = len(joint)
+    ends = np.cumsum(widths)
+    for part, start, stop in zip(block, ends - widths, ends, strict=False):
+        joint[:, start:stop] = np.asarray(part)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = joint.mean(axis=0)
+        mean_rest = np.zeros_like(mean)
+        if center:
+            joint -= mean
+            mean_rest = joint.mean(axis=0)
+            joint -= mean_rest
+        if n <= sum(widths):
+            rows, product = joint.astype(dtype).astype(np.float64), None
+        else:
+            rows, product = None, Host().gram(joint.astype(dtype, copy=False)).astype(np.float64) / n
+    return Moments(float(n), mean, mean_rest, rows, product, widths[0], widths[1], widths[2], center, dtype)
 
 
 @partial(jax.jit, static_argnames=("center", "dtype"))
