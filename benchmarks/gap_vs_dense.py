@@ -9,6 +9,7 @@ synchronised, the median of the runs. Peak memory is that of a process of its ow
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -125,7 +126,7 @@ def measure(n: int, config: Config, product_rate: float) -> dict[str, Any]:
         "moments_s": float(np.median(accumulate)),
         "moments_share": _share(n * width * (width + 1), accumulate, product_rate) if n > width else None,
         "moments_share_plain": _share(2 * n * blocks_of(config), accumulate, product_rate) if n > width else None,
-        "memory_beyond_input_mib": memory_beyond_input(n, config),
+        "memory_beyond_input_mib": memory_beyond_input(weak, strong),
     }
     if "dense_s" in row:
         row["times_faster"] = row["dense_s"] / row["ours_s"]
@@ -148,18 +149,27 @@ def matrix_product_rate(size: int = 2048, repeats: int = 7) -> float:
     return 2 * size**3 / min(_timed(lambda: a @ a) for _ in range(repeats))
 
 
-def memory_beyond_input(n: int, config: Config) -> float:
-    """Growth of the peak resident memory, in MiB, of a fresh process that computes one gap."""
-    code = (
-        "import json, resource, sys; from benchmarks.gap_vs_dense import Config, samples; import w2sg_jax as w2sg\n"
-        f"n, config = {n}, Config(d_weak={config.d_weak}, d_strong={config.d_strong})\n"
-        "warm = samples(1500, config); w2sg.gap(w2sg.moments(*warm)); pair = samples(n, config)\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == 'linux' else 1024)\n"
-        "before = peak(); w2sg.gap(w2sg.moments(*pair)); print((peak() - before) / 1024)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
-    )
+def memory_beyond_input(weak: np.ndarray, strong: np.ndarray) -> float:
+    """Growth of the peak resident memory, in MiB, of a fresh process that reads the pair and computes one gap."""
+    code = """
+import resource, sys, numpy as np, w2sg_jax as w2sg
+def peak():
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    status = open("/proc/self/status").read()  # Linux carries ru_maxrss over from the parent process
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+w2sg.gap(w2sg.moments(*np.random.default_rng(0).normal(size=(2, 50, 3))))
+pair = [np.load(path) for path in sys.argv[1:]]
+before = peak()
+w2sg.gap(w2sg.moments(*pair))
+print(peak() - before)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/weak.npy", f"{folder}/strong.npy"]
+        for path, array in zip(paths, (weak, strong), strict=True):
+            np.save(path, array)
+        command = [sys.executable, "-c", code, *paths]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     return float(done.stdout.split()[-1])
 
 
