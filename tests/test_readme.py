@@ -26,7 +26,7 @@ def test_example_prints_what_the_readme_shows():
     values, expected = ([float(x) for x in number.findall(text)] for text in (printed.getvalue(), shown))
     assert values == pytest.approx(expected, abs=0.0101), "the last digit may be rounded the other way"
     assert "np." in code
-    assert code.count("\n") <= 30
+    assert code.count("\n") <= 20
 
 
 def test_commands_are_there_and_the_script_exists():

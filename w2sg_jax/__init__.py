@@ -5,11 +5,11 @@ from importlib.metadata import version as _version
 
 from ._differentiable import gap_norm as gap_norm
 from ._differentiable import predicted_gap as predicted_gap
+from ._errors import InputError as InputError
 from ._gap import Gap as Gap
 from ._gap import gap as gap
 from ._grid import GapGrid as GapGrid
 from ._grid import gap_grid as gap_grid
-from ._inputs import InputError as InputError
 from ._moments import Moments as Moments
 from ._moments import merge as merge
 from ._moments import moments as moments

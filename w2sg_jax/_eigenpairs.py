@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._errors import InputError
 from ._factor import Factor
-from ._inputs import InputError
 from ._moments import Moments
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
 

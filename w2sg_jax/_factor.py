@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import get_lapack_funcs, solve_triangular
 
-from ._inputs import InputError, check_option
+from ._errors import InputError
+from ._inputs import check_option
 from ._linalg import symmetric
 from ._moments import Moments
 

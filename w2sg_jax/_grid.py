@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._eigenpairs import Pair, Parameters, make_pair, measure, refuse_ambiguous_rank
+from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
-from ._inputs import InputError, as_ridge, as_threshold
+from ._inputs import as_ridge, as_threshold
 from ._moments import Moments
 
 VMAP_BYTES = 1 << 28

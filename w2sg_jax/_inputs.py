@@ -9,6 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
+from ._errors import InputError
+
 MAX_EXACT_INTEGER = 2**53
 
 Array = np.ndarray | jax.Array
@@ -22,10 +24,6 @@ class SupportsDLPack(Protocol):
 
 
 ArrayInput = ArrayLike | SupportsDLPack
-
-
-class InputError(ValueError):
-    """Input that the method cannot use; the message names it and says what to do."""
 
 
 def as_samples(x: ArrayInput, name: str) -> Array:

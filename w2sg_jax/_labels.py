@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ._inputs import Array, InputError
+from ._errors import InputError
+from ._inputs import Array
 
 MOST_CLASSES = 1000
 

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._errors import InputError
 from ._inputs import (
     Array,
     ArrayInput,
-    InputError,
     as_labels,
     as_samples,
     at_least_two,

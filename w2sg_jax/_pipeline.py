@@ -10,17 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ._inputs import (
-    Array,
-    ArrayInput,
-    InputError,
-    as_labels,
-    as_ridge,
-    as_samples,
-    check_option,
-    refuse_non_finite,
-    same_rows,
-)
+from ._errors import InputError
+from ._inputs import Array, ArrayInput, as_labels, as_ridge, as_samples, check_option, refuse_non_finite, same_rows
 from ._labels import as_targets
 from ._ridge import components, fit, outputs
 

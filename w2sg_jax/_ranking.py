@@ -15,19 +15,10 @@ from ._bootstrap import (
     resampling_counts,
 )
 from ._eigenpairs import make_pair
+from ._errors import InputError
 from ._factor import joint_factor
 from ._gap import Gap, gap_of_pair
-from ._inputs import (
-    Array,
-    ArrayInput,
-    InputError,
-    as_labels,
-    as_ridge,
-    as_samples,
-    as_threshold,
-    check_option,
-    same_rows,
-)
+from ._inputs import Array, ArrayInput, as_labels, as_ridge, as_samples, as_threshold, check_option, same_rows
 from ._moments import Moments
 from ._spectrum import Spectrum
 

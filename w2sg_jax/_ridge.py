@@ -9,16 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._inputs import (
-    ArrayInput,
-    InputError,
-    as_labels,
-    as_ridge,
-    as_samples,
-    at_least_two,
-    check_option,
-    refuse_non_finite,
-)
+from ._errors import InputError
+from ._inputs import ArrayInput, as_labels, as_ridge, as_samples, at_least_two, check_option, refuse_non_finite
 
 HIGHEST = jax.lax.Precision.HIGHEST
 

@@ -12,6 +12,8 @@ from typing import Any
 import tyro
 from rich.console import Console
 
+from ._errors import InputError
+
 USAGE_ERROR, INTERRUPTED = 2, 130
 
 HELP = """\
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has gone; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         if os.environ.get("W2SG_DEBUG"):
             raise
         print(f"w2sg: {' '.join(str(error).split())}", file=sys.stderr)
@@ -64,7 +66,7 @@ def _main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
-        raise ValueError(f"{name!r} is not a command; {hint}")
+        raise InputError(f"{name!r} is not a command; {hint}")
     options_type, run = COMMANDS[name]()
     try:
         options = tyro.cli(options_type, args=rest, prog=f"w2sg {name}", description=_description(options_type))

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
+from ._errors import InputError
 from .atomic import check_folder, replacing
 
 SUFFIXES = (".safetensors", ".npy", ".npz")
@@ -70,7 +71,7 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = T
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the path is a folder or has another suffix; the file is empty, truncated, not what its
+        InputError: the path is a folder or has another suffix; the file is empty, truncated, not what its
             suffix says, or holds pickled objects or another type; the key is missing, unknown or of no use.
             The message names the file and says what to do.
 
@@ -103,7 +104,7 @@ def save(path: str | os.PathLike[str], array: ArrayLike, *, key: str = "array") 
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: another suffix, a folder, or a type that the format cannot hold.
+        InputError: another suffix, a folder, or a type that the format cannot hold.
     """
     path = Path(path)
     check_target(path)
@@ -133,7 +134,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: another suffix, or a folder.
+        InputError: another suffix, or a folder.
     """
     path = Path(path)
     _check_suffix(path)
@@ -166,18 +167,18 @@ def split_location(text: str) -> tuple[str, str | None]:
     """Splits `FILE::name` into the file and the name of an array in it; `FILE` alone gives None.
 
     Raises:
-        ValueError: one side of `::` is empty.
+        InputError: one side of `::` is empty.
     """
     path, colons, key = text.rpartition("::")
     if not colons:
         return text, None
     if not path or not key:
-        raise ValueError(f"{text!r}: expected FILE or FILE::name, with something on both sides of '::'")
+        raise InputError(f"{text!r}: expected FILE or FILE::name, with something on both sides of '::'")
     return path, key
 
 
-def _refusal(path: Path, came: str, todo: str) -> ValueError:
-    return ValueError(f"{path}: {came}; {todo}")
+def _refusal(path: Path, came: str, todo: str) -> InputError:
+    return InputError(f"{path}: {came}; {todo}")
 
 
 def _check_suffix(path: Path) -> None:
@@ -264,7 +265,7 @@ def _npy_entry(path: Path) -> _Entry:
     return entry
 
 
-def _truncated(path: Path, detail: str) -> ValueError:
+def _truncated(path: Path, detail: str) -> InputError:
     return _refusal(path, f"the file is truncated or damaged ({detail})", "write or copy it again")
 
 
@@ -320,6 +321,8 @@ def _as_numpy(array: ArrayLike) -> np.ndarray:
         return array
     try:
         return np.asarray(array)
+    except ValueError as error:
+        raise InputError(f"array: not an array ({error}); pass rows of equal length") from error
     except TypeError:  # a framework whose bfloat16 NumPy does not know; DLPack carries it
         import jax.numpy as jnp
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import InputError
 from ..store import content_hash, load, split_location
 
 
@@ -23,13 +24,13 @@ def named(locations: Sequence[str], what: str) -> dict[str, str]:
         what: what they are, for the message.
 
     Raises:
-        ValueError: two of them get the same name.
+        InputError: two of them get the same name.
     """
     result: dict[str, str] = {}
     for text in locations:
         name, location = _name(text)
         if name in result:
-            raise ValueError(
+            raise InputError(
                 f"{what}: {result[name]} and {location} would both be called {name!r};"
                 f" name them, for example {name}-1={result[name]} {name}-2={location}"
             )
@@ -41,17 +42,17 @@ def paired(locations: Sequence[str], names: Sequence[str], what: str) -> dict[st
     """Gives every name its location: by `NAME=FILE` when each has a name, else in the order of `names`.
 
     Raises:
-        ValueError: the number or the names differ.
+        InputError: the number or the names differ.
     """
     if len(locations) != len(names):
-        raise ValueError(f"{what}: {len(locations)} files for {len(names)} weak models; pass one for each, in order")
+        raise InputError(f"{what}: {len(locations)} files for {len(names)} weak models; pass one for each, in order")
     given = [_explicit_name(text) for text in locations]
     if not any(given):
         return dict(zip(names, locations, strict=True))
     by_name = named(locations, what)
     unknown = [name for name in by_name if name not in names]
     if unknown or not all(given):
-        raise ValueError(
+        raise InputError(
             f"{what}: {', '.join(map(repr, unknown)) or 'a file without a name'} fits none of the weak models"
             f" {', '.join(names)}; pass NAME=FILE for all of them, or plain files in the same order"
         )

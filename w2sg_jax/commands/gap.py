@@ -7,6 +7,8 @@ import numpy as np
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from .._errors import InputError
+
 FILE = arg(metavar="FILE")
 FLOAT = arg(metavar="FLOAT")
 
@@ -70,10 +72,10 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     """Computes the gap, prints its table and returns the record of the run.
 
     Raises:
-        ValueError, OSError: input that cannot be used.
+        InputError, OSError: input that cannot be used.
     """
     if options.scores and not options.labels:
-        raise ValueError("--scores needs --labels: a sample's score is |P_s (I - P_w) y|")
+        raise InputError("--scores needs --labels: a sample's score is |P_s (I - P_w) y|")
     import w2sg_jax as w2sg
 
     from .. import store

@@ -34,7 +34,7 @@ def run(options: QuickstartOptions, tables: Console, progress: Console) -> dict[
     """Runs the quickstart and returns the record of the run; ``tables`` shows its progress too.
 
     Raises:
-        ValueError, OSError: input that cannot be used.
+        InputError, OSError: input that cannot be used.
     """
     from ..quickstart import QuickstartConfig, run_quickstart
     from ..report.record import record

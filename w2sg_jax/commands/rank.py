@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from .._errors import InputError
 from .gap import FILE, FLOAT, ridges
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     """Ranks the weak models, prints the table, writes --out and returns the record of the run.
 
     Raises:
-        ValueError, OSError: input that cannot be used.
+        InputError, OSError: input that cannot be used.
     """
     locations = _locations(options)
     from ..report.record import record
@@ -145,12 +146,12 @@ def _locations(options: RankOptions) -> dict[str, str]:
     from .files import named, paired
 
     if not options.weak:
-        raise ValueError("no weak model was given; pass at least one file after STRONG")
+        raise InputError("no weak model was given; pass at least one file after STRONG")
     weak = named(options.weak, "weak models")
     train = {"--train-strong": options.train_strong, "--train-labels": options.train_labels}
     missing = [name for name, value in (train | {"--train-weak": options.train_weak}).items() if not value]
     if 0 < len(missing) < 3:
-        raise ValueError(
+        raise InputError(
             f"{' and '.join(missing)} missing; the training set needs all three of --train-strong,"
             " --train-weak and --train-labels"
         )
@@ -178,7 +179,7 @@ def _folder(out: str | None) -> Path | None:
         return None
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out: {out} is a file; give a folder")
+        raise InputError(f"--out: {out} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

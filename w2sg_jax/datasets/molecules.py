@@ -14,6 +14,8 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float64
 
+from .._errors import InputError
+
 SHA256 = MappingProxyType(
     {
         "freesolv.csv": "4b3f09313f5a4bcbeac60eebc2c726c03e2442eac947f869c4627c1877737fc4",
@@ -47,7 +49,7 @@ def load_freesolv() -> MoleculeSet:
     """FreeSolv: 642 small molecules, measured hydration free energy in kcal/mol.
 
     Raises:
-        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+        InputError: the bundled file is not the one that was released (named, with both sha256 sums).
 
     Source: Mobley and Guthrie, J. Comput. Aided Mol. Des. 28, 711 (2014).
     """
@@ -58,7 +60,7 @@ def load_lipophilicity() -> MoleculeSet:
     """Lipophilicity: 4200 drug-like molecules, measured log D (octanol/water, pH 7.4).
 
     Raises:
-        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+        InputError: the bundled file is not the one that was released (named, with both sha256 sums).
 
     Source: AstraZeneca's deposit in ChEMBL, by way of MoleculeNet (Wu et al., Chem. Sci. 9, 513, 2018).
     """
@@ -72,7 +74,7 @@ def load_moses_sample() -> tuple[str, ...]:
     `@`, `/`, P, I, Si, Se and B never occur in it, though they do in the labelled sets.
 
     Raises:
-        ValueError: the bundled file is not the one that was released (named, with both sha256 sums).
+        InputError: the bundled file is not the one that was released (named, with both sha256 sums).
 
     Source: Polykovskiy et al., Front. Pharmacol. 11, 565644 (2020).
     """
@@ -90,7 +92,7 @@ def _read_bundled(file_name: str) -> bytes:
     content = files("w2sg_jax.datasets").joinpath("data", file_name).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256[file_name]:
-        raise ValueError(
+        raise InputError(
             f"bundled file w2sg_jax/datasets/data/{file_name}: its sha256 is {found}, "
             f"expected {SHA256[file_name]}; the file was changed or damaged: reinstall the package"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
+from .._errors import InputError
 from .tokenizer import SmilesTokenizer
 from .tokens import bucket_of
 from .transformer import Encoder
@@ -43,18 +44,18 @@ def encode(
         float32 (n, width), not centred, not scaled.
 
     Raises:
-        ValueError: no molecules, an empty one, one longer than the encoder's max_length, or a tokenizer of
+        InputError: no molecules, an empty one, one longer than the encoder's max_length, or a tokenizer of
             another size.
 
     Cost: one forward pass over padded lengths; one compilation for each length bucket in use.
     """
     if tokenizer.size != encoder.config.vocabulary:
-        raise ValueError(
+        raise InputError(
             f"tokenizer: it has {tokenizer.size} identifiers and the encoder {encoder.config.vocabulary}; "
             "use the tokenizer that the encoder was trained with"
         )
     if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     tokens = tokenizer.encode(smiles)
     if tokens.unknown:
         warnings.warn(f"{tokens.unknown} of {len(tokens.ids)} tokens are unknown and read as [UNK]", stacklevel=2)

@@ -11,6 +11,7 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from .._errors import InputError
 from ..atomic import replacing
 from .transformer import Encoder, EncoderConfig
 
@@ -30,11 +31,11 @@ def load_encoder(path: Path | str) -> Encoder:
     """Read an encoder written by `save_encoder`, comparing every name, shape and dtype with its config.
 
     Raises:
-        ValueError: the file is damaged, is not an encoder, or does not fit its config.
+        InputError: the file is damaged, is not an encoder, or does not fit its config.
     """
     metadata = read_metadata(path)
     if metadata.get("format") != _FORMAT:
-        raise ValueError(
+        raise InputError(
             f"path: {path} says format {metadata.get('format')!r}, expected {_FORMAT!r}; write it with save_encoder"
         )
     config = EncoderConfig(**json.loads(metadata["config"]))
@@ -53,13 +54,13 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     """The text metadata of a safetensors file.
 
     Raises:
-        ValueError: the file is damaged or is not safetensors.
+        InputError: the file is damaged or is not safetensors.
     """
     try:
         with safe_open(path, "numpy") as file:
             return file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(
+        raise InputError(
             f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
         ) from None
 
@@ -68,25 +69,25 @@ def read_tree(path: Path | str, like: Any) -> Any:
     """Read a pytree of arrays with the structure, shapes and dtypes of `like` (arrays or shape descriptions).
 
     Raises:
-        ValueError: a leaf is missing, is extra, or has another shape or dtype (the first one is named).
+        InputError: a leaf is missing, is extra, or has another shape or dtype (the first one is named).
     """
     expected = _named_leaves(like)
     try:
         with safe_open(path, "numpy") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
-        raise ValueError(
+        raise InputError(
             f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
         ) from None
     if found.keys() != expected.keys():
         odd = sorted(found.keys() ^ expected.keys())
-        raise ValueError(
+        raise InputError(
             f"path: {path} misses, or has in excess, {odd[0]!r} ({len(odd)} names in all); "
             "was it made by another config?"
         )
     for name, leaf in expected.items():
         if (found[name].shape, found[name].dtype) != (leaf.shape, leaf.dtype):
-            raise ValueError(
+            raise InputError(
                 f"path: {path} holds {name!r} as {found[name].dtype}{found[name].shape}, "
                 f"expected {leaf.dtype}{leaf.shape}; was it made by another config?"
             )

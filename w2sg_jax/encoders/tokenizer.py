@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from .._errors import InputError
 from ..atomic import write_text
 from .tokens import TokenSet
 
@@ -43,21 +44,21 @@ class SmilesTokenizer:
 
     def __post_init__(self) -> None:
         if len(set(self.tokens)) != len(self.tokens) or set(self.tokens) & set(SPECIAL_TOKENS):
-            raise ValueError(f"tokens: expected distinct tokens other than {SPECIAL_TOKENS}, got {self.tokens}")
+            raise InputError(f"tokens: expected distinct tokens other than {SPECIAL_TOKENS}, got {self.tokens}")
 
     @classmethod
     def from_corpus(cls, smiles: Iterable[str], *, min_count: int = 1) -> "SmilesTokenizer":
         """The tokens that occur at least `min_count` times, most frequent first (ties by name).
 
         Raises:
-            ValueError: no token is left, or an entry is not a string or is empty.
+            InputError: no token is left, or an entry is not a string or is empty.
         """
         counts: Counter[str] = Counter()
         for one in smiles:
             counts.update(split_smiles(one))
         kept = [token for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS]
         if not kept:
-            raise ValueError(
+            raise InputError(
                 f"smiles: no token occurs {min_count} times or more; give more molecules or lower min_count"
             )
         return cls(tuple(sorted(kept, key=lambda token: (-counts[token], token))))
@@ -75,7 +76,7 @@ class SmilesTokenizer:
         """[CLS] and the identifiers of one molecule's tokens, [UNK] for unknown ones.
 
         Raises:
-            ValueError: `smiles` is not a string or is empty.
+            InputError: `smiles` is not a string or is empty.
         """
         identifiers = self._identifiers
         return np.array([CLS, *(identifiers.get(token, UNK) for token in split_smiles(smiles))], dtype=np.int32)
@@ -87,10 +88,10 @@ class SmilesTokenizer:
             The identifiers in the order of `smiles`, with the number of unknown tokens.
 
         Raises:
-            ValueError: an entry is not a string or is empty (the first one is named), or there is none.
+            InputError: an entry is not a string or is empty (the first one is named), or there is none.
         """
         if isinstance(smiles, str) or len(smiles) == 0:
-            raise ValueError(f"smiles: expected a sequence of at least one SMILES string, got {smiles!r}")
+            raise InputError(f"smiles: expected a sequence of at least one SMILES string, got {smiles!r}")
         rows = [_located(self.encode_one, one, row) for row, one in enumerate(smiles)]
         ids = np.concatenate(rows)
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
@@ -100,12 +101,12 @@ class SmilesTokenizer:
         """The SMILES of one row of identifiers; padding and [CLS] vanish, [UNK] and [MASK] show by name.
 
         Raises:
-            ValueError: an identifier is outside the vocabulary.
+            InputError: an identifier is outside the vocabulary.
         """
         names = SPECIAL_TOKENS + self.tokens
         wrong = [int(i) for i in ids if not 0 <= i < len(names)]
         if wrong:
-            raise ValueError(
+            raise InputError(
                 f"ids: {wrong[0]} is outside the vocabulary 0 .. {len(names) - 1}; use this tokenizer's identifiers"
             )
         return "".join(names[i] for i in ids if i not in (PAD, CLS))
@@ -119,16 +120,16 @@ class SmilesTokenizer:
         """Read a vocabulary written by `save`.
 
         Raises:
-            ValueError: the file is not one.
+            InputError: the file is not one.
         """
         try:
             content = json.loads(Path(path).read_text())
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f"path: {path} is not JSON ({error}); expected a file written by SmilesTokenizer.save"
             ) from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise ValueError(
+            raise InputError(
                 f"path: {path} is not a tokenizer ({_FORMAT!r}); expected a file written by SmilesTokenizer.save"
             )
         return cls(tuple(content["tokens"]))
@@ -138,15 +139,15 @@ def split_smiles(smiles: str) -> list[str]:
     """The tokens of one SMILES, in order; joined together they are the SMILES again.
 
     Raises:
-        ValueError: `smiles` is not a string or is empty.
+        InputError: `smiles` is not a string or is empty.
     """
     if not isinstance(smiles, str) or not smiles:
-        raise ValueError(f"smiles: expected a non-empty SMILES string, got {smiles!r}")
+        raise InputError(f"smiles: expected a non-empty SMILES string, got {smiles!r}")
     return SMILES_TOKEN.findall(smiles)
 
 
 def _located(function, argument, row: int):
     try:
         return function(argument)
-    except ValueError as error:
-        raise ValueError(f"{error} (row {row}); remove that row") from None
+    except InputError as error:
+        raise InputError(f"{error} (row {row}); remove that row") from None

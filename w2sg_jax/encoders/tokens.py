@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, Int32
 
+from .._errors import InputError
+
 
 @dataclass(frozen=True)
 class TokenSet:
@@ -33,12 +35,12 @@ class TokenSet:
         """A rectangle with the given rows, zeros on one side.
 
         Raises:
-            ValueError: a row is longer than `length`; nothing is cut off silently.
+            InputError: a row is longer than `length`; nothing is cut off silently.
         """
         too_long = [int(row) for row in rows if self.offsets[row + 1] - self.offsets[row] > length]
         if too_long:
             found = int(self.lengths[too_long[0]])
-            raise ValueError(f"length: row {too_long[0]} has {found} tokens, more than {length}; give a larger length")
+            raise InputError(f"length: row {too_long[0]} has {found} tokens, more than {length}; give a larger length")
         padded = np.zeros((len(rows), length), np.int32)
         for target, row in zip(padded, rows, strict=True):
             content = self.ids[self.offsets[row] : self.offsets[row + 1]]
@@ -50,13 +52,13 @@ def bucket_of(lengths: Int[np.ndarray, " n"], edges: Sequence[int]) -> Int[np.nd
     """For each row the index of the smallest edge that holds it, so that few rectangles need compiling.
 
     Raises:
-        ValueError: the edges do not ascend, or a row is longer than the last one.
+        InputError: the edges do not ascend, or a row is longer than the last one.
     """
     if list(edges) != sorted(set(edges)) or not edges:
-        raise ValueError(f"edges: expected ascending lengths, got {tuple(edges)}")
+        raise InputError(f"edges: expected ascending lengths, got {tuple(edges)}")
     if len(lengths) and int(np.max(lengths)) > edges[-1]:
         row = int(np.argmax(lengths))
-        raise ValueError(
+        raise InputError(
             f"lengths: row {row} has {int(lengths[row])} tokens, more than the longest allowed, {edges[-1]}; "
             "remove the row or allow longer ones (max_length of the encoder's config)"
         )

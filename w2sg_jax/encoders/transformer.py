@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from .._errors import InputError
+
 ROTARY_BASE = 10_000.0
 
 
@@ -37,11 +39,11 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for name in ("vocabulary", "width", "depth", "heads", "expansion", "max_length"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.width % (2 * self.heads):
-            raise ValueError(f"heads: width / heads must be even, got width {self.width} and {self.heads} heads")
+            raise InputError(f"heads: width / heads must be even, got width {self.width} and {self.heads} heads")
         if self.pooling not in ("mean", "cls", "last"):
-            raise ValueError(f"pooling: expected 'mean', 'cls' or 'last', got {self.pooling!r}")
+            raise InputError(f"pooling: expected 'mean', 'cls' or 'last', got {self.pooling!r}")
 
 
 class Attention(nnx.Module):
@@ -105,12 +107,12 @@ class Encoder(nnx.Module):
         """The state of every token; states at padding (identifier 0) mean nothing.
 
         Raises:
-            ValueError: sequences longer than `config.max_length`.
+            InputError: sequences longer than `config.max_length`.
 
         Cost: about 2 depth (4 + 2 expansion) width^2 + 4 depth length width flops a token.
         """
         if ids.shape[1] > self.config.max_length:
-            raise ValueError(
+            raise InputError(
                 f"ids: {ids.shape[1]} tokens, more than max_length {self.config.max_length}; "
                 "shorten the molecules or give the config a larger max_length"
             )

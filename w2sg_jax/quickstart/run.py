@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from .. import store
+from .._errors import InputError
 from ..atomic import replacing, write_text
 from ..datasets import MoleculeSet, load_freesolv, load_lipophilicity, load_moses_sample
 from ..report.figures import metric_against_error
@@ -70,14 +71,14 @@ def run_quickstart(
         console: Where progress and tables go; by default standard output.
 
     Raises:
-        ValueError: no split, or `out` is a file.
+        InputError: no split, or `out` is a file.
     """
     started = time.perf_counter()
     console = console or Console()
     if config.out.exists() and not config.out.is_dir():
-        raise ValueError(f"out: {config.out} is a file; give the name of a folder")
+        raise InputError(f"out: {config.out} is a file; give the name of a folder")
     if config.splits < 1:
-        raise ValueError(f"splits: expected at least 1, got {config.splits}")
+        raise InputError(f"splits: expected at least 1, got {config.splits}")
     datasets = (load_freesolv(), load_lipophilicity()) if datasets is None else tuple(datasets)
     corpus = Corpus.build(load_moses_sample() if pretraining is None else pretraining, datasets)
     with ZooProgress(zoo.plans, console) as progress:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from .._errors import InputError
+
 SHARES = (0.4, 0.4, 0.2)
 """Shares of the molecules in the train, w2s and test parts."""
 
@@ -35,15 +37,15 @@ def make_splits(smiles: Sequence[str], *, splits: int, seed: int) -> Splits:
     trained on.
 
     Raises:
-        ValueError: no split, or too few distinct molecules for three parts.
+        InputError: no split, or too few distinct molecules for three parts.
     """
     if splits < 1:
-        raise ValueError(f"splits: expected at least 1, got {splits}")
+        raise InputError(f"splits: expected at least 1, got {splits}")
     first = {one: row for row, one in reversed(list(enumerate(smiles)))}
     rows = np.sort(np.fromiter(first.values(), int))
     n_train, n_w2s = (int(share * len(rows)) for share in SHARES[:2])
     if min(n_train, n_w2s, len(rows) - n_train - n_w2s) < 2:
-        raise ValueError(f"smiles: {len(rows)} distinct molecules are too few for three parts; give 10 or more")
+        raise InputError(f"smiles: {len(rows)} distinct molecules are too few for three parts; give 10 or more")
     orders = np.stack([np.random.default_rng((seed, split)).permutation(rows) for split in range(splits)])
     train, w2s, test = np.split(orders, [n_train, n_train + n_w2s], axis=1)
     return Splits(train, w2s, test, duplicates=len(smiles) - len(rows))

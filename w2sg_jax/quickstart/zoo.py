@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .._errors import InputError
 from ..encoders import EncoderConfig
 from ..training import PretrainConfig
 
@@ -46,9 +47,9 @@ class Zoo:
     def __post_init__(self) -> None:
         names = [plan.name for plan in self.plans]
         if len(set(names)) != len(names):
-            raise ValueError(f"weak: names must differ, got {names}; change a width, a depth or a number of steps")
+            raise InputError(f"weak: names must differ, got {names}; change a width, a depth or a number of steps")
         if len(self.weak) < 3:
-            raise ValueError(f"weak: a rank correlation needs at least 3 weak models, got {len(self.weak)}")
+            raise InputError(f"weak: a rank correlation needs at least 3 weak models, got {len(self.weak)}")
 
     @property
     def plans(self) -> tuple[ModelPlan, ...]:

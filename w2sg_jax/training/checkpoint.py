@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._errors import InputError
 from ..encoders.files import read_metadata, read_tree, write_tree
 
 _FORMAT = "w2sg_jax training state 1"
@@ -37,11 +38,11 @@ def load_checkpoint(path: Path | str, like: TrainingState, *, fingerprint: str) 
         fingerprint: Hash of what the run depends on; it must be the one that was saved.
 
     Raises:
-        ValueError: the file is damaged or belongs to another run.
+        InputError: the file is damaged or belongs to another run.
     """
     metadata = read_metadata(path)
     if metadata.get("format") != _FORMAT or metadata.get("fingerprint") != fingerprint:
-        raise ValueError(
+        raise InputError(
             f"checkpoint: {path} belongs to another run (another configuration or corpus); "
             "give another path, or delete it to start again"
         )

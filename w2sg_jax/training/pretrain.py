@@ -16,6 +16,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
+from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from .batches import BatchPlan
@@ -46,11 +47,11 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1:
-            raise ValueError(f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}")
+            raise InputError(f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}")
         if not (0 < self.mask_rate < 1 and 0 <= self.warmup < 1):
-            raise ValueError(f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}")
+            raise InputError(f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
-            raise ValueError(
+            raise InputError(
                 f"learning_rate, weight_decay: expected > 0 and >= 0, got {self.learning_rate} and {self.weight_decay}"
             )
 
@@ -105,7 +106,7 @@ def pretrain(
         on_progress: Called while training; an exception from it ends the run; the last checkpoint is valid.
 
     Raises:
-        ValueError: a row longer than the last bucket, an identifier outside the vocabulary, or a checkpoint
+        InputError: a row longer than the last bucket, an identifier outside the vocabulary, or a checkpoint
         of
             another run.
         FloatingPointError: the loss is no longer finite.
@@ -113,7 +114,7 @@ def pretrain(
     Cost: about 3 forward passes a step; one compilation for each bucket.
     """
     if int(tokens.ids.max()) >= encoder.vocabulary:
-        raise ValueError(
+        raise InputError(
             f"tokens: {tokens.ids.max()} is outside the encoder's vocabulary ({encoder.vocabulary}); "
             "use the size of the tokenizer"
         )
