@@ -33,7 +33,7 @@ RIDGE = 1e-4
 class QuickstartConfig:
     """The whole method on real molecules, offline, in minutes.
 
-    Trains one strong and ten weak encoders on 50 000 molecules (about eight minutes on 2 cores; kept for
+    Trains one strong and ten weak encoders on 50 000 molecules (four to eight minutes on 2 cores; kept for
     the next run, and continued if interrupted), lets each weak one supervise the strong one on two measured
     properties, and compares what that cost with what the gap predicted beforehand.
 
