@@ -131,7 +131,8 @@ def test_every_operation_in_either_memory_order(la, order):
         )
         for value, truth in zip(found, truths, strict=True):
             np.testing.assert_allclose(np.asarray(value), truth, rtol=1e-10, atol=1e-10 * np.abs(truth).max())
-        np.testing.assert_array_equal(found[3], found[3].T)
+        if isinstance(la, Host):
+            np.testing.assert_array_equal(found[3], found[3].T)
 
 
 def test_the_hosts_root_names_a_matrix_without_one():

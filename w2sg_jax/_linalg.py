@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 HIGHEST = jax.lax.Precision.HIGHEST
 """float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
@@ -101,6 +100,8 @@ class Device:
 
 def largest_eigenvalue(s: np.ndarray) -> float:
     """Of a symmetric positive semidefinite matrix, by Lanczos on the host; reproducible, whatever ran before."""
+    from scipy.sparse.linalg import LinearOperator, eigsh  # here, because importing it changes the warning filters
+
     if len(s) < 3:
         return float(np.linalg.eigvalsh(s)[-1])
     s = symmetric(s)
