@@ -107,3 +107,36 @@ def test_works_in_the_callers_precision():
     value = w2sg.gap_norm(weak, strong)
     assert value.dtype == jnp.float32
     assert float(value) == pytest.approx(dense_gap(weak, strong).norm, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": "Trace"}, r"scale: got 'Trace', expected one of 'trace', 'none'"),
+        ({"weak": np.zeros((N, 3, 2))}, r"weak: expected a matrix .* got an array of shape \(40, 3, 2\)"),
+        ({"weak": np.zeros((N + 1, 3))}, r"weak has 41 rows and strong has 40"),
+        ({"strong": np.zeros((N, 3), complex)}, r"strong: complex numbers \(complex64\)|strong: complex numbers"),
+        ({"strong": "text"}, r"strong: expected an array of real numbers, got a str"),
+        ({"ridge_weak": -1.0}, r"ridge_weak: got -1.0; a ridge is what is added to K/n"),
+        ({"ridge_strong": 0.0}, r"ridge_strong: got 0; these solves need a positive ridge"),
+        ({"labels": np.zeros((N, 2, 2))}, r"labels: expected shape \(40,\) or \(40, columns\), got \(40, 2, 2\)"),
+    ],
+)
+def test_what_can_be_told_from_shapes_is_refused(change, message):
+    weak, strong = generic()
+    arguments = {"weak": weak, "strong": strong, "labels": LABELS} | BOTH | change
+    with pytest.raises(w2sg.InputError, match=message):
+        w2sg.predicted_gap(**arguments)
+    if "labels" not in change:
+        del arguments["labels"]
+        with pytest.raises(w2sg.InputError, match=message):
+            w2sg.gap_norm(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.int32, "list"])
+def test_every_kind_of_real_numbers_is_taken(dtype):
+    weak, strong = (np.round(4 * h) for h in generic())
+    strong[:, 5:] = np.arange(N)[:, None] % (2 + np.arange(D_STRONG - 5))
+    convert = (lambda h: h.tolist()) if dtype == "list" else lambda h: h.astype(dtype)
+    truth = w2sg.gap(w2sg.moments(weak, strong), 1e-2).norm
+    assert float(w2sg.gap_norm(convert(weak), convert(strong))) == pytest.approx(truth, rel=1e-3)

@@ -123,7 +123,7 @@ def test_grid_equals_single_calls():
             for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong"):
                 assert getattr(grid, field)[i, j] == pytest.approx(getattr(g, field), rel=1e-11), field
     assert w2sg.gap_grid(w2sg.moments(weak, strong), [1.0]).predicted is None
-    with pytest.raises(w2sg.InputError, match="the grid is empty"):
+    with pytest.raises(w2sg.InputError, match="ridges: empty; pass at least one"):
         w2sg.gap_grid(m, [])
 
 

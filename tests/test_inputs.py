@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax._inputs import as_ridge
+from w2sg_jax._inputs import as_count, as_ridge, as_ridges, as_sequence, check_option
+from w2sg_jax._moments import check_moments
 
 RNG = np.random.default_rng(0)
 WEAK, STRONG, LABELS = RNG.normal(size=(50, 4)), RNG.normal(size=(50, 6)), RNG.normal(size=50)
@@ -40,7 +41,10 @@ BAD_MOMENTS = {
     "huge_integers": ((WEAK, STRONG, np.arange(50) + 2**60), r"labels: integers up to .* overflow float64"),
     "long_double": ((WEAK.astype(np.longdouble), STRONG), r"weak: .* would lose digits; pass x.astype\('float64'\)"),
     "masked": ((np.ma.masked_invalid(WEAK), STRONG), r"weak: masked arrays are not supported"),
-    "squares_overflow": ((WEAK * 1e200, STRONG), r"squares overflow; divide the representation by a constant"),
+    "squares_overflow": (
+        (WEAK * 1e200, STRONG),
+        r"weak: the values are finite but their squares overflow; divide it by a constant",
+    ),
 }
 
 
@@ -57,7 +61,7 @@ def test_moments_refuse(name):
     ("arguments", "message"),
     [
         ({"dtype": "float16"}, r"dtype: got 'float16', expected one of 'float64', 'float32'"),
-        ({"block_rows": 0}, r"block_rows: got 0; a block holds at least one row"),
+        ({"block_rows": 0}, r"block_rows: got 0; expected a whole number, 1 or more"),
     ],
 )
 def test_moments_refuse_options(arguments, message):
@@ -122,8 +126,50 @@ def test_input_error_is_a_value_error():
         ((1.0, 2.0, 3.0), r"ridge: got 3 values; pass one number or a \(weak, strong\) pair"),
         ("small", r"ridge: got 'small'; a ridge is what is added to K/n"),
         (None, r"ridge: got None"),
+        ("0.1", r"ridge: got '0.1'"),
+        (True, r"ridge: got True"),
+        (10**400, r"ridge: got 1000"),
+        (np.zeros((9, 9)), r"ridge: got array\(.{,80}; a ridge is"),
     ],
 )
 def test_ridges_of_the_wrong_kind(ridge, message):
     with pytest.raises(w2sg.InputError, match=message):
         as_ridge(ridge)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: as_ridges([(0.1, 0.2)]), r"ridges: got \(0.1, 0.2\) among them; one head takes one number"),
+        (lambda: as_ridges(0.1), r"ridges: got 0.1; pass a list, also for a single one"),
+        (lambda: as_sequence("12", "ridges"), r"ridges: got '12'; pass a list"),
+        (lambda: as_sequence([], "thresholds"), r"thresholds: empty; pass at least one"),
+        (lambda: as_count(2.5, "bootstrap", 0), r"bootstrap: got 2.5; expected a whole number, 0 or more"),
+        (lambda: as_count(True, "seed", 0), r"seed: got True; expected a whole number"),
+        (lambda: check_option("no", "center", (True, False)), r"center: got 'no', expected one of True, False"),
+        (lambda: check_option(1, "center", (True, False)), r"center: got 1, expected one of True, False"),
+        (lambda: check_moments(WEAK, "m"), r"m: expected Moments, as w2sg_jax.moments returns, got ndarray"),
+    ],
+)
+def test_values_of_the_wrong_kind(call, message):
+    with pytest.raises(w2sg.InputError, match=message):
+        call()
+
+
+def test_overflow_names_the_array_and_underflow_is_not_called_constant_alone():
+    with pytest.raises(w2sg.InputError, match=r"^labels: the values are finite but their squares overflow"):
+        w2sg.moments(WEAK, STRONG, STRONG[:, 0] * 1e200)
+    with pytest.raises(w2sg.InputError, match=r"weak: .*constant.*, or so small that its squares vanish in float64"):
+        w2sg.gap(w2sg.moments(WEAK * 1e-170, STRONG))
+
+
+@pytest.mark.parametrize("ridge", [1e300, 1e150, (1e-300, 1e-2), (1e-2, 1e-300)], ids=str)
+def test_extreme_ridges_have_a_gap(ridge):
+    g = w2sg.gap(w2sg.moments(WEAK, STRONG), ridge)
+    assert 0 <= g.norm <= 1 + 1e-12
+    assert w2sg.gap(w2sg.moments(WEAK * 1e-100, STRONG * 1e-100), ridge, scale="none").norm <= 1 + 1e-12
+
+
+def test_scores_need_labels():
+    with pytest.raises(w2sg.InputError, match=r"labels: None; a score is"):
+        w2sg.gap_scores(WEAK, STRONG, None)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import w2sg_jax as w2sg
-from w2sg_jax import _pipeline
+from w2sg_jax import _splits
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(600, 20))
@@ -101,24 +101,64 @@ def test_vmapped_splits_and_ridges_equal_the_loop():
 
 def test_refusals():
     with pytest.raises(w2sg.InputError, match=r"train and test share 2 samples, for example 'a'"):
-        run(ids=(["a", "b"], ["c"], ["a", "b", "d"]))
+        _splits.refuse_overlap((np.array(["a", "b"]), np.array(["c"]), np.array(["a", "b", "d"])))
+    with pytest.raises(w2sg.InputError, match=r"train and w2s share 1 samples, for example 7"):
+        run(ids=(np.arange(200), np.r_[7, np.arange(200, 399)], np.arange(399, 599)))
+    with pytest.raises(w2sg.InputError, match=r"ids: 2 identifiers for the 200 samples of train; pass one a sample"):
+        run(ids=(["a", "b"], ["c"], ["d"]))
+    with pytest.raises(w2sg.InputError, match=r"ids: expected a tuple \(train, w2s, test\)"):
+        _splits.checked_ids((np.arange(3), np.arange(3)), [3, 3])
+    with pytest.raises(w2sg.InputError, match=r"train: a row occurs twice in one split"):
+        w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 0]], w2s=[[5, 2]], test=[[3, 4]])
+    with pytest.raises(w2sg.InputError, match=r"w2s: the splits differ in size"):
+        _splits.checked_rows([[0, 1], [2]], 600, "w2s")
+    with pytest.raises(w2sg.InputError, match=r"ridges: empty"):
+        w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 1]], w2s=[[5, 2]], test=[[3, 4]], ridges=[])
     with pytest.raises(w2sg.InputError, match="train and w2s share 1 samples, for example 0"):
         w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 1]], w2s=[[0, 2]], test=[[3, 4]])
     with pytest.raises(w2sg.InputError, match="test: row 600 of 600 samples"):
         w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 1]], w2s=[[5, 2]], test=[[3, 600]])
     with pytest.raises(w2sg.InputError, match=r"w2s: expected a tuple \(weak, strong, y\)"):
-        _pipeline._checked_split((WEAK, Y), (WEAK, Y), (WEAK, STRONG, Y), None)
+        _splits.checked_split((WEAK, Y), (WEAK, Y), (WEAK, STRONG, Y), None)
     with pytest.raises(w2sg.InputError, match=r"weak representations of the splits differ in width: \[7, 8, 8\]"):
         w2sg.weak_to_strong((WEAK[:, :7], Y), (WEAK, STRONG, Y), (WEAK, STRONG, Y))
     with pytest.raises(w2sg.InputError, match="w2s_strong: nan at row 1, column 0"):
         bad = STRONG.copy()
         bad[201, 0] = np.nan
         run(strong=bad)
-    with pytest.raises(w2sg.InputError, match="constant on the split that its head is fitted on"):
+    with pytest.raises(w2sg.InputError, match="representation is constant on the"):
         run(weak=np.ones_like(WEAK))
     with pytest.raises(w2sg.InputError, match="every sample has the class 1; two classes at least"):
         run(y=np.ones(600, int))
     with pytest.raises(w2sg.InputError, match="for a regression on integers pass classes=False"):
         w2sg.weak_to_strong(
             (np.tile(WEAK, (3, 1)), np.arange(1800)), (WEAK, STRONG, np.arange(600)), (WEAK, STRONG, np.arange(600))
+        )
+
+
+@pytest.mark.parametrize("side", ["weak", "strong"])
+def test_huge_values_are_scaled_before_they_are_squared(side):
+    factor = {"weak": (1e200, 1.0), "strong": (1.0, 1e200)}[side]
+    plain, huge = (
+        w2sg.weak_to_strong(
+            (a * WEAK[:200], Y[:200]),
+            (a * WEAK[200:400], b * STRONG[200:400], Y[200:400]),
+            (a * WEAK[400:], b * STRONG[400:], Y[400:]),
+            1e-3,
+        )
+        for a, b in ((1.0, 1.0), factor)
+    )
+    for field in ("err_weak", "err_w2s", "err_ceiling", "pred_gap"):
+        assert getattr(huge, field) == pytest.approx(getattr(plain, field), rel=1e-9)
+
+
+def test_a_constant_representation_is_named():
+    noise = np.full((600, 3), 1e8 + 0.1)
+    with pytest.raises(w2sg.InputError, match="weak: the representation is constant on the train split"):
+        w2sg.weak_to_strong(
+            (noise[:200], Y[:200]), (noise[200:400], STRONG[200:400], Y[200:400]), (noise[400:], STRONG[400:], Y[400:])
+        )
+    with pytest.raises(w2sg.InputError, match="strong: the representation is constant on the w2s split"):
+        w2sg.weak_to_strong(
+            (WEAK[:200], Y[:200]), (WEAK[200:400], noise[200:400], Y[200:400]), (WEAK[400:], noise[400:], Y[400:])
         )

@@ -7,7 +7,7 @@ import pytest
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from w2sg_jax import _eigenpairs, _ranking
+from w2sg_jax import _candidates, _eigenpairs
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
@@ -116,5 +116,38 @@ def test_refusals():
         w2sg.rank(ZOO, STRONG, confidence=1.0)
     with pytest.raises(w2sg.InputError, match=r"strong: 7 samples; a ranking needs at least 8"):
         w2sg.rank({"w2": ZOO["w2"][:7]}, STRONG[:7])
+    with pytest.raises(w2sg.InputError, match=r"seed: got -1; expected a whole number, 0 or more"):
+        w2sg.rank(ZOO, STRONG, seed=-1)
+    with pytest.raises(w2sg.InputError, match=r"bootstrap: got -1; expected a whole number"):
+        w2sg.rank(ZOO, STRONG, bootstrap=-1)
+    with pytest.raises(w2sg.InputError, match=r"the name 1 is a int; names are strings"):
+        _candidates.checked_candidates({1: STRONG, "1": STRONG}, STRONG, None, "")
     with pytest.raises(w2sg.InputError, match=r"train: expected a tuple"):
-        _ranking._train_parts((ZOO, STRONG))
+        _candidates.train_parts((ZOO, STRONG, None))
+    with pytest.raises(w2sg.InputError, match=r"train: expected a tuple"):
+        _candidates.train_parts((ZOO, STRONG))
+
+
+@pytest.mark.parametrize("where", ["weak", "strong", "labels"])
+def test_a_bad_value_is_named_by_the_callers_row(where):
+    weak, strong, y = ZOO["w5"].copy(), STRONG.copy(), Y.copy().reshape(-1, 1)
+    bad = {"weak": weak, "strong": strong, "labels": y}[where]
+    bad[333, -1] = np.nan
+    with pytest.raises(w2sg.InputError, match=rf"{where}.*nan at row 333, column {bad.shape[1] - 1}"):
+        w2sg.rank({"w2": ZOO["w2"], "w5": weak} if where == "weak" else {"w5": weak}, strong, y)
+
+
+def test_a_bootstrap_sample_without_a_gap_does_not_end_the_ranking():
+    rare = np.zeros((400, 1))
+    rare[3] = 1.0
+    ranking = w2sg.rank({"rare": rare, "w5": ZOO["w5"]}, STRONG, bootstrap=40)
+    row = next(row for row in ranking.rows if row.name == "rare")
+    assert row.norm == pytest.approx(w2sg.gap(w2sg.moments(rare, STRONG)).norm, rel=1e-9)
+    assert np.isfinite(row.intervals["norm"]).all()
+    assert any("constant in" in note and "bootstrap samples" in note for note in row.warnings)
+    assert sum(row.share_best for row in ranking.rows) == pytest.approx(1.0)
+
+
+def test_equal_models_share_the_first_place():
+    ranking = w2sg.rank({"a": ZOO["w5"], "b": ZOO["w5"].copy()}, STRONG, bootstrap=10)
+    assert [row.share_best for row in ranking.rows] == [0.5, 0.5]

@@ -71,3 +71,29 @@ def test_one_label_column_and_bad_input(problem):
         w2sg.ridge_path(np.ones_like(h), y, [1.0])
     with pytest.raises(w2sg.InputError, match="y: 3 labels for"):
         w2sg.ridge_path(h, y[:3], [1.0])
+    with pytest.raises(w2sg.InputError, match="h: nan at row 1, column 0"):
+        heads.predict(np.where(np.arange(len(fresh))[:, None] == 1, np.nan, fresh))
+    with pytest.raises(w2sg.InputError, match="h, y: the values are finite but a fit on them overflows"):
+        w2sg.ridge_path(h, np.sign(y) * 1e308, [1e-3])
+    with pytest.raises(w2sg.InputError, match="h: the representation is constant"):
+        w2sg.ridge_path(np.full_like(h, 1e8 + 0.1), y, [1.0])
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e7, 1e9])
+def test_ridge_zero_above_d_samples_fits_as_least_squares_do(condition):
+    """Fitted values of the interpolator do not feel the condition number; squaring it would show here."""
+    rng = np.random.default_rng(0)
+    u, v = np.linalg.qr(rng.normal(size=(200, 10)))[0], np.linalg.qr(rng.normal(size=(10, 10)))[0]
+    h = u * np.geomspace(1, 1 / condition, 10) @ v.T
+    y = rng.normal(size=(200, 2))
+    heads = w2sg.ridge_path(h, y, [0.0], center=False)
+    truth = h @ np.linalg.lstsq(h, y, rcond=None)[0]
+    assert heads.dropped == 0
+    np.testing.assert_allclose(heads.predict(h)[0], truth, atol=1e-9 * max(1.0, condition / 1e6))
+
+
+def test_huge_values_do_not_overflow(problem):
+    h, fresh, y = problem
+    np.testing.assert_allclose(
+        w2sg.ridge_path(h * 1e200, y, [1e-2]).predict(fresh * 1e200), w2sg.ridge_path(h, y, [1e-2]).predict(fresh)
+    )

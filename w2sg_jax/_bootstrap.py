@@ -80,8 +80,30 @@ def recentred_interval(
     """Quantiles of the replicates, moved so that their mean is the estimate.
 
     Drawing samples twice lowers the number of distinct ones, which biases every replicate of a spectral quantity alike;
-    the spread is what the bootstrap tells.
+    the spread is what the bootstrap tells. Replicates without a value are left out.
     """
+    replicates = replicates[~np.isnan(replicates)]
+    if len(replicates) == 0:
+        return float("nan"), float("nan")
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicates - replicates.mean() + estimate, [tail, 1 - tail])
     return float(min(low, estimate)), float(max(high, estimate))
+
+
+def left_out(replicates: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """A warning where some replicates have no value."""
+    missing = max((int(np.isnan(column).sum()) for column in replicates.values()), default=0)
+    if not missing:
+        return ()
+    return (f"constant in {missing} bootstrap samples, which are left out of the intervals and count as lost",)
+
+
+def share_best(replicates: list[np.ndarray | None], by: str) -> list[float | None]:
+    """Share of bootstrap samples that each model wins; a tie is shared."""
+    drawn = [column for column in replicates if column is not None]
+    if not drawn:
+        return [None] * len(replicates)
+    table = np.stack(drawn) * (-1.0 if by == "dof_weak" else 1.0)
+    table[np.isnan(table)] = np.inf
+    first = table == table.min(axis=0)
+    return [float(share) for share in (first / first.sum(axis=0)).mean(axis=1)]

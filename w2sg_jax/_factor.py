@@ -118,6 +118,6 @@ def _refuse_constant(m: Moments, name: str, trace: float, columns: slice) -> Non
     if trace <= (4 * np.finfo(np.float64).eps) ** 2 * offset or trace <= 1e-280:
         what = "the same for every sample" if m.center else "zero for every sample"
         raise InputError(
-            f"{name}: the representation is constant ({what}), so there is nothing to compare; check the layer or"
-            " pooling that it came from"
+            f"{name}: the representation is constant ({what}), or so small that its squares vanish in {m.dtype};"
+            " check the layer or pooling that it came from, or multiply it by a constant"
         )

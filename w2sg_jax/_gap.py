@@ -11,7 +11,7 @@ from scipy.linalg import eigvalsh
 from ._eigenpairs import Measures, Pair, Parameters, make_pair, measure, refuse_ambiguous_rank
 from ._factor import Factor, joint_factor, unit_trace_ridges
 from ._inputs import as_ridge, as_threshold
-from ._moments import Moments
+from ._moments import Moments, check_moments
 from ._solves import measure_by_solves
 
 
@@ -98,6 +98,7 @@ def gap(
     error of norm^2 is about eps / ridge.
     Source: arXiv 2502.00620, main theorem and its label-free bound.
     """
+    check_moments(m, "m")
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     factor = joint_factor(m)
     parameters = Parameters(*unit_trace_ridges(ridges, factor, scale), *thresholds)
@@ -164,7 +165,7 @@ def _warnings(m: Moments, factor: Factor, p: Parameters, norm: float, top_gain: 
     eps = float(np.finfo(m.dtype).eps)
     smallest = min(p.ridge_weak, p.ridge_strong)
     aim = 1e-4 if m.dtype == "float32" else 1e-6
-    error = eps / (smallest * max(norm, 1e-300) ** 2) if smallest > 0 else 0.0
+    error = eps / smallest / max(norm, 1e-150) ** 2 if smallest > 0 else 0.0
     if not factor.exact and error > aim:
         notes.append(
             f"{m.dtype} moments at ridge {smallest:.1e} (unit trace) leave an error of up to {min(error, 1.0):.0e} of"

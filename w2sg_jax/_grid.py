@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._eigenpairs import Pair, Parameters, make_pair, measure, refuse_ambiguous_rank
-from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
-from ._inputs import as_ridge, as_threshold
-from ._moments import Moments
+from ._inputs import as_ridge, as_sequence, as_threshold
+from ._moments import Moments, check_moments
 
 VMAP_BYTES = 1 << 28
 
@@ -60,8 +59,8 @@ def gap_grid(
     Cost: one ``gap``, then for each point four products of about (d_weak + d_strong)^3 and one eigenvalue problem of
     d_strong.
     """
-    if len(ridges) == 0 or len(thresholds) == 0:
-        raise InputError("ridges and thresholds: the grid is empty; pass at least one of each")
+    check_moments(m, "m")
+    ridges, thresholds = as_sequence(ridges, "ridges"), as_sequence(thresholds, "thresholds")
     factor = joint_factor(m)
     pair = make_pair(m, factor)
     pairs = np.array([as_ridge(ridge) for ridge in ridges])

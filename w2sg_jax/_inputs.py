@@ -1,5 +1,6 @@
 """What comes in: arrays of any framework are checked once, here, and every refusal says what to do."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -82,6 +83,33 @@ def as_ridge(ridge: Any, name: str = "ridge") -> tuple[float, float]:
     return _as_pair(ridge, name, "a ridge is what is added to K/n: pass a finite number >= 0")
 
 
+def as_ridges(ridges: Any, name: str = "ridges") -> list[float]:
+    """Return a path of ridges, each one number."""
+    found = []
+    for ridge in as_sequence(ridges, name):
+        weak, _ = as_ridge(ridge, name)
+        if np.ndim(ridge) > 0:
+            raise InputError(f"{name}: got {ridge!r} among them; one head takes one number, not a pair")
+        found.append(weak)
+    return found
+
+
+def as_sequence(values: Any, name: str) -> list[Any]:
+    """Return a non-empty list of what was passed as a list, tuple or array."""
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise InputError(f"{name}: got {reprlib.repr(values)}; pass a list, also for a single one")
+    if len(values) == 0:
+        raise InputError(f"{name}: empty; pass at least one")
+    return list(values)
+
+
+def as_count(value: Any, name: str, least: int) -> int:
+    """Return a whole number that is at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name}: got {reprlib.repr(value)}; expected a whole number, {least} or more")
+    return int(value)
+
+
 def as_threshold(threshold: Any) -> tuple[float, float]:
     """Return the (weak, strong) pair of a number or a pair in [0, 1]."""
     pair = _as_pair(threshold, "threshold", "a threshold is a share of the largest eigenvalue, in [0, 1]")
@@ -92,10 +120,10 @@ def as_threshold(threshold: Any) -> tuple[float, float]:
     return pair
 
 
-def check_option(value: Any, name: str, allowed: Sequence[str]) -> None:
-    """Refuse a word that is not one of the allowed ones."""
-    if value not in allowed:
-        raise InputError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, allowed))}")
+def check_option(value: Any, name: str, allowed: Sequence[Any]) -> None:
+    """Refuse a word, or a truth value, that is not one of the allowed ones."""
+    if not any(value is option or (isinstance(value, str) and value == option) for option in allowed):
+        raise InputError(f"{name}: got {reprlib.repr(value)}, expected one of {', '.join(map(repr, allowed))}")
 
 
 def refuse_non_finite(array: Array, name: str) -> None:
@@ -115,8 +143,8 @@ def refuse_non_finite(array: Array, name: str) -> None:
 def refuse_overflow(name: str) -> None:
     """Say that finite values have squares that are not."""
     raise InputError(
-        f"{name}: the values are finite but their squares overflow; divide the representation by a constant"
-        " (the default scale='trace' makes results independent of it)"
+        f"{name}: the values are finite but their squares overflow; divide it by a constant (where scale='trace' that"
+        " leaves the result as it is)"
     )
 
 
@@ -183,10 +211,16 @@ def _as_pair(value: Any, name: str, advice: str) -> tuple[float, float]:
     pair: tuple[Any, ...] = tuple(value) if several else (value, value)
     if len(pair) != 2:
         raise InputError(f"{name}: got {len(pair)} values; pass one number or a (weak, strong) pair")
-    try:
-        weak, strong = (float(v) for v in pair)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: got {value!r}; {advice}") from error
+    weak, strong = (_as_number(v, name, advice) for v in pair)
     if not (np.isfinite(weak) and np.isfinite(strong)) or min(weak, strong) < 0:
         raise InputError(f"{name}: got {value!r}; {advice}")
     return weak, strong
+
+
+def _as_number(value: Any, name: str, advice: str) -> float:
+    try:
+        if isinstance(value, str | bytes | bool | np.bool_):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name}: got {reprlib.repr(value)}; {advice}") from None

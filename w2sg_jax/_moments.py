@@ -14,6 +14,7 @@ from ._errors import InputError
 from ._inputs import (
     Array,
     ArrayInput,
+    as_count,
     as_labels,
     as_samples,
     at_least_two,
@@ -126,7 +127,8 @@ def moments(
         weak: (n, d_weak) representation by the weak model; NumPy, JAX or torch, any real dtype. Narrow floats are
             upcast a block at a time.
         strong: (n, d_strong) representation of the same samples by the strong model.
-        labels: (n,) or (n, c) labels, or None.
+        labels: (n,) or (n, c) labels, or None. They are numbers here: for more than two classes pass one-hot columns
+            (``np.eye(classes)[y]``), not codes.
         center: subtract means (labels too). False gives the paper's raw second moments.
         dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
             pinned off). Blocks are merged in float64 either way, and the result is float64.
@@ -143,6 +145,7 @@ def moments(
     LeVeque (1979) for the merge.
     """
     check_option(dtype, "dtype", ("float64", "float32"))
+    check_option(center, "center", (True, False))
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     parts: list[Array] = [weak, strong]
@@ -152,8 +155,7 @@ def moments(
         names.append("labels")
     if center:
         at_least_two(n, "weak")
-    if block_rows is not None and block_rows < 1:
-        raise InputError(f"block_rows: got {block_rows}; a block holds at least one row")
+    block_rows = None if block_rows is None else as_count(block_rows, "block_rows", 1)
     widths = [part.shape[1] for part in parts] + [0] * (3 - len(parts))
     result = _accumulate(parts, n, widths, center, dtype, block_rows)
     _refuse_bad_values(result, parts, names)
@@ -174,6 +176,8 @@ def merge(first: Moments, second: Moments) -> Moments:
 
     Cost: (d_weak + d_strong + c)^2.
     """
+    check_moments(first, "first")
+    check_moments(second, "second")
     for name in ("d_weak", "d_strong", "d_labels", "center", "dtype"):
         one, other = getattr(first, name), getattr(second, name)
         if one != other:
@@ -195,6 +199,12 @@ def merge(first: Moments, second: Moments) -> Moments:
     return Moments(
         n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
     )
+
+
+def check_moments(m: Any, name: str) -> None:
+    """Refuse what is not moments, such as the arrays themselves."""
+    if not isinstance(m, Moments):
+        raise InputError(f"{name}: expected Moments, as w2sg_jax.moments returns, got {type(m).__name__}")
 
 
 def _accumulate(
@@ -272,4 +282,7 @@ def _refuse_bad_values(result: Moments, parts: list[Array], names: list[str]) ->
         return
     for part, name in zip(parts, names, strict=True):
         refuse_non_finite(part, name)
-    refuse_overflow(" and ".join(names))
+    columns = (result.weak_columns, result.strong_columns, result.label_columns)
+    sizes = result.second.diagonal()
+    overflown = [name for name, c in zip(names, columns, strict=False) if not np.isfinite(sizes[c]).all()]
+    refuse_overflow(" and ".join(overflown or names))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,24 @@ import numpy as np
 from jaxtyping import Float
 
 from ._errors import InputError
-from ._inputs import Array, ArrayInput, as_labels, as_ridge, as_samples, check_option, refuse_non_finite, same_rows
+from ._inputs import (
+    ArrayInput,
+    as_labels,
+    as_ridge,
+    as_samples,
+    as_sequence,
+    check_option,
+    refuse_non_finite,
+    same_rows,
+)
 from ._labels import as_targets
-from ._ridge import components, fit, outputs
+from ._ridge import components, fit, may_square, outputs
+from ._splits import Split, checked_ids, checked_rows, checked_split, refuse_overlap
 
 NOISE_ERRORS = 2.0
 """PGR is undefined while its denominator is below this many standard errors."""
 BATCH_BYTES = 1 << 28
+INTERNAL = ("pgr_denominator_01", "pgr_noise_01", "constant_weak", "constant_strong")
 
 Numbers = float | Float[np.ndarray, "..."]
 
@@ -61,19 +72,6 @@ class WeakToStrong:
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(self).items()}
 
 
-class Split(NamedTuple):
-    """The arrays of one experiment: labelled set, weakly labelled set, test set."""
-
-    train_weak: Any
-    train_y: Any
-    w2s_weak: Any
-    w2s_strong: Any
-    w2s_y: Any
-    test_weak: Any
-    test_strong: Any
-    test_y: Any
-
-
 def weak_to_strong(
     train: tuple[ArrayInput, ArrayInput],
     w2s: tuple[ArrayInput, ArrayInput, ArrayInput],
@@ -105,13 +103,14 @@ def weak_to_strong(
     Cost: three factorisations (see ``ridge_path``); float64.
     Source: arXiv 2502.00620, section 2.
     """
+    _check_options(classes, center, scale)
+    arrays, is_class, boundary = checked_split(train, w2s, test, classes)
     if ids is not None:
-        _refuse_overlap(ids)
-    arrays, is_class, boundary = _checked_split(train, w2s, test, classes)
+        refuse_overlap(checked_ids(ids, [len(y) for y in (arrays.train_y, arrays.w2s_y, arrays.test_y)]))
     pair = np.array([as_ridge(ridge)])
     with jax.enable_x64(True):
-        measured = _measure(arrays, pair, boundary, center=center, scale=_known(scale))
-        measured = {key: float(value[0]) for key, value in jax.device_get(measured).items()}
+        measured = _measure(arrays, pair, boundary, center=center, scale=scale, squared=may_square(pair, scale))
+        measured = {key: np.asarray(value).reshape(-1)[0].item() for key, value in jax.device_get(measured).items()}
     return _record(measured, is_class, float(pair[0, 0]), float(pair[0, 1]), center, scale)
 
 
@@ -145,18 +144,19 @@ def weak_to_strong_splits(
 
     Cost: 3 S factorisations, shared by all ridges.
     """
+    _check_options(classes, center, scale)
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     y = as_labels(labels, n)
     for array, name in ((weak, "weak"), (strong, "strong"), (y, "labels")):
         refuse_non_finite(array, name)
-    indices = [_checked_rows(rows, n, name) for rows, name in ((train, "train"), (w2s, "w2s"), (test, "test"))]
+    indices = [checked_rows(rows, n, name) for rows, name in ((train, "train"), (w2s, "w2s"), (test, "test"))]
     if len({rows.shape[0] for rows in indices}) != 1:
         raise InputError("train, w2s and test: pass the same number of splits (rows) in each")
     for split in zip(*indices, strict=True):
-        _refuse_overlap(split)
+        refuse_overlap(split)
     targets = as_targets(y, classes)
-    pairs = np.array([as_ridge(ridge) for ridge in ridges])
+    pairs = np.array([as_ridge(ridge) for ridge in as_sequence(ridges, "ridges")])
     row_bytes = 8 * (weak.shape[1] + strong.shape[1]) * sum(rows.shape[1] for rows in indices)
     with jax.enable_x64(True):
         measured = jax.device_get(
@@ -166,29 +166,30 @@ def weak_to_strong_splits(
                 pairs,
                 targets.boundary,
                 center=center,
-                scale=_known(scale),
+                scale=scale,
+                squared=may_square(pairs, scale),
                 batch=max(1, BATCH_BYTES // row_bytes),
             )
         )
     return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale)
 
 
-@partial(jax.jit, static_argnames=("center", "scale", "batch"))
-def _measure_splits(weak, strong, y, indices, ridges, boundary, *, center, scale, batch):
+@partial(jax.jit, static_argnames=("center", "scale", "squared", "batch"))
+def _measure_splits(weak, strong, y, indices, ridges, boundary, *, center, scale, squared, batch):
     def one(rows):
         train, w2s, test = rows
         split = Split(weak[train], y[train], weak[w2s], strong[w2s], y[w2s], weak[test], strong[test], y[test])
-        return _measure(split, ridges, boundary, center=center, scale=scale)
+        return _measure(split, ridges, boundary, center=center, scale=scale, squared=squared)
 
     return jax.lax.map(one, indices, batch_size=batch)
 
 
-@partial(jax.jit, static_argnames=("center", "scale"))
+@partial(jax.jit, static_argnames=("center", "scale", "squared"))
 def _measure(
-    split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, center: bool, scale: str
-) -> dict[str, Float[Any, " R"]]:
-    weak = components(split.train_weak, center=center, scale=scale)
-    strong = components(split.w2s_strong, center=center, scale=scale)
+    split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, center: bool, scale: str, squared: bool
+) -> dict[str, jax.Array]:
+    weak = components(split.train_weak, center=center, scale=scale, squared=squared)
+    strong = components(split.w2s_strong, center=center, scale=scale, squared=squared)
     weak_head = fit(weak, split.train_y[None], ridges[:, 0], center=center)
     pseudo_labels = outputs(weak, weak_head, split.w2s_weak)
     w2s_head = fit(strong, pseudo_labels, ridges[:, 1], center=center)
@@ -197,13 +198,14 @@ def _measure(
     f_w2s = outputs(strong, w2s_head, split.test_strong)
     f_ceiling = outputs(strong, ceiling_head, split.test_strong)
     on_pseudo_labels = outputs(strong, w2s_head, split.w2s_strong)
-    squared = [_squares(f - split.test_y) for f in (f_weak, f_w2s, f_ceiling)]
+    losses = [_squares(f - split.test_y) for f in (f_weak, f_w2s, f_ceiling)]
     wrong = [_decide(f, boundary) != _decide(split.test_y, boundary) for f in (f_weak, f_w2s, f_ceiling)]
     disagree = _decide(f_w2s, boundary) != _decide(f_ceiling, boundary)
     return (
-        _errors(squared, _squares(f_w2s - f_ceiling), "")
+        _errors(losses, _squares(f_w2s - f_ceiling), "")
         | _errors([w.astype(f_weak.dtype) for w in wrong], disagree.astype(f_weak.dtype), "_01")
         | {"residual_w2s": _squares(on_pseudo_labels - pseudo_labels).mean(axis=-1)}
+        | {"constant_weak": weak.constant, "constant_strong": strong.constant}
     )
 
 
@@ -244,79 +246,21 @@ def _record(
     center: bool,
     scale: str,
 ) -> WeakToStrong:
-    if not np.isfinite(measured["err_w2s"]).all() or not np.isfinite(measured["err_weak"]).all():
-        raise InputError(
-            "a representation is constant on the split that its head is fitted on (or its values overflow); check the"
-            " layer or pooling that it came from"
-        )
-    measured = {key: value for key, value in measured.items() if key not in ("pgr_denominator_01", "pgr_noise_01")}
+    for side, split in (("weak", "train"), ("strong", "w2s")):
+        if np.any(measured[f"constant_{side}"]):
+            raise InputError(
+                f"{side}: the representation is constant on the {split} split, that its head is fitted on (one sample"
+                " is always constant); check the layer or pooling that it came from"
+            )
+    if not all(np.isfinite(measured[f"err_{which}"]).all() for which in ("weak", "w2s", "ceiling")):
+        raise InputError("the values are finite but a fit on them overflows; divide representations by a constant")
+    measured = {key: value for key, value in measured.items() if key not in INTERNAL}
     if not classes:
         measured = {key: None if key.endswith("_01") else value for key, value in measured.items()}
     return WeakToStrong(**measured, ridge_weak=ridge_weak, ridge_strong=ridge_strong, center=center, scale=scale)
 
 
-def _checked_split(train, w2s, test, classes) -> tuple[Split, bool, float]:
-    for value, name, parts in (
-        (train, "train", "weak, y"),
-        (w2s, "w2s", "weak, strong, y"),
-        (test, "test", "weak, strong, y"),
-    ):
-        if not isinstance(value, tuple | list) or len(value) != len(parts.split(", ")):
-            raise InputError(f"{name}: expected a tuple ({parts})")
-    weak = [as_samples(x[0], f"{name} weak") for x, name in ((train, "train"), (w2s, "w2s"), (test, "test"))]
-    strong = [as_samples(x[1], f"{name} strong") for x, name in ((w2s, "w2s"), (test, "test"))]
-    same_rows((weak[1], strong[0]), ("w2s weak", "w2s strong"))
-    same_rows((weak[2], strong[1]), ("test weak", "test strong"))
-    labels = [
-        as_labels(x[-1], len(h), f"{name} y")
-        for x, h, name in ((train, weak[0], "train"), (w2s, weak[1], "w2s"), (test, weak[2], "test"))
-    ]
-    _same_width([*weak, *strong, *labels])
-    everything = [weak[0], labels[0], weak[1], strong[0], labels[1], weak[2], strong[1], labels[2]]
-    for array, name in zip(everything, Split._fields, strict=True):
-        refuse_non_finite(array, name)
-    targets = as_targets(np.concatenate([np.asarray(y) for y in labels]), classes)
-    ends = np.cumsum([len(y) for y in labels])[:-1]
-    train_y, w2s_y, test_y = np.split(targets.values, ends)
-    floats = [np.asarray(x).astype(np.float64) for x in (weak[0], weak[1], strong[0], weak[2], strong[1])]
-    split = Split(floats[0], train_y, floats[1], floats[2], w2s_y, floats[3], floats[4], test_y)
-    return split, targets.classes, targets.boundary
-
-
-def _same_width(arrays: list[Array]) -> None:
-    for start, stop, what in (
-        (0, 3, "weak representations"),
-        (3, 5, "strong representations"),
-        (5, 8, "labels"),
-    ):
-        widths = [array.shape[1] for array in arrays[start:stop]]
-        if len(set(widths)) > 1:
-            raise InputError(f"the {what} of the splits differ in width: {widths}; they must come from one model")
-
-
-def _checked_rows(rows: ArrayInput, n: int, name: str) -> np.ndarray:
-    indices = np.atleast_2d(np.asarray(rows))
-    if indices.dtype.kind not in "iu" or indices.ndim != 2 or indices.shape[1] == 0:
-        raise InputError(
-            f"{name}: expected row numbers of shape (splits, samples), got {indices.dtype} {indices.shape}"
-        )
-    if indices.min() < 0 or indices.max() >= n:
-        raise InputError(f"{name}: row {int(indices.min() if indices.min() < 0 else indices.max())} of {n} samples")
-    return indices
-
-
-def _refuse_overlap(ids: Sequence[Any]) -> None:
-    names = ("train", "w2s", "test")
-    sets = [set(np.asarray(part).tolist()) for part in ids]
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        shared = sets[i] & sets[j]
-        if shared:
-            raise InputError(
-                f"{names[i]} and {names[j]} share {len(shared)} samples, for example {sorted(shared, key=str)[0]!r};"
-                " the three splits must be disjoint"
-            )
-
-
-def _known(scale: str) -> str:
+def _check_options(classes: bool | None, center: bool, scale: str) -> None:
+    check_option(classes, "classes", (True, False, None))
+    check_option(center, "center", (True, False))
     check_option(scale, "scale", ("trace", "none"))
-    return scale

@@ -9,16 +9,26 @@ import numpy as np
 from ._bootstrap import (
     block_count,
     block_moments,
+    left_out,
     merge_all,
     recentred_interval,
     resampled,
     resampling_counts,
+    share_best,
 )
+from ._candidates import Candidates, checked_candidates, same_names, train_parts
 from ._eigenpairs import make_pair
 from ._errors import InputError
 from ._factor import joint_factor
 from ._gap import Gap, gap_of_pair
-from ._inputs import Array, ArrayInput, as_labels, as_ridge, as_samples, as_threshold, check_option, same_rows
+from ._inputs import (
+    ArrayInput,
+    as_count,
+    as_ridge,
+    as_threshold,
+    check_option,
+    refuse_non_finite,
+)
 from ._moments import Moments
 from ._spectrum import Spectrum
 
@@ -91,14 +101,6 @@ class Ranking:
         return asdict(self)
 
 
-class _Sample(NamedTuple):
-    """The samples that one predictor is computed on."""
-
-    weak: Mapping[str, Array]
-    strong: Array
-    labels: Array | None
-
-
 class _Settings(NamedTuple):
     ridge: tuple[float, float]
     threshold: tuple[float, float]
@@ -150,16 +152,16 @@ def rank(
     Cost: one pass over the samples for each model; the strong model is decomposed once, and once a bootstrap sample
     (kept for all models up to 1 GiB), each weak model once and once a bootstrap sample.
     """
-    samples = [_checked_sample(weak, strong, labels, "")]
+    samples = [checked_candidates(weak, strong, labels, "")]
     if train is not None:
-        samples.append(_checked_sample(*_train_parts(train), "train "))
-        _same_names(samples[0].weak, samples[1].weak)
+        samples.append(checked_candidates(*train_parts(train), "train "))
+        same_names(samples[0].weak, samples[1].weak)
     by = _order(by, labels is not None, train is not None)
-    if bootstrap < 0 or not 0 < confidence < 1:
-        raise InputError(
-            f"bootstrap: got {bootstrap}, confidence: got {confidence}; expected a count >= 0 and a share in (0, 1)"
-        )
+    bootstrap, seed = as_count(bootstrap, "bootstrap", 0), as_count(seed, "seed", 0)
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise InputError(f"confidence: got {confidence!r}; expected a share in (0, 1), such as 0.95")
     check_option(scale, "scale", ("trace", "none"))
+    check_option(center, "center", (True, False))
     widest = max(array.shape[1] for sample in samples for array in sample.weak.values())
     width = widest + samples[0].strong.shape[1] + 1
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
@@ -184,7 +186,7 @@ def rank(
 
 
 def _rows(
-    samples: list[_Sample], settings: _Settings, confidence: float, by: str, progress: Progress | None
+    samples: list[Candidates], settings: _Settings, confidence: float, by: str, progress: Progress | None
 ) -> list[RankingRow]:
     caches = [_StrongSpectra(), _StrongSpectra()]
     names = list(samples[0].weak)
@@ -193,19 +195,19 @@ def _rows(
         if progress is not None:
             progress(done, len(names))
         found = [_gaps(sample, name, settings, cache) for sample, cache in zip(samples, caches, strict=False)]
-        estimates.append([gaps[0] for gaps in found])
+        estimates.append([gaps[0] for gaps in found if gaps[0] is not None])
         replicates.append(_columns([gaps[1:] for gaps in found]))
     if progress is not None:
         progress(len(names), len(names))
-    best = _share_best([columns.get(by) for columns in replicates], by)
+    best = share_best([columns.get(by) for columns in replicates], by)
     return [
         _row(name, gaps, columns, share, confidence)
         for name, gaps, columns, share in zip(names, estimates, replicates, best, strict=True)
     ]
 
 
-def _gaps(sample: _Sample, name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap]:
-    """The gap on all samples, then on each bootstrap sample."""
+def _gaps(sample: Candidates, name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap | None]:
+    """The gap on all samples, then on each bootstrap sample; None on one where a representation is constant."""
     counts = settings.counts
     try:
         blocks = block_moments(
@@ -216,12 +218,24 @@ def _gaps(sample: _Sample, name: str, settings: _Settings, cache: "_StrongSpectr
             center=settings.center,
             dtype=settings.dtype,
         )
-        gaps = [_gap(merge_all(blocks), settings, cache, 0)]
-        for index, m in enumerate(resampled(blocks, counts), start=1):
-            gaps.append(_gap(m, settings, cache, index))
+        gaps: list[Gap | None] = [_gap(merge_all(blocks), settings, cache, 0)]
     except InputError as error:
+        _refuse_bad_rows(sample, name)
         raise InputError(f"weak model {name!r}: {error}") from error
+    for index, m in enumerate(resampled(blocks, counts), start=1):
+        try:
+            gaps.append(_gap(m, settings, cache, index))
+        except InputError:
+            gaps.append(None)
     return gaps
+
+
+def _refuse_bad_rows(sample: Candidates, name: str) -> None:
+    """Name the row of a NaN or Inf as the caller counts it; blocks count their own."""
+    refuse_non_finite(sample.strong, "strong")
+    if sample.labels is not None:
+        refuse_non_finite(sample.labels, "labels")
+    refuse_non_finite(sample.weak[name], f"weak model {name!r}")
 
 
 def _gap(m: Moments, settings: _Settings, cache: "_StrongSpectra", index: int) -> Gap:
@@ -248,18 +262,18 @@ class _StrongSpectra:
         self._bytes += found.eigenvectors.nbytes
 
 
-def _columns(found: list[list[Gap]]) -> dict[str, np.ndarray]:
-    """Bootstrap replicates of each real-valued column."""
+def _columns(found: list[list[Gap | None]]) -> dict[str, np.ndarray]:
+    """Bootstrap replicates of each real-valued column; NaN where one has no value."""
     if not found[0]:
         return {}
-    columns = {
-        key: np.array([getattr(g, key) for g in found[0]]) for key in ("norm", "frobenius", "dof_weak", "dof_strong")
-    }
-    if found[0][0].predicted is not None:
-        columns["predicted"] = np.array([g.predicted for g in found[0]])
+    keys = {key: (0, key) for key in ("norm", "frobenius", "dof_weak", "dof_strong", "predicted")}
     if len(found) > 1:
-        columns["supervised"] = np.array([g.predicted for g in found[1]])
-    return columns
+        keys["supervised"] = (1, "predicted")
+    values = {
+        column: [np.nan if g is None else getattr(g, key) for g in found[which]]
+        for column, (which, key) in keys.items()
+    }
+    return {column: np.array(each) for column, each in values.items() if None not in each}
 
 
 def _row(
@@ -288,17 +302,8 @@ def _row(
         dof_strong=g.dof_strong,
         intervals=intervals,
         share_best=share,
-        warnings=tuple(dict.fromkeys(note for each in gaps for note in each.warnings)),
+        warnings=tuple(dict.fromkeys(note for each in gaps for note in each.warnings)) + left_out(replicates),
     )
-
-
-def _share_best(replicates: list[np.ndarray | None], by: str) -> list[float | None]:
-    drawn = [column for column in replicates if column is not None]
-    if not drawn:
-        return [None] * len(replicates)
-    table = np.stack(drawn)
-    winners = (table if by != "dof_weak" else -table).argmin(axis=0)
-    return [float((winners == index).mean()) for index in range(len(table))]
 
 
 def _order_rows(rows: list[RankingRow], by: str) -> list[RankingRow]:
@@ -316,28 +321,3 @@ def _order(by: str | None, has_labels: bool, has_train: bool) -> str:
         needed = "train=(weak, strong, labels)" if by == "supervised" else "labels"
         raise InputError(f"by: {by!r} needs {needed}")
     return by
-
-
-def _checked_sample(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> _Sample:
-    if not isinstance(weak, Mapping) or not weak:
-        raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
-    checked_strong = as_samples(strong, f"{prefix}strong")
-    checked = {str(name): as_samples(array, f"{prefix}weak[{name!r}]") for name, array in weak.items()}
-    for name, array in checked.items():
-        same_rows((checked_strong, array), (f"{prefix}strong", f"{prefix}weak[{name!r}]"))
-    n = checked_strong.shape[0]
-    if n < 8:
-        raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least 8")
-    return _Sample(checked, checked_strong, None if labels is None else as_labels(labels, n, f"{prefix}labels"))
-
-
-def _train_parts(train: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(train, tuple | list) or len(train) != 3:
-        raise InputError("train: expected a tuple (mapping of names to representations, strong, labels)")
-    return tuple(train)
-
-
-def _same_names(weak: Mapping[str, Array], trained: Mapping[str, Array]) -> None:
-    different = set(weak) ^ set(trained)
-    if different:
-        raise InputError(f"train: the weak models differ from those to rank: {', '.join(sorted(different))}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._errors import InputError
-from ._inputs import ArrayInput, as_labels, as_ridge, as_samples, at_least_two, check_option, refuse_non_finite
+from ._inputs import ArrayInput, as_labels, as_ridges, as_samples, at_least_two, check_option, refuse_non_finite
 
 HIGHEST = jax.lax.Precision.HIGHEST
+SMALLEST_SQUARED_RIDGE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class RidgeHead:
     def predict(self, h: ArrayInput) -> Float[np.ndarray, "R n c"]:
         """Outputs for representations ``h`` (n, d): one slice a ridge."""
         samples = as_samples(h, "h")
+        refuse_non_finite(samples, "h")
         if samples.shape[1] != self.weights.shape[1]:
             raise InputError(f"h: {samples.shape[1]} features; the heads were fitted on {self.weights.shape[1]}")
         return np.asarray(samples).astype(np.float64) @ self.weights + self.intercept[:, None, :]
@@ -51,6 +54,7 @@ class Components(NamedTuple):
     basis: Float[Array, "d k"]
     targets: Float[Array, "k n"]
     keep: Array
+    constant: Array
 
 
 class Fit(NamedTuple):
@@ -78,49 +82,65 @@ def ridge_path(
     Raises:
         InputError: bad shapes, NaN or Inf, a negative or NaN ridge, a constant representation.
 
-    Cost: the smaller of n d^2 + 9 d^3 (primal, eigh) and n^2 d (dual, thin SVD) once, then 2 d k c a ridge.
+    Cost: the smaller of n d^2 + 9 d^3 (primal, eigh) and n^2 d (dual, thin SVD) once, then 2 d k c a ridge. With a
+    ridge below 1e-6 of the trace the SVD is used above d samples too, about 6 n d^2: it does not square the condition
+    number, so that the min-norm limit is exact.
     Source: arXiv 2502.00620, section 2 (fine-tuning as a ridge head).
     """
     check_option(scale, "scale", ("trace", "none"))
+    check_option(center, "center", (True, False))
     samples = as_samples(h, "h")
     targets = as_labels(y, samples.shape[0], "y")
     if center:
         at_least_two(samples.shape[0], "h")
-    checked = np.array([as_ridge(ridge, "ridges")[0] for ridge in ridges])
-    if len(checked) == 0:
-        raise InputError("ridges: empty; pass at least one ridge")
+    checked = np.array(as_ridges(ridges))
     for array, name in ((samples, "h"), (targets, "y")):
         refuse_non_finite(array, name)
     with jax.enable_x64(True):
-        weights, intercept, keep, spread = jax.device_get(
+        weights, intercept, keep, constant = jax.device_get(
             _raw_path(
                 jnp.asarray(samples, jnp.float64),
                 jnp.asarray(targets, jnp.float64),
                 checked,
                 center=center,
                 scale=scale,
+                squared=may_square(checked, scale),
             )
         )
-    if not spread > 0:
+    if constant:
         raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
+    if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+        raise InputError("h, y: the values are finite but a fit on them overflows; divide them by a constant")
     return RidgeHead(weights, intercept, checked, samples.shape[1] - int(keep.sum()))
 
 
-def components(h: Float[Array, "n d"], *, center: bool, scale: str) -> Components:
-    """Factor a representation for heads: pure, on the smaller side."""
+def may_square(ridges: Float[np.ndarray, "..."], scale: str) -> bool:
+    """Whether the eigenvectors of H^T H / n are exact enough: their error is about eps / ridge, at unit trace."""
+    return scale == "trace" and bool(np.min(ridges) >= SMALLEST_SQUARED_RIDGE)
+
+
+def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: bool) -> Components:
+    """Factor a representation for heads: pure, on the smaller side, or by the SVD unless ``squared`` is allowed."""
     n, d = h.shape
     mean = h.mean(axis=0) if center else jnp.zeros(d, h.dtype)
     a = (h - mean) / jnp.sqrt(jnp.asarray(n, h.dtype))
-    unit = jnp.sqrt((a**2).sum()) if scale == "trace" else jnp.ones((), h.dtype)
-    a = a / unit
-    if n > d:
+    eps = jnp.finfo(h.dtype).eps
+    constant = jnp.abs(a).max() <= 4 * eps * jnp.abs(mean).max()
+    if scale == "trace":
+        largest = jnp.where(constant, 1.0, jnp.abs(a).max())  # so that no square overflows
+        unit = largest * jnp.sqrt(((a / largest) ** 2).sum())
+    else:
+        unit = jnp.ones((), h.dtype)
+    a = a / jnp.where(constant, 1.0, unit)
+    if n > d and squared:
         values, basis = jnp.linalg.eigh(_product(a.T, a))
         targets = _product(basis.T, a.T)
+        keep = values > eps * d * values.max()
     else:
         left, singular, right = jnp.linalg.svd(a, full_matrices=False)
         values, basis, targets = singular**2, right.T, singular[:, None] * left.T
-    keep = values > jnp.finfo(h.dtype).eps * min(n, d) * values.max()
-    return Components(mean, unit, values, basis, targets / jnp.sqrt(jnp.asarray(n, h.dtype)), keep)
+        keep = singular > eps * max(n, d) * singular.max()
+    return Components(mean, unit, values, basis, targets / jnp.sqrt(jnp.asarray(n, h.dtype)), keep, constant)
 
 
 def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
@@ -137,14 +157,12 @@ def outputs(parts: Components, heads: Fit, h: Float[Array, "m d"]) -> Float[Arra
     return _product(centred, heads.weights) + heads.label_mean[:, None, :]
 
 
-def _raw_path(h, y, ridges, *, center, scale):
-    parts = components(h, center=center, scale=scale)
+@partial(jax.jit, static_argnames=("center", "scale", "squared"))
+def _raw_path(h, y, ridges, *, center, scale, squared):
+    parts = components(h, center=center, scale=scale, squared=squared)
     heads = fit(parts, y[None], ridges, center=center)
     weights = heads.weights / parts.scale
-    return weights, heads.label_mean - _product(parts.mean, weights), parts.keep, parts.eigenvalues.max()
-
-
-_raw_path = jax.jit(_raw_path, static_argnames=("center", "scale"))
+    return weights, heads.label_mean - _product(parts.mean, weights), parts.keep, parts.constant
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

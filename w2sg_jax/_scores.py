@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._eigenpairs import Pair, Parameters, make_pair, refuse_ambiguous_rank
+from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
 from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold
 from ._moments import moments
@@ -16,7 +17,7 @@ BLOCK_ROWS = 8192
 def gap_scores(
     weak: ArrayInput,
     strong: ArrayInput,
-    labels: ArrayInput,
+    labels: ArrayInput | None,
     ridge: float | tuple[float, float] = 1e-2,
     threshold: float | tuple[float, float] = 0.0,
     *,
@@ -45,6 +46,8 @@ def gap_scores(
     Source: arXiv 2502.00620, main theorem, by sample; with ridge 0.1 / n and labels from the weak model it is the
     score of RADS-Lin.
     """
+    if labels is None:
+        raise InputError("labels: None; a score is |[P_s (I - P_w) y]_i| and needs labels or pseudo-labels")
     m = moments(weak, strong, labels, center=center, dtype=dtype)
     factor = joint_factor(m)
     pair = make_pair(m, factor)

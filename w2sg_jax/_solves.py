@@ -11,6 +11,9 @@ from ._factor import Factor, regular_cholesky
 from ._linalg import Device, Host, largest_eigenvalue
 from ._moments import Moments
 
+LARGEST_RIDGE = 1e100
+"""In units of unit trace; beyond it Sigma + ridge I may overflow."""
+
 
 def measure_by_solves(m: Moments, factor: Factor, p: Parameters) -> Measures | None:
     """What ``measure`` returns, or None where the solves do not apply.
@@ -19,12 +22,13 @@ def measure_by_solves(m: Moments, factor: Factor, p: Parameters) -> Measures | N
 
     Cost: about 5 d^3 flops at d = d_weak = d_strong, a third of the eigendecompositions and products otherwise.
     """
-    if max(p.threshold_weak, p.threshold_strong) > 0 or min(p.ridge_weak, p.ridge_strong) <= 0:
+    ridges = (p.ridge_weak, p.ridge_strong)
+    if max(p.threshold_weak, p.threshold_strong) > 0 or not 0 < min(ridges) <= max(ridges) < LARGEST_RIDGE:
         return None
     sigmas = _second_moments(m, factor)
     if sigmas is None:
         return None
-    arguments = (sigmas, (factor.weak, factor.strong, factor.labels), (p.ridge_weak, p.ridge_strong))
+    arguments = (sigmas, (factor.weak, factor.strong, factor.labels), ridges)
     weak_rows = m.d_weak if factor.triangular else len(factor.weak)
     if jax.default_backend() == "cpu":
         solved = _solve(Host(), *arguments, weak_rows)
