@@ -1,9 +1,12 @@
 """Representations on disk: what goes in comes out, and what cannot is refused in words."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 import zipfile
 from itertools import product
 
@@ -14,6 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from w2sg_jax import atomic, store
+from w2sg_jax._array_files import as_path
 
 BFLOAT16 = ml_dtypes.bfloat16
 FLOATS = [np.float16, np.float32, np.float64]
@@ -281,7 +285,10 @@ def test_damaged_npz_member(tmp_path, rng):
 def test_npz_member_that_is_no_array(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("notes.txt", "hello")
-    assert "the member 'notes.txt' is not an array" in _refused(tmp_path / "a.npz")
+    assert "the file holds no array, only notes.txt; write it again" in _refused(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, archive.open("weak.npy", "w") as member:
+        np.lib.format.write_array(member, np.arange(3.0))
+    np.testing.assert_array_equal(store.load(tmp_path / "a.npz"), np.arange(3.0))
 
 
 def test_damaged_npy_header(tmp_path):
@@ -289,6 +296,184 @@ def test_damaged_npy_header(tmp_path):
     store.save(path, np.zeros(10))
     path.write_bytes(path.read_bytes().replace(b"descr", b"des\x00r"))
     assert "the header of this .npy file is damaged; write it again" in _refused(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"}", b" "),
+        (b"(10,),", b"(True,5)"),
+        (b"(10,)", b"(-1,)"),
+        (b"(10,)", b"(0, %d)" % 10**30),
+        (b"\x01\x00", b"\x09\x00"),
+    ],
+)
+def test_damaged_npy_header_of_every_kind(tmp_path, old, new):
+    path = tmp_path / "a.npy"
+    store.save(path, np.zeros(10))
+    content = path.read_bytes().replace(old, new, 1)
+    path.write_bytes(content)
+    message = _refused(path)
+    assert "the header of this .npy file is damaged; write it again" in message
+    (tmp_path / "a.npz").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("weak.npy", content)
+    assert "the array 'weak' cannot be read" in _refused(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(("field", "value", "came"), [(6, 1, "encrypted"), (8, 99, "compression")])
+def test_npz_that_is_encrypted_or_compressed_in_another_way(tmp_path, field, value, came):
+    path = tmp_path / "a.npz"
+    store.save(path, np.zeros(10))
+    content = bytearray(path.read_bytes())
+    for start, more in ((0, 0), (content.index(b"PK\x01\x02"), 2)):  # the member's header and the directory's
+        content[start + more + field] = value
+    path.write_bytes(content)
+    assert f"the array 'array' cannot be read: {'That compression' if value == 99 else 'File'}" in _refused(path)
+    assert came in _refused(path)
+
+
+def test_npz_member_longer_than_announced(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("weak.npy", "w") as member:
+        np.lib.format.write_array(member, np.zeros(3))
+        member.write(b"more")
+    assert "the array 'weak' should have 152 bytes and has 156" in _refused(tmp_path / "a.npz")
+
+
+def test_damaged_files_of_every_format_are_refused_or_read(tmp_path, rng):
+    """No other exception, whatever byte is changed."""
+    for suffix in store.SUFFIXES:
+        path = tmp_path / f"a{suffix}"
+        store.save(path, rng.standard_normal((4, 2)))
+        whole = path.read_bytes()
+        for _ in range(300):
+            content = bytearray(whole)
+            content[rng.integers(min(len(content), 300)) if rng.random() < 0.5 else -rng.integers(1, 120)] = (
+                rng.integers(256)
+            )
+            path.write_bytes(content)
+            with contextlib.suppress(ValueError):
+                store.load(path)
+
+
+def test_links_pipes_and_names_that_are_none(tmp_path):
+    link = tmp_path / "dang.npy"
+    link.symlink_to(tmp_path / "gone.npy")
+    assert f"a link to {tmp_path / 'gone.npy'}, which does not exist" in _refused(link, FileNotFoundError)
+    os.mkfifo(tmp_path / "pipe.npy")
+    assert "this is a FIFO (named pipe); give a regular file" in _refused(tmp_path / "pipe.npy")
+    with pytest.raises(ValueError, match="this is a FIFO"):
+        store.save(tmp_path / "pipe.npy", np.zeros(3))
+    for name, message in [
+        ("", "path: the name is empty"),
+        ("a\0.npy", r"'a\\x00.npy' has a NUL character"),
+        (None, "path: expected the name of a file, got NoneType"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            as_path(name)
+    for act in (store.load, store.check_target, lambda path: store.save(path, np.zeros(2))):
+        with pytest.raises(ValueError, match="has a NUL character"):
+            act("a\0.npy")
+
+
+def test_masked_values_are_refused(tmp_path):
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    with pytest.raises(ValueError, match="array: 1 values are masked, which no file keeps; fill them"):
+        store.save(tmp_path / "a.npy", masked)
+    store.save(tmp_path / "a.npy", np.ma.masked_array([1.0, 2.0]))
+    np.testing.assert_array_equal(store.load(tmp_path / "a.npy"), [1.0, 2.0])
+
+
+def test_objects_are_refused_in_words(tmp_path):
+    for array, first in [(np.array([None, 1]), "NoneType None"), (np.array([2**70]), f"int {2**70}")]:
+        with pytest.raises(ValueError, match=f"an array of Python objects, the first is {first}; pass numbers"):
+            store.save(tmp_path / "a.npy", array)
+        with pytest.raises(ValueError, match="an array of Python objects"):
+            store.content_hash(array)
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+def test_an_object_with_dlpack_alone_is_read(tmp_path, suffix):
+    array = np.arange(6.0).reshape(2, 3)
+
+    class Tensor:
+        def __dlpack__(self, **options):
+            return array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return array.__dlpack_device__()
+
+    store.save(tmp_path / f"a{suffix}", Tensor())
+    np.testing.assert_array_equal(store.load(tmp_path / f"a{suffix}"), array)
+
+
+@pytest.mark.parametrize("key", [3, None, "", "a\0b", "__metadata__", "\ud800"])
+def test_names_that_no_array_can_have(key):
+    with pytest.raises(ValueError, match=r"^key: "):
+        store._check_key(key)
+
+
+def test_a_wrong_name_is_refused_by_save(tmp_path):
+    with pytest.raises(ValueError, match="key: '' cannot be an array's name"):
+        store.save(tmp_path / "a.npz", np.zeros(3), key="")
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_permissions_follow_the_umask_or_the_replaced_file(tmp_path, suffix, mode):
+    path = tmp_path / f"a{suffix}"
+    (tmp_path / "plain").touch()
+    store.save(path, np.zeros(3))
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    path.chmod(mode)
+    store.save(path, np.ones(3))
+    assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("suffix", store.SUFFIXES)
+def test_a_failed_write_names_the_file(tmp_path, suffix):
+    """A limit on the size of files stands for a full disk."""
+    path = tmp_path / f"a{suffix}"
+    program = (
+        "import resource, signal, sys, numpy\n"
+        "from w2sg_jax import store\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n    store.save(sys.argv[1], numpy.zeros(20000))\n"
+        "except OSError as error:\n    print(error)\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": root},
+    )
+    assert done.stdout.startswith(f"{path}: cannot be written ("), done.stderr
+    assert "free some space if the disk is full" in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_takes_no_files_is_refused_beforehand():
+    with pytest.raises(OSError, match=r"^/proc/sc.npy: cannot be written \(.*\); "):
+        store.check_target("/proc/sc.npy")
+
+
+def test_errors_of_other_files_keep_their_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npy"), atomic.replacing(tmp_path / "a.npy"):
+        open(tmp_path / "none.npy").close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_stale_temporary_files_are_removed(tmp_path):
+    old, new, other = (tmp_path / name for name in (".a-1.tmp.npy", ".b-2.tmp.npy", "a.npy"))
+    for path in (old, new, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    atomic.remove_stale(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".b-2.tmp.npy", "a.npy"]
 
 
 @pytest.mark.parametrize("suffix", store.SUFFIXES)

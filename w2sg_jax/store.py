@@ -5,56 +5,32 @@ Nothing is unpickled, nothing is written in place, and what a file does not say 
 
 import difflib
 import hashlib
-import json
-import math
 import os
 import zipfile
-import zlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Protocol, runtime_checkable
 
 import ml_dtypes
 import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
+from . import _array_files
+from ._array_files import as_path, check_dtype, refusal
 from ._errors import InputError
-from .atomic import check_folder, replacing
+from .atomic import check_folder, check_writable, replacing, save_safetensors
 
-SUFFIXES = (".safetensors", ".npy", ".npz")
-
-_SAFETENSORS_DTYPES = {
-    "BOOL": np.dtype(np.bool_),
-    "I8": np.dtype(np.int8),
-    "I16": np.dtype(np.int16),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-    "U8": np.dtype(np.uint8),
-    "U16": np.dtype(np.uint16),
-    "U32": np.dtype(np.uint32),
-    "U64": np.dtype(np.uint64),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F16": np.dtype(np.float16),
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
-}
-_DTYPES = frozenset(_SAFETENSORS_DTYPES.values())
-_DTYPE_NAMES = "bfloat16, float16, float32, float64, an integer type or bool"
+SUFFIXES = _array_files.SUFFIXES
 _HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
 
 
-class _Entry(NamedTuple):
-    """Where one array lies in a file."""
+@runtime_checkable
+class SupportsDLPack(Protocol):
+    """An array of another framework."""
 
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    offset: int
-    order: Literal["C", "F"] = "C"
+    def __dlpack__(self, **options: Any) -> Any: ...
 
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
 def load(path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True) -> Shaped[np.ndarray, "..."]:
@@ -77,20 +53,20 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = T
 
     Cost: with `mmap`, the header alone; otherwise one read of the array.
     """
-    path = Path(path)
+    path = as_path(path)
     _check_file(path)
     if path.suffix == ".npz":
-        return _load_npz(path, key)
+        return _native(_array_files.read_npz(path, key))
     if path.suffix == ".npy":
         if key is not None:
-            raise _refusal(path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it")
-        entry = _npy_entry(path)
+            raise refusal(path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it")
+        entry = _array_files.npy_entry(path)
     else:
-        entry = _safetensors_entry(path, key)
-    return _read(path, entry, mmap)
+        entry = _array_files.safetensors_entry(path, key)
+    return _native(_array_files.read(path, entry, mmap))
 
 
-def save(path: str | os.PathLike[str], array: ArrayLike, *, key: str = "array") -> None:
+def save(path: str | os.PathLike[str], array: ArrayLike | SupportsDLPack, *, key: str = "array") -> None:
     """Writes one array to a .safetensors, .npy or .npz file, whole or not at all.
 
     The data goes to a temporary name in the same folder, is flushed to disk and then renamed, so that an
@@ -104,29 +80,29 @@ def save(path: str | os.PathLike[str], array: ArrayLike, *, key: str = "array") 
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        InputError: another suffix, a folder, or a type that the format cannot hold.
+        InputError: another suffix, a folder, a name that no array can have, masked values, or a type that
+            the format cannot hold.
+        OSError: the file cannot be written, for instance because the disk is full.
     """
-    path = Path(path)
-    check_target(path)
+    path = as_path(path)
+    _check_name(path)
+    _check_key(key)
     data = _native(_as_numpy(array))
-    _check_dtype(path, data.dtype)
-    if path.suffix != ".safetensors" and data.dtype == ml_dtypes.bfloat16:
-        raise _refusal(path, f"a {path.suffix} file cannot hold bfloat16", "save it as .safetensors, or as float32")
-    with replacing(path) as temporary:
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
-
-            save_file({key: data if data.flags.c_contiguous else data.copy(order="C")}, temporary)
-            return
-        with open(temporary, "wb") as file:
-            if path.suffix == ".npy":
-                np.save(file, data, allow_pickle=False)
-            else:
-                with (
-                    zipfile.ZipFile(file, "w") as archive,
-                    archive.open(f"{key}.npy", "w", force_zip64=True) as member,
-                ):
-                    np.lib.format.write_array(member, data, allow_pickle=False)
+    check_dtype(path, data.dtype)
+    if path.suffix == ".safetensors":
+        save_safetensors(path, {key: data if data.flags.c_contiguous else data.copy(order="C")})
+        return
+    if data.dtype == ml_dtypes.bfloat16:
+        raise refusal(path, f"a {path.suffix} file cannot hold bfloat16", "save it as .safetensors, or as float32")
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, data, allow_pickle=False)
+        else:
+            with (
+                zipfile.ZipFile(file, "w") as archive,
+                archive.open(f"{key}.npy", "w", force_zip64=True) as member,
+            ):
+                np.lib.format.write_array(member, data, allow_pickle=False)
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -135,15 +111,14 @@ def check_target(path: str | os.PathLike[str]) -> None:
     Raises:
         FileNotFoundError: the folder does not exist.
         InputError: another suffix, or a folder.
+        OSError: no file can be made in the folder.
     """
-    path = Path(path)
-    _check_suffix(path)
-    if path.is_dir():
-        raise _refusal(path, "this is a folder", "give the name of a file in it")
-    check_folder(path)
+    path = as_path(path)
+    _check_name(path)
+    check_writable(path)
 
 
-def content_hash(array: ArrayLike) -> str:
+def content_hash(array: ArrayLike | SupportsDLPack) -> str:
     """The SHA-256 of an array's type, shape and values, as 64 hexadecimal digits.
 
     It does not depend on the memory layout, the byte order or the file that the array came from.
@@ -177,27 +152,48 @@ def split_location(text: str) -> tuple[str, str | None]:
     return path, key
 
 
-def _refusal(path: Path, came: str, todo: str) -> InputError:
-    return InputError(f"{path}: {came}; {todo}")
+def _check_name(path: Path) -> None:
+    _check_suffix(path)
+    if path.is_dir():
+        raise refusal(path, "this is a folder", "give the name of a file in it")
+    if path.exists() and (kind := _array_files.kind(path)):
+        raise refusal(path, f"this is {kind}", "give the name of a file")
+    check_folder(path)
 
 
 def _check_suffix(path: Path) -> None:
     if path.suffix not in SUFFIXES:
-        raise _refusal(
+        raise refusal(
             path,
             f"the suffix {path.suffix!r} says no known format" if path.suffix else "the name has no suffix",
             f"use one of {', '.join(SUFFIXES)}",
         )
 
 
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise InputError(f"key: expected the array's name as a str, got {key!r}; leave it out for 'array'")
+    if not key or "\0" in key or key == "__metadata__" or not _is_text(key):
+        raise InputError(f"key: {key!r} cannot be an array's name in a file; pass a word such as 'array'")
+
+
+def _is_text(key: str) -> bool:
+    """Whether UTF-8 has it: halves of surrogate pairs are none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in key)
+
+
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise _refusal(path, "this is a folder", "give one file in it")
+        raise refusal(path, "this is a folder", "give one file in it")
     if not path.exists():
+        if path.is_symlink():
+            raise FileNotFoundError(f"{path}: a link to {os.readlink(path)}, which does not exist; mend the link")
         raise FileNotFoundError(f"{path}: there is no such file{_nearest(path)}")
     _check_suffix(path)
+    if kind := _array_files.kind(path):
+        raise refusal(path, f"this is {kind}", "give a regular file, since arrays are mapped")
     if path.stat().st_size == 0:
-        raise _refusal(path, "the file is empty (0 bytes)", "write it again")
+        raise refusal(path, "the file is empty (0 bytes)", "write it again")
 
 
 def _nearest(path: Path) -> str:
@@ -208,125 +204,48 @@ def _nearest(path: Path) -> str:
     return f"; did you mean {path.with_name(close[0])}?" if close else "; check the path"
 
 
-def _check_dtype(path: Path, dtype: np.dtype, name: str = "") -> None:
-    if dtype in _DTYPES:
-        return
-    what = f"the array {name!r}" if name else "the array"
-    if dtype.hasobject:
-        raise _refusal(
-            path,
-            f"{what} holds pickled Python objects, which are never loaded",
-            f"store it as {_DTYPE_NAMES}",
+def _as_numpy(array: object) -> np.ndarray:
+    data = _converted(array)
+    if isinstance(data, np.ma.MaskedArray):
+        if np.ma.is_masked(data):
+            raise InputError(
+                f"array: {np.ma.count_masked(data)} values are masked, which no file keeps;"
+                " fill them, for instance array.filled(0), or leave their rows out"
+            )
+        data = data.data
+    if data.dtype.hasobject:
+        first = next((value for value in data.flat), None)
+        raise InputError(
+            f"array: an array of Python objects, the first is {type(first).__name__} {str(first)[:40]};"
+            f" pass numbers, {_array_files.DTYPE_NAMES}"
         )
-    hint = " (an .npy file cannot hold bfloat16: use .safetensors)" if dtype == np.dtype("V2") else ""
-    raise _refusal(path, f"{what} has the type {dtype}{hint}", f"expected {_DTYPE_NAMES}")
-
-
-def _choose(path: Path, names: Iterable[str], key: str | None) -> str:
-    names = sorted(names)
-    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    if not names:
-        raise _refusal(path, "the file holds no array", "write it again")
-    if key is None and len(names) > 1:
-        raise _refusal(
-            path,
-            f"the file holds {len(names)} arrays ({listed})",
-            f"pass one of them, key={names[0]!r} in Python or {path}::{names[0]} on the command line",
-        )
-    if key is not None and key not in names:
-        raise _refusal(path, f"the file holds no array {key!r}", f"it holds {listed}")
-    return names[0] if key is None else key
-
-
-def _npy_entry(path: Path) -> _Entry:
-    """Reads the header of a .npy file; np.load would also accept a zip archive under this name."""
-    with open(path, "rb") as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise _refusal(path, "the content is not a .npy file", "write it with numpy.save or w2sg_jax.save")
-        file.seek(0)
-        try:
-            version = np.lib.format.read_magic(file)
-            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = reader(file)
-        except (ValueError, EOFError) as error:
-            raise _refusal(path, "the header of this .npy file is damaged", "write it again") from error
-        offset = file.tell()
-    _check_dtype(path, dtype if dtype.hasobject else dtype.newbyteorder("="))
-    entry = _Entry(dtype, shape, offset, "F" if fortran else "C")
-    size = path.stat().st_size
-    if size < offset + entry.nbytes:
-        raise _truncated(path, f"{entry.nbytes} bytes of data announced, {size - offset} found")
-    if size > offset + entry.nbytes:
-        raise _refusal(
-            path,
-            f"{size - offset - entry.nbytes} bytes follow the array",
-            "write one array to a .npy file, or several to a .npz file",
-        )
-    return entry
-
-
-def _truncated(path: Path, detail: str) -> InputError:
-    return _refusal(path, f"the file is truncated or damaged ({detail})", "write or copy it again")
-
-
-def _safetensors_entry(path: Path, key: str | None) -> _Entry:
-    """Checks the file with the safetensors library, then finds the array so that it can be mapped."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            name = _choose(path, file.keys(), key)
-            code, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
-    except SafetensorError as error:
-        raise _truncated(path, f"the safetensors library says: {error}") from error
-    if code not in _SAFETENSORS_DTYPES:
-        raise _refusal(path, f"the array {name!r} has the type {code}", f"expected {_DTYPE_NAMES}")
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return _Entry(_SAFETENSORS_DTYPES[code], tuple(shape), 8 + length + header[name]["data_offsets"][0])
-
-
-def _load_npz(path: Path, key: str | None) -> Shaped[np.ndarray, "..."]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise _truncated(path, f"not a whole .npz archive: {error}") from error
-    name = _choose(path, members, key)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            data = arrays[name]
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        if "allow_pickle" in str(error):
-            _check_dtype(path, np.dtype(object), name)
-        raise _truncated(path, f"the array {name!r} cannot be read: {error}") from error
-    if not isinstance(data, np.ndarray):
-        raise _refusal(path, f"the member {name!r} is not an array", "write the archive with numpy.savez")
-    data = _native(data)
-    _check_dtype(path, data.dtype, name)
     return data
 
 
-def _read(path: Path, entry: _Entry, mmap: bool) -> Shaped[np.ndarray, "..."]:
-    if mmap and entry.nbytes:
-        mapped = np.memmap(path, entry.dtype, "r", entry.offset, entry.shape, order=entry.order)
-        return _native(mapped.view(np.ndarray))
-    data = np.fromfile(path, entry.dtype, math.prod(entry.shape), offset=entry.offset)
-    return _native(data.reshape(entry.shape, order=entry.order))
-
-
-def _as_numpy(array: ArrayLike) -> np.ndarray:
+def _converted(array: object) -> np.ndarray:
     if isinstance(array, np.ndarray):
         return array
+    if not isinstance(array, SupportsDLPack):
+        try:
+            return np.asarray(array)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"array: not an array ({error}); pass rows of equal length") from error
     try:
-        return np.asarray(array)
-    except ValueError as error:
-        raise InputError(f"array: not an array ({error}); pass rows of equal length") from error
-    except TypeError:  # a framework whose bfloat16 NumPy does not know; DLPack carries it
-        import jax.numpy as jnp
+        if hasattr(array, "__array__"):
+            return np.asarray(array)
+        return np.from_dlpack(array)
+    except (ValueError, TypeError, RuntimeError, BufferError):
+        return _from_dlpack(array)
 
+
+def _from_dlpack(array: SupportsDLPack) -> np.ndarray:
+    """What NumPy does not know, as bfloat16; JAX does."""
+    import jax.numpy as jnp
+
+    try:
         return np.asarray(jnp.from_dlpack(array))
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise InputError(f"array: DLPack cannot read it ({error}); pass a NumPy array") from error
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -9,10 +9,9 @@ import jax
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from .._errors import InputError
-from ..atomic import replacing
+from ..atomic import save_safetensors
 from .transformer import Encoder, EncoderConfig
 
 _FORMAT = "w2sg_jax encoder 1"
@@ -38,7 +37,12 @@ def load_encoder(path: Path | str) -> Encoder:
         raise InputError(
             f"path: {path} says format {metadata.get('format')!r}, expected {_FORMAT!r}; write it with save_encoder"
         )
-    config = EncoderConfig(**json.loads(metadata["config"]))
+    try:
+        config = EncoderConfig(**json.loads(metadata["config"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"path: {path} holds no usable config of an encoder ({error}); delete it and make it again"
+        ) from None
     graph, state = nnx.split(nnx.eval_shape(lambda: Encoder(config, rngs=nnx.Rngs(0))))
     return nnx.merge(graph, read_tree(path, nnx.to_pure_dict(state)))
 
@@ -46,8 +50,7 @@ def load_encoder(path: Path | str) -> Encoder:
 def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
     """Write a pytree of arrays as safetensors, each leaf under the name of its path, whole or not at all."""
     named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
-    with replacing(path) as temporary:
-        save_file(named, temporary, metadata=metadata)
+    save_safetensors(path, named, metadata)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
