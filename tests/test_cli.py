@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib import image
 import w2sg_jax as w2sg
 from w2sg_jax import store
 from w2sg_jax.cli import main
-from w2sg_jax.commands import files, gap, quickstart
+from w2sg_jax.commands import files, gap, quickstart, streams
 from w2sg_jax.quickstart import QuickstartConfig
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.record import to_json
@@ -338,17 +339,85 @@ def test_unknown_command(capsys):
     assert "the commands are gap, rank, quickstart" in _fails(capsys, "xyz")
 
 
-@pytest.mark.parametrize("arguments", [["gap", "a.npy"], ["gap", "a", "b", "--ridge", "x"], ["gap", "--labls"]])
-def test_wrong_options_are_exit_code_2(capsys, arguments):
-    code, out, err = _run(capsys, *arguments)
-    assert code == 2
-    assert out == ""
-    assert "w2sg gap --help" in err or "w2sg --help" in err or "Argument helptext" in err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("gap a.npy", "missing: STRONG"),
+        ("gap", "missing: WEAK and STRONG"),
+        ("gap a b --ridge abc", "Error parsing --ridge: could not convert string to float: 'abc'"),
+        ("gap a b --bogus 2", "Unrecognized options: --bogus, 2"),
+        ("gap a b --labls y", "Unrecognized options: --labls, y; did you mean --labels?"),
+        ("gap a b c", "unexpected arguments: c"),
+        ("gap a b --labels", "Missing value for argument '--labels'. Expected 1 values"),
+        ("gap a b --scale foo", "invalid choice 'foo' for argument '--scale'. Expected one of ('trace', 'none')"),
+        ("quickstart --splits x", "Error parsing --splits: invalid literal for int() with base 10: 'x'"),
+        ("gap a b --ridge " + 40 * "long " + "x", None),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_wrong_options_are_one_line(capsys, monkeypatch, arguments, message, encoding):
+    monkeypatch.setenv("COLUMNS", "60")
+    if encoding == "ascii":
+        monkeypatch.setattr("tyro._fmtlib._should_use_utf8_drawing_chars", lambda: False)
+    err = _fails(capsys, *arguments.split(maxsplit=4))
+    command = arguments.split()[0]
+    expected = message or f"Error parsing --ridge: could not convert string to float: {arguments[16:]!r}"
+    assert err == f"w2sg: {expected}; see w2sg {command} --help\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["gap", "", "strong.safetensors"], "WEAK"),
+        (["gap", "weak5.npy", "strong.safetensors", "--labels", ""], "--labels"),
+        (["gap", "weak5.npy", "strong.safetensors", "--labels="], "--labels"),
+        (["gap", "weak5.npy", "strong.safetensors", "--scores", ""], "--scores"),
+        (["rank", "strong.safetensors", "weak5.npy", ""], "WEAK"),
+        (["rank", "strong.safetensors", "weak5.npy", "--out", ""], "--out"),
+        (["rank", "strong.safetensors", "weak5.npy", "--train-weak", ""], "--train-weak"),
+        (["quickstart", "--out", ""], "--out"),
+    ],
+)
+def test_empty_values_are_refused(samples, capsys, arguments, name):
+    message = _fails(capsys, *arguments)
+    assert message.startswith(f"w2sg: {name}: the value is empty (a shell variable that is not set?)")
+    assert message.endswith(f"; see w2sg {arguments[0]} --help\n")
+
+
+def test_a_name_without_a_file_is_refused(samples, capsys):
+    assert "'a=' names no file; write a=FILE" in _fails(capsys, "rank", "strong.safetensors", "a=")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31ma", "a\u2028b"])
+def test_names_with_control_characters_are_refused(capsys, name):
+    message = _fails(capsys, "rank", "strong.npy", f"{name}=weak.npy")
+    assert f"the name {name!r} has control characters; call it otherwise".replace("\\", "") in message.replace("\\", "")
+    assert message[:-1].isprintable()
+
+
+def test_control_characters_of_a_path_are_shown_as_escapes(samples, capsys):
+    os.link("weak5.npy", "\x1b[31m.npy")
+    code, out, _ = _run(capsys, "gap", "\x1b[31m.npy", "strong.safetensors")
+    assert code == 0
+    assert "\\x1b[31m.npy → strong" in out
+    assert "\x1b" not in out
+
+
+def test_a_ridge_of_all_models_is_echoed_as_one_number(samples, capsys):
+    assert "got -1.0;" in _fails(capsys, "gap", "weak5.npy", "strong.safetensors", "--ridge", "-1")
+
+
+def test_scores_that_cannot_be_written_cost_no_work(samples, capsys, monkeypatch):
+    monkeypatch.setattr(files, "read", None)
+    assert "/proc/s.npy: cannot be written" in _fails(
+        capsys, "gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy", "--scores", "/proc/s.npy"
+    )
 
 
 def test_help_and_version(capsys):
     code, out, err = _run(capsys, "--help")
     assert (code, err) == (0, "")
+    assert "1 the reader of the output went away" in out
     assert all(f"  {name} " in out for name in ("gap", "rank", "quickstart"))
     assert _run(capsys) == (2, "", out)
     assert _run(capsys, "--version") == (0, f"w2sg {w2sg.__version__}\n", "")
@@ -362,6 +431,7 @@ def test_help_of_a_command_teaches(capsys, command):
     assert "|P_s (I - P_w)|" in text
     assert "K/n" in text
     assert f"Example: w2sg {command} " in text
+    assert "--train- weak" not in text
 
 
 def test_interruption_is_exit_code_130(samples, capsys, monkeypatch):
@@ -419,6 +489,81 @@ def test_process_whose_reader_leaves_is_quiet(samples):
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
     assert done.returncode == 1
+
+
+def _shell(script, **environment):
+    """What a shell makes of `$W2SG ...`."""
+    w2sg_command = f"'{sys.executable}' -m w2sg_jax.cli"
+    return subprocess.run(
+        ["bash", "-c", script.replace("$W2SG", w2sg_command)],
+        capture_output=True,
+        text=True,
+        env=_environment() | environment,
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(samples, closed):
+    done = _shell(f"$W2SG gap weak5.npy strong.safetensors {closed}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_behind_standard_output(samples):
+    done = _shell("$W2SG gap weak5.npy strong.safetensors > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "w2sg: standard output: cannot be written (No space left on device); free some space, or lead it elsewhere\n"
+    )
+
+
+def test_ascii_terminals_get_escapes(samples):
+    done = _shell("$W2SG gap weak5.npy strong.safetensors --json", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "weak5.npy \\u2192 strong.safetensors" in done.stderr
+    assert _strict_json(done.stdout)["command"] == "gap"
+
+
+def test_file_names_that_are_not_utf8(samples, capsys):
+    name = os.fsdecode(b"w\xff.npy")
+    os.link("weak5.npy", name)
+    code, out, _ = _run(capsys, "rank", "strong.safetensors", name, "--out", "out", "--json", "--bootstrap", "5")
+    assert code == 0
+    assert out.isascii()
+    assert _strict_json(out)["settings"]["weak"] == [name]
+    assert "w\\udcff" in (samples / "out/ranking.txt").read_text()
+
+
+def test_letters_that_the_font_lacks_are_no_warning(samples, capsys):
+    os.link("weak5.npy", "模型.npy")
+    code, _, err = _run(capsys, "rank", "strong.safetensors", "模型.npy", "--out", "out", "--bootstrap", "0")
+    assert (code, err) == (0, "wrote out/ranking.json, ranking.txt and ranking.png\n")
+    assert (samples / "out/ranking.png").exists()
+
+
+def test_process_that_is_terminated_ends_with_143_and_leaves_nothing(samples):
+    program = (
+        "import os, signal, sys; from w2sg_jax import cli, store\n"
+        "store.np.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(cli.main("
+        "['gap', 'weak5.npy', 'strong.safetensors', '--labels', 'labels.npy', '--scores', 'scores.npy']))"
+    )
+    before = sorted(os.listdir(samples))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=_environment())
+    assert (done.returncode, done.stderr) == (143, "w2sg: terminated\n")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert sorted(os.listdir(samples)) == before
+
+
+def test_the_handler_of_sigterm_is_put_back(capsys):
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with streams.terminating(), pytest.raises(streams.Terminated):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["--version"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 def _environment():

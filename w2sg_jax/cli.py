@@ -1,6 +1,7 @@
 """The `w2sg` command: finds the command, reads its options, and turns failures into exit codes."""
 
 import difflib
+import errno
 import inspect
 import os
 import shutil
@@ -9,12 +10,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tyro
 from rich.console import Console
 
 from ._errors import InputError
+from .commands.streams import Terminated, abandon, terminating, usable_streams
+from .commands.usage import parse
+from .report.text import printable
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+READER_GONE, USAGE_ERROR, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 HELP = """\
 usage: w2sg [-h] [--version] COMMAND ...
@@ -29,7 +32,8 @@ commands:
 
 w2sg COMMAND --help explains the numbers and shows an example.
 
-exit codes: 0 done, 2 input that cannot be used (one line on stderr says why), 130 interrupted.
+exit codes: 0 done, 1 the reader of the output went away, 2 input that cannot be used or output that cannot be
+written (one line on stderr says why), 130 interrupted, 143 terminated.
 W2SG_DEBUG=1 shows where in the program an input was refused.
 """
 
@@ -37,20 +41,37 @@ W2SG_DEBUG=1 shows where in the program an input was refused.
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `w2sg` with the given arguments (default: those of the process) and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with usable_streams(), terminating():
+        return _guarded(arguments)
+
+
+def _guarded(arguments: list[str]) -> int:
     try:
-        return _main(arguments)
+        code = _main(arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("w2sg: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Terminated:
+        print("w2sg: terminated", file=sys.stderr)
+        return TERMINATED
     except BrokenPipeError:
-        # The reader has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        abandon(sys.stdout)
+        return READER_GONE
     except (InputError, OSError) as error:
         if os.environ.get("W2SG_DEBUG"):
             raise
-        print(f"w2sg: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"w2sg: {printable(' '.join(_reason(error).split()))}", file=sys.stderr)
         return USAGE_ERROR
+
+
+def _reason(error: InputError | OSError) -> str:
+    """The error's text; a full disk that no file is named for is that of the output stream."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.strerror and error.filename is None:
+        abandon(sys.stdout)
+        return f"standard output: cannot be written ({error.strerror}); free some space, or lead it elsewhere"
+    return str(error)
 
 
 def _main(arguments: list[str]) -> int:
@@ -69,9 +90,9 @@ def _main(arguments: list[str]) -> int:
         raise InputError(f"{name!r} is not a command; {hint}")
     options_type, run = COMMANDS[name]()
     try:
-        options = tyro.cli(options_type, args=rest, prog=f"w2sg {name}", description=_description(options_type))
-    except SystemExit as stop:  # help was printed, or what is wrong with the options
-        return int(stop.code or 0)
+        options = parse(options_type, rest, f"w2sg {name}", _description(options_type))
+    except SystemExit:  # help was printed
+        return 0
     return run(options)
 
 

@@ -1,5 +1,6 @@
 """Arrays named on the command line: FILE, FILE::array and NAME=FILE."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 from .._errors import InputError
 from ..store import content_hash, load, split_location
+
+_UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
 def read(location: str) -> np.ndarray:
@@ -24,11 +27,15 @@ def named(locations: Sequence[str], what: str) -> dict[str, str]:
         what: what they are, for the message.
 
     Raises:
-        InputError: two of them get the same name.
+        InputError: two of them get the same name, or one has a name that cannot be shown.
     """
     result: dict[str, str] = {}
     for text in locations:
         name, location = _name(text)
+        if not location:
+            raise InputError(f"{what}: {text!r} names no file; write {name}=FILE (a shell variable that is not set?)")
+        if any(unicodedata.category(letter) in _UNSEEN for letter in name):
+            raise InputError(f"{what}: the name {name!r} has control characters; call it otherwise, with NAME=FILE")
         if name in result:
             raise InputError(
                 f"{what}: {result[name]} and {location} would both be called {name!r};"

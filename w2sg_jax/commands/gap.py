@@ -60,8 +60,10 @@ class GapOptions:
     """Print one JSON object, with settings, versions and content hashes; the table goes to stderr."""
 
 
-def ridges(options: Any) -> tuple[float, float]:
-    """The (weak, strong) pair of --ridge, --ridge-weak and --ridge-strong."""
+def ridges(options: Any) -> float | tuple[float, float]:
+    """--ridge alone, or the (weak, strong) pair if a model has its own."""
+    if options.ridge_weak is None and options.ridge_strong is None:
+        return options.ridge
     return (
         options.ridge if options.ridge_weak is None else options.ridge_weak,
         options.ridge if options.ridge_strong is None else options.ridge_strong,

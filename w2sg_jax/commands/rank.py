@@ -24,10 +24,10 @@ class RankOptions:
 
     Row i of every file belongs to sample i: the samples that a weak model would label. Without labels the
     ranking is by the gap norm |P_s (I - P_w)|, the share of what the strong model can express and the weak
-    one cannot. With the labelled set that the weak models are fitted on anyway (--train-strong, --train-
-    weak, --train-labels) it is by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n on that set,
-    in squared label units; no label of the samples themselves is needed. Smaller is better. The ridge is
-    what is added to K/n, in units of unit trace: pass the weight decay of the heads.
+    one cannot. With the labelled set that the weak models are fitted on anyway (--train-strong,
+    --train-weak, --train-labels) it is by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n on
+    that set, in squared label units; no label of the samples themselves is needed. Smaller is better. The
+    ridge is what is added to K/n, in units of unit trace: pass the weight decay of the heads.
 
     A weak model is called by its file's stem, by the array's name in FILE::name, or as NAME=FILE says.
 
@@ -177,10 +177,13 @@ def _folder(out: str | None) -> Path | None:
     """Makes the output folder before the work starts, so that a wrong name costs no work."""
     if out is None:
         return None
+    from ..atomic import check_writable
+
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "ranking.json")
     return folder
 
 
@@ -193,6 +196,7 @@ def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, 
 
     page = Console(file=io.StringIO(), width=200)
     page.print(table)
+    text: str = page.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     write_text(out / "ranking.json", to_json(result) + "\n")
-    write_text(out / "ranking.txt", page.file.getvalue())  # pyright: ignore[reportAttributeAccessIssue]
+    write_text(out / "ranking.txt", text.encode("utf-8", "backslashreplace").decode())
     save_figure(ranking_figure(ranking, strong), out / "ranking.png")

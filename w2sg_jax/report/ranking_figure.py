@@ -1,6 +1,7 @@
 """A ranking as a picture: one row a weak model, best on top, one panel a predictor, with intervals."""
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..atomic import replacing
 from .tables import COLUMNS, WITH_INTERVAL
+from .text import printable
 
 if TYPE_CHECKING:
     from .._ranking import Ranking
@@ -42,8 +44,13 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a figure whole or not at all; the suffix chooses the format (.png, .svg, .pdf)."""
-    with replacing(path) as temporary:
+    """Writes a figure whole or not at all; the suffix chooses the format (.png, .svg, .pdf).
+
+    A letter that the font lacks is drawn as a box, without a warning.
+    """
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
         figure.savefig(temporary, dpi=150)
 
 
@@ -73,4 +80,5 @@ def _draw(axis: Axes, ranking: "Ranking", name: str) -> None:
 
 def _short(name: str, most: int = 40) -> str:
     """A name that fits beside an axis; a dollar sign is text, not mathematics."""
+    name = printable(name)
     return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")

@@ -56,7 +56,7 @@ def record(
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """JSON that every parser accepts: NaN and infinities, which JSON does not know, become null.
+    """JSON that every parser accepts, in ASCII; NaN and infinities, which JSON does not know, become null.
 
     Args:
         value: dictionaries, sequences, dataclasses, NumPy arrays and scalars, paths, and what JSON has.
@@ -65,7 +65,7 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
     Raises:
         TypeError: a value of another type.
     """
-    return json.dumps(_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .text import printable
+
 if TYPE_CHECKING:
     from .._gap import Gap
     from .._ranking import Ranking
@@ -80,7 +82,7 @@ def ranking_table(ranking: "Ranking", title: str) -> Table:
         if name in bounded:
             table.add_column(f"{100 * ranking.confidence:g}%\ninterval", style="dim")
     for place, row in enumerate(ranking.rows, 1):
-        cells = [str(place), Text(row.name)]
+        cells = [str(place), Text(printable(row.name))]
         for name in shown:
             cells.append(number(getattr(row, name)))
             if name in bounded:
@@ -97,7 +99,7 @@ def _two_lines(heading: str) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column)
     return table
