@@ -12,7 +12,6 @@ from ._grid import GapGrid as GapGrid
 from ._grid import gap_grid as gap_grid
 from ._moments import Moments as Moments
 from ._moments import merge as merge
-from ._moments import moments as moments
 from ._pipeline import WeakToStrong as WeakToStrong
 from ._pipeline import weak_to_strong as weak_to_strong
 from ._pipeline import weak_to_strong_splits as weak_to_strong_splits
@@ -22,6 +21,8 @@ from ._ranking import rank as rank
 from ._ridge import RidgeHead as RidgeHead
 from ._ridge import ridge_path as ridge_path
 from ._scores import gap_scores as gap_scores
+from ._streaming import moments as moments
+from ._streaming import moments_from_batches as moments_from_batches
 from .store import load as load
 from .store import save as save
 
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "merge",
     "moments",
+    "moments_from_batches",
     "predicted_gap",
     "rank",
     "ridge_path",

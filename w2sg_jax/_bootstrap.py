@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._inputs import Array
-from ._moments import Moments, merge, moments
+from ._moments import Moments, merge
 
 MOST_BLOCKS = 32
 MOST_BYTES = 1 << 31
@@ -15,22 +14,6 @@ MOST_BYTES = 1 << 31
 def block_count(n: int, width: int) -> int:
     """How many blocks the moments are kept for: at most 32, fewer where width^2 matrices would pass 2 GiB."""
     return int(max(2, min(MOST_BLOCKS, n // 4, MOST_BYTES // (8 * width**2))))
-
-
-def block_moments(
-    weak: Array, strong: Array, labels: Array | None, count: int, *, center: bool, dtype: str
-) -> list[Moments]:
-    """Moments of ``count`` interleaved blocks of rows (b, b + count, ...), so that a sorted data set does no harm."""
-    return [
-        moments(
-            weak[b::count],
-            strong[b::count],
-            None if labels is None else labels[b::count],
-            center=center,
-            dtype=dtype,
-        )
-        for b in range(count)
-    ]
 
 
 def merge_all(blocks: list[Moments]) -> Moments:

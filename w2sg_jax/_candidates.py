@@ -14,6 +14,11 @@ class Candidates(NamedTuple):
     strong: Array
     labels: Array | None
 
+    @property
+    def target(self) -> list[Array]:
+        """Strong representation, and labels if there are any."""
+        return [self.strong] if self.labels is None else [self.strong, self.labels]
+
 
 def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> Candidates:
     if not isinstance(weak, Mapping) or not weak:

@@ -37,7 +37,7 @@ class Host:
         """A^T A."""
         # syrk takes the Fortran order of either A or A^T and computes the upper half.
         upper = _blas("syrk", a)(1.0, a.T) if a.flags.c_contiguous else _blas("syrk", a)(1.0, a, trans=1)
-        _mirror(upper)
+        mirror(upper)
         return upper.T
 
     def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _blas(name: str, *arrays: np.ndarray) -> Any:
     return get_blas_funcs((name,), arrays)[0]
 
 
-def _mirror(upper: np.ndarray, block: int = 128) -> None:
+def mirror(upper: np.ndarray, block: int = 128) -> None:
     """Copy the upper half of a square matrix onto the lower one, in place."""
     for start in range(0, len(upper), block):
         stop = start + block

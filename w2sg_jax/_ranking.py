@@ -1,6 +1,6 @@
 """Ranking: many weak models against one strong model, with bootstrap intervals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from ._bootstrap import (
     block_count,
-    block_moments,
     left_out,
     merge_all,
     recentred_interval,
@@ -27,14 +26,16 @@ from ._inputs import (
     as_ridge,
     as_threshold,
     check_option,
-    refuse_non_finite,
 )
 from ._moments import Moments
+from ._pass import Accumulator
 from ._spectrum import Spectrum
+from ._streaming import accumulate, pair_moments
 
 COLUMNS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, dof_weak aside."""
 SPECTRA_BYTES = 1 << 30
+SUMS_BYTES = 1 << 32
 
 Progress = Callable[[int, int], None]
 
@@ -149,8 +150,9 @@ def rank(
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
 
-    Cost: one pass over the samples for each model; the strong model is decomposed once, and once a bootstrap sample
-    (kept for all models up to 1 GiB), each weak model once and once a bootstrap sample.
+    Cost: one pass over the samples for all weak models that fit into 4 GiB of sums together; the strong model is
+    decomposed once, and once a bootstrap sample (kept for all models up to 1 GiB), each weak model once and once a
+    bootstrap sample.
     """
     samples = [checked_candidates(weak, strong, labels, "")]
     if train is not None:
@@ -191,12 +193,17 @@ def _rows(
     caches = [_StrongSpectra(), _StrongSpectra()]
     names = list(samples[0].weak)
     estimates, replicates = [], []
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names))
-        found = [_gaps(sample, name, settings, cache) for sample, cache in zip(samples, caches, strict=False)]
-        estimates.append([gaps[0] for gaps in found if gaps[0] is not None])
-        replicates.append(_columns([gaps[1:] for gaps in found]))
+    for batch in _batches(samples, settings.counts.shape[1]):
+        sums = [_sums(sample, batch, settings) for sample in samples]
+        for index, name in enumerate(batch):
+            if progress is not None:
+                progress(len(estimates), len(names))
+            found = []
+            for sample, groups, cache in zip(samples, sums, caches, strict=False):
+                blocks = pair_moments(groups, index, f"weak model {name!r}", sample.weak[name], sample.target)
+                found.append(_gaps(blocks, name, settings, cache))
+            estimates.append([gaps[0] for gaps in found if gaps[0] is not None])
+            replicates.append(_columns([gaps[1:] for gaps in found]))
     if progress is not None:
         progress(len(names), len(names))
     best = share_best([columns.get(by) for columns in replicates], by)
@@ -206,36 +213,38 @@ def _rows(
     ]
 
 
-def _gaps(sample: Candidates, name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap | None]:
+def _batches(samples: list[Candidates], groups: int) -> Iterator[list[str]]:
+    """Weak models that are accumulated together: as many as fit into memory, so that the strong one is read once."""
+    batch, used = [], 0
+    for name in samples[0].weak:
+        width = max(sample.weak[name].shape[1] for sample in samples)
+        needed = 8 * groups * len(samples) * width * (width + samples[0].strong.shape[1] + 1)
+        if batch and used + needed > SUMS_BYTES:
+            yield batch
+            batch, used = [], 0
+        batch, used = [*batch, name], used + needed
+    yield batch
+
+
+def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Accumulator]:
+    weak = [sample.weak[name] for name in names]
+    return accumulate(
+        weak, names, sample.target, groups=settings.counts.shape[1], center=settings.center, dtype=settings.dtype
+    )
+
+
+def _gaps(blocks: list[Moments], name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap | None]:
     """The gap on all samples, then on each bootstrap sample; None on one where a representation is constant."""
-    counts = settings.counts
     try:
-        blocks = block_moments(
-            sample.weak[name],
-            sample.strong,
-            sample.labels,
-            counts.shape[1],
-            center=settings.center,
-            dtype=settings.dtype,
-        )
         gaps: list[Gap | None] = [_gap(merge_all(blocks), settings, cache, 0)]
     except InputError as error:
-        _refuse_bad_rows(sample, name)
         raise InputError(f"weak model {name!r}: {error}") from error
-    for index, m in enumerate(resampled(blocks, counts), start=1):
+    for index, m in enumerate(resampled(blocks, settings.counts), start=1):
         try:
             gaps.append(_gap(m, settings, cache, index))
         except InputError:
             gaps.append(None)
     return gaps
-
-
-def _refuse_bad_rows(sample: Candidates, name: str) -> None:
-    """Name the row of a NaN or Inf as the caller counts it; blocks count their own."""
-    refuse_non_finite(sample.strong, "strong")
-    if sample.labels is not None:
-        refuse_non_finite(sample.labels, "labels")
-    refuse_non_finite(sample.weak[name], f"weak model {name!r}")
 
 
 def _gap(m: Moments, settings: _Settings, cache: "_StrongSpectra", index: int) -> Gap:

@@ -8,8 +8,8 @@ from ._eigenpairs import Pair, Parameters, make_pair, refuse_ambiguous_rank
 from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
 from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold
-from ._moments import moments
 from ._spectrum import kept
+from ._streaming import moments
 
 BLOCK_ROWS = 8192
 

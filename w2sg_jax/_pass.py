@@ -1,0 +1,119 @@
+"""One pass over the samples for any number of weak models: blocks in, Moments of every pair out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from ._accumulate import HostAccumulator, RunningMean, centre, joined
+from ._device_accumulate import DeviceAccumulator
+from ._inputs import Array
+from ._moments import Moments
+
+BLOCK_BYTES = 1 << 25
+"""Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one pass accumulates.
+
+    Attributes:
+        weak_widths, d_strong, d_labels: columns of each weak model, of the strong model, and of the labels.
+        center, dtype: as in ``moments``.
+    """
+
+    weak_widths: tuple[int, ...]
+    d_strong: int
+    d_labels: int
+    center: bool
+    dtype: str
+
+    @property
+    def target_width(self) -> int:
+        """Columns of t = (strong, labels)."""
+        return self.d_strong + self.d_labels
+
+    def bytes(self, weak: int) -> int:
+        """What the sums of one weak model take."""
+        return 8 * self.weak_widths[weak] * (self.weak_widths[weak] + self.target_width)
+
+    @property
+    def block_rows(self) -> int:
+        """Samples a block."""
+        return max(256, BLOCK_BYTES // (8 * (sum(self.weak_widths) + self.target_width)))
+
+    def sums(self) -> HostAccumulator | DeviceAccumulator:
+        """Sums of products, on the accelerator where there is one."""
+        kind = HostAccumulator if jax.default_backend() == "cpu" else DeviceAccumulator
+        return kind(self.weak_widths, self.target_width, center=self.center, dtype=self.dtype)
+
+    def moments(
+        self, weak: int, means: Sequence[RunningMean], rows: np.ndarray | None, product: np.ndarray | None, n: int
+    ) -> Moments:
+        """Moments of one pair, from the means of w and t and from either record."""
+        mean = np.concatenate([one.mean for one in means])
+        rest = np.concatenate([one.rest for one in means])
+        width = self.weak_widths[weak]
+        return Moments(
+            float(n), mean, rest, rows, product, width, self.d_strong, self.d_labels, self.center, self.dtype
+        )
+
+
+class Accumulator:
+    """Moments of every pair over the blocks added so far.
+
+    While the samples are fewer than the columns of the widest pair, they are kept themselves: the smaller record, and
+    the dual side of the computation. Then sums of products take their place.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.n = 0
+        self.kept: list[tuple[list[np.ndarray], np.ndarray]] = []
+        self.sums: HostAccumulator | DeviceAccumulator | None = None
+
+    def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
+        """Add a block: one array for each weak model; then strong, and labels if there are any."""
+        self.n += target[0].shape[0]
+        if self.sums is None and self.n <= max(self.layout.weak_widths) + self.layout.target_width:
+            self.kept.append(([_float64([w]) for w in weak], _float64(target)))
+            return
+        if self.sums is None:
+            self.sums = self.layout.sums()
+            if self.kept:
+                weak_rows, target_rows = self._rows()
+                self.sums.add(weak_rows, [target_rows])
+                self.kept = []
+        self.sums.add(weak, target)
+
+    def moments(self, index: int = 0) -> Moments:
+        """Of the pair with the weak model of this number."""
+        if self.sums is None:
+            weak, target = self._rows()
+            return self._from_rows(index, weak[index], target)
+        self.sums = sums = self.sums.on_host()
+        means = (sums.weak_means[index], sums.target_mean)
+        product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
+        return self.layout.moments(index, means, None, product, self.n)
+
+    def _rows(self) -> tuple[list[np.ndarray], np.ndarray]:
+        weak = [np.concatenate(parts) for parts in zip(*(weak for weak, _ in self.kept), strict=True)]
+        return weak, np.concatenate([target for _, target in self.kept])
+
+    def _from_rows(self, index: int, weak: np.ndarray, target: np.ndarray) -> Moments:
+        layout = self.layout
+        if self.n > weak.shape[1] + layout.target_width:
+            alone = Accumulator(Layout((weak.shape[1],), layout.d_strong, layout.d_labels, layout.center, layout.dtype))
+            alone.add([weak], [target])
+            return alone.moments()
+        rows = np.concatenate([weak, target], axis=1)
+        mean = RunningMean(rows.shape[1])
+        mean.add(*(centre(rows) if layout.center else (rows.mean(axis=0), mean.rest)), 1.0)
+        rows = rows.astype(layout.dtype).astype(np.float64)
+        return layout.moments(index, (mean,), rows, None, self.n)
+
+
+def _float64(parts: Sequence[Array]) -> np.ndarray:
+    return np.concatenate([np.asarray(part).astype(np.float64) for part in parts], axis=1)

@@ -1,0 +1,226 @@
+"""Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+
+from ._errors import InputError
+from ._inputs import (
+    Array,
+    ArrayInput,
+    as_count,
+    as_labels,
+    as_samples,
+    at_least_two,
+    check_option,
+    refuse_non_finite,
+    refuse_overflow,
+    same_rows,
+)
+from ._moments import Moments
+from ._pass import Accumulator, Layout
+from ._prefetch import on_disk, prefetched
+
+ROUNDS = 8
+"""Blocks go to groups in turn when each group gets at least so many of them; else their rows do."""
+
+
+def moments(
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
+    *,
+    center: bool = True,
+    dtype: str = "float64",
+    block_rows: int | None = None,
+) -> Moments:
+    """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
+
+    J = (1/n) sum_i (z_i - mean)(z_i - mean)^T with z = (h_w, h_s, y), block by block; blocks are centred by their
+    own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset costs no
+    digits. Never forms an n x n matrix.
+
+    Args:
+        weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
+            shards on disk (``load`` of a folder). Narrow floats are upcast a block at a time.
+        strong: (n, d_strong) representation of the same samples by the strong model.
+        labels: (n,) or (n, c) labels, or None. They are numbers here: for more than two classes pass one-hot columns
+            (``np.eye(classes)[y]``), not codes.
+        center: subtract means (labels too). False gives the paper's raw second moments.
+        dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
+            pinned off). Blocks are added in float64 either way, and the result is float64.
+        block_rows: rows a block; by default about 32 MiB of float64.
+
+    Returns:
+        Moments, NumPy float64.
+
+    Raises:
+        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers.
+
+    Cost: n (d_weak + d_strong + c)^2 flops on the CPU, where the symmetric product is used; memory
+    (d_weak + d_strong + c)^2 and some blocks; what is on disk is read ahead. Source: arXiv 2502.00620, section 3 (the
+    kernels); Chan, Golub and LeVeque (1979) for the correction.
+    """
+    weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
+    n = same_rows((weak, strong), ("weak", "strong"))
+    target = [strong] if labels is None else [strong, as_labels(labels, n)]
+    groups = accumulate([weak], ["weak"], target, center=center, dtype=dtype, block_rows=block_rows)
+    return pair_moments(groups, 0, "weak", weak, target)[0]
+
+
+def accumulate(
+    weak: Sequence[Array],
+    names: Sequence[str],
+    target: Sequence[Array],
+    *,
+    groups: int = 1,
+    center: bool = True,
+    dtype: str = "float64",
+    block_rows: int | None = None,
+) -> list[Accumulator]:
+    """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
+
+    Args:
+        weak, names: checked representations of the weak models, and what messages call them.
+        target: checked (strong,) or (strong, labels).
+        groups: disjoint groups of samples, interleaved; 1 for all samples.
+        center, dtype, block_rows: as in ``moments``.
+
+    Returns:
+        One accumulator for each group, for ``pair_moments``.
+    """
+    check_option(dtype, "dtype", ("float64", "float32"))
+    check_option(center, "center", (True, False))
+    n = target[0].shape[0]
+    if center:
+        at_least_two(n // groups, names[0])
+    d_labels = target[1].shape[1] if len(target) > 1 else 0
+    layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype)
+    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
+    rows = min(n, max(rows // groups, 1) * groups)
+    accumulators = [Accumulator(layout) for _ in range(groups)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        for index, block in enumerate(_blocks([*weak, *target], rows)):
+            for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
+                accumulators[group].add(part[: len(weak)], part[len(weak) :])
+    return accumulators
+
+
+def pair_moments(
+    accumulators: Sequence[Accumulator], index: int, name: str, weak: Array, target: Sequence[Array]
+) -> list[Moments]:
+    """Moments of the weak model of this number on each group; NaN and Inf are named by their row in ``weak``."""
+    found = [accumulator.moments(index) for accumulator in accumulators]
+    for each in found:
+        _refuse_bad_values(each, [weak, *target], [name, "strong", "labels"])
+    return found
+
+
+def moments_from_batches(
+    batches: Iterable[Sequence[ArrayInput]],
+    *,
+    center: bool = True,
+    dtype: str = "float64",
+    block_rows: int | None = None,
+) -> Moments:
+    """Accumulate the moments of batches of samples as they come, for instance from a data loader or a model.
+
+    Args:
+        batches: (weak, strong) or (weak, strong, labels) of each batch, (rows, d_weak), (rows, d_strong) and (rows,) or
+            (rows, c); any number of rows, NumPy, JAX or torch.
+        center, dtype, block_rows: as in ``moments``. Batches are regrouped into blocks of this many rows, so that the
+            result does not depend, to the last bit, on how the samples were batched.
+
+    Returns:
+        Moments, as ``moments`` of the concatenated batches returns.
+
+    Raises:
+        InputError: no batch, batches that do not fit each other, NaN or Inf (by batch, row and column).
+
+    Cost: as ``moments``; one block of samples is held, and the batches are read ahead in a thread.
+    """
+    check_option(dtype, "dtype", ("float64", "float32"))
+    check_option(center, "center", (True, False))
+    checked = prefetched(enumerate(batches), lambda item: _checked_batch(*item))
+    first = next(checked, None)
+    if first is None:
+        raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
+    widths = [part.shape[1] for part in first]
+    layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype)
+    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
+    accumulator = Accumulator(layout)
+    for block in _regrouped(chain([first], checked), widths, rows):
+        accumulator.add(block[:1], block[1:])
+    if center:
+        at_least_two(accumulator.n, "batches")
+    found = accumulator.moments()
+    if not np.isfinite(found.second).all():
+        refuse_overflow("batches")
+    return found
+
+
+def _blocks(arrays: Sequence[Array], rows: int) -> Iterator[list[Array]]:
+    """Slices of equal size; read ahead where an array is on disk."""
+    n = arrays[0].shape[0]
+    slices = (slice(start, start + rows) for start in range(0, n, rows))
+    if any(on_disk(array) for array in arrays):
+        yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
+        return
+    for part in slices:
+        yield [array[part] for array in arrays]
+
+
+def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> Iterator[tuple[int, list[Array]]]:
+    """The group of a whole block, or the rows of each group in it."""
+    if in_turn or groups == 1:
+        yield index % groups, block
+        return
+    for group in range(min(groups, block[0].shape[0])):
+        yield group, [part[group::groups] for part in block]
+
+
+def _checked_batch(index: int, batch: Sequence[ArrayInput]) -> list[Array]:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise InputError(f"batches: batch {index} is no tuple (weak, strong) or (weak, strong, labels)")
+    names = [f"batch {index}, {name}" for name in ("weak", "strong", "labels")]
+    weak, strong = (as_samples(part, name) for part, name in zip(batch[:2], names, strict=False))
+    same_rows((weak, strong), names[:2])
+    parts = [weak, strong]
+    if len(batch) == 3:
+        parts.append(as_labels(batch[2], weak.shape[0], names[2]))
+    for part, name in zip(parts, names, strict=False):
+        refuse_non_finite(part, name)
+    return parts
+
+
+def _regrouped(batches: Iterable[list[Array]], widths: list[int], rows: int) -> Iterator[list[np.ndarray]]:
+    """Blocks of ``rows`` samples from batches of any size; the last one may be smaller."""
+    room = [np.empty((rows, width)) for width in widths]
+    filled = 0
+    for index, batch in enumerate(batches):
+        found = [part.shape[1] for part in batch]
+        if found != widths:
+            raise InputError(f"batches: batch {index} has arrays of widths {found}, the first one {widths}")
+        start, size = 0, batch[0].shape[0]
+        while start < size:
+            step = min(rows - filled, size - start)
+            for block, part in zip(room, batch, strict=True):
+                block[filled : filled + step] = np.asarray(part[start : start + step])
+            filled, start = filled + step, start + step
+            if filled == rows:
+                yield room
+                filled = 0
+    if filled:
+        yield [block[:filled] for block in room]
+
+
+def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:
+    if np.isfinite(result.rows if result.rows is not None else result.second).all():
+        return
+    for part, name in zip(parts, names, strict=False):
+        refuse_non_finite(part, name)
+    columns = (result.weak_columns, result.strong_columns, result.label_columns)
+    sizes = result.second.diagonal()
+    overflown = [name for name, c in zip(names, columns, strict=False) if not np.isfinite(sizes[c]).all()]
+    refuse_overflow(" and ".join(overflown or names))
