@@ -37,9 +37,10 @@ def samples(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
-def _run(capsys, *arguments):
+def _run(capsys, *arguments) -> tuple[int, str, str]:
     code = main(list(arguments))
-    return code, *capsys.readouterr()
+    out, err = capsys.readouterr()
+    return code, out, err
 
 
 def _fails(capsys, *arguments):

@@ -1,7 +1,9 @@
 """The quickstart at toy size: it runs whole, reuses what it trained, goes on when killed, and its parts are right."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from rich.console import Console
 from safetensors.numpy import load_file
 from scipy.stats import spearmanr
@@ -23,6 +27,8 @@ from w2sg_jax.quickstart import DEFAULT_ZOO, ModelPlan, QuickstartConfig, Zoo, r
 from w2sg_jax.quickstart.correlation import correlate, rank_correlation
 from w2sg_jax.quickstart.measure import MEASURED, PREDICTED, Measurements, measure
 from w2sg_jax.quickstart.models import Corpus, model_key
+from w2sg_jax.quickstart.result import QuickstartResult
+from w2sg_jax.quickstart.run import _check
 from w2sg_jax.quickstart.splits import make_splits
 from w2sg_jax.report.figures import label_points
 from w2sg_jax.training import PretrainConfig
@@ -60,14 +66,14 @@ def toy_set(repeat: int = 0) -> MoleculeSet:
     return MoleculeSet("Toy", smiles, np.append(whole.target[:120], whole.target[:repeat]), "energy", "kcal/mol")
 
 
-def run_toy(out: Path, *, data: MoleculeSet | None = None, seed: int = 0):
+def run_toy(out: Path, *, data: MoleculeSet | None = None, seed: int = 0, console: Console | None = None):
     with open(os.devnull, "w") as nowhere:
         return run_quickstart(
             QuickstartConfig(out, splits=3, seed=seed),
             zoo=TOY_ZOO,
             pretraining=load_moses_sample()[::1000],
             datasets=[data or toy_set()],
-            console=Console(file=nowhere, width=160),
+            console=console or Console(file=nowhere, width=160),
         )
 
 
@@ -259,19 +265,99 @@ def test_misuse_is_named(tmp_path):
         run_quickstart(QuickstartConfig(tmp_path / "file"))
     with pytest.raises(ValueError, match="splits: expected at least 1, got 0"):
         run_quickstart(QuickstartConfig(tmp_path, splits=0))
+    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
+        run_quickstart(QuickstartConfig(tmp_path, seed=-1))
+    for value in (2.5, True, "3"):
+        config = QuickstartConfig(tmp_path)
+        object.__setattr__(config, "splits", value)
+        with pytest.raises(ValueError, match=rf"splits: expected an integer, got {value!r}"):
+            _check(config)
+    with pytest.raises(ValueError, match="distinct molecules are too few"):
+        run_toy(tmp_path, data=replace(toy_set(), smiles=("C", "O"), target=np.zeros(2)))
+    assert os.listdir(tmp_path) == ["file"]
 
 
-def test_labels_of_crowded_points_do_not_overlap(rng):
+def said(out: Path) -> tuple[str, QuickstartResult]:
+    """What a toy run prints, and its result."""
+    console = Console(file=io.StringIO(), width=160)
+    result = run_toy(out, console=console)
+    return console.file.getvalue(), result  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", ["Toy", "encoder"])
+@pytest.mark.parametrize("content", [b"", b"damaged", None])
+def test_a_damaged_file_is_made_again(toy, tmp_path, name, content):
+    out, result = toy
+    shutil.copytree(out / "cache", tmp_path / "cache")
+    path = next(tmp_path.glob(f"cache/w8-d1-s6-*/{name}.safetensors"))
+    arrays = load_file(path)
+    path.write_bytes(path.read_bytes()[:-8] if content is None else content)
+    text, again = said(tmp_path)
+    assert f"w8-d1-s6       {name}.safetensors is damaged and is made again" in text
+    assert text.count("is damaged") == 1
+    assert text.count("reused from an earlier run") == 3
+    for key, array in load_file(path).items():
+        np.testing.assert_array_equal(array, arrays[key])
+    assert again.to_dict()["datasets"] == result.to_dict()["datasets"]
+    assert not again.reused
+
+
+def test_representations_of_other_molecules_are_made_again(toy, tmp_path):
+    shutil.copytree(toy[0] / "cache", tmp_path / "cache")
+    path = next(tmp_path.glob("cache/w8-d1-s6-*/Toy.safetensors"))
+    w2sg.save(path, np.zeros((7, 8), np.float32))
+    assert "Toy.safetensors is damaged" in said(tmp_path)[0]
+    assert w2sg.load(path).shape == (120, 8)
+
+
+def test_a_damaged_checkpoint_is_left_and_stale_files_go(toy, tmp_path):
+    out, result = toy
+    shutil.copytree(out / "cache", tmp_path / "cache")
+    folder = next(tmp_path.glob("cache/w8-d1-s6-*"))
+    for name in ("encoder", "Toy"):
+        (folder / f"{name}.safetensors").unlink()
+    (folder / "checkpoint.safetensors").write_bytes(b"damaged")
+    stale = folder / ".checkpoint-0123456789ab.tmp.safetensors"
+    stale.touch()
+    os.utime(stale, (0, 0))
+    text, again = said(tmp_path)
+    assert "checkpoint.safetensors is damaged and is made again" in text
+    assert sorted(path.name for path in folder.iterdir()) == ["Toy.safetensors", "encoder.safetensors"]
+    assert again.to_dict()["datasets"] == result.to_dict()["datasets"]
+
+
+def drawn(points: np.ndarray, errors: np.ndarray | None = None) -> tuple[Axes, list[Bbox], np.ndarray]:
+    """An axis with named points, the extents of the names and the points in pixels."""
     figure = Figure(figsize=(6, 5))
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    points = np.concatenate([rng.normal(scale=0.02, size=(6, 2)), rng.normal(size=(4, 2))])
     axis.plot(*points.T, "o")
-    names = tuple(f"w{8 * k}-d2-s{100 * k}" for k in range(10))
     figure.draw_without_rendering()
-    label_points(axis, points, names)
-    boxes = [text.get_window_extent() for text in axis.texts]
-    assert [text.get_text() for text in axis.texts] != [] and {text.get_text() for text in axis.texts} == set(names)
+    names = tuple(f"w{8 * k}-d2-s{100 * k}" for k in range(len(points)))
+    label_points(axis, points, names, errors=errors)
+    assert [text.get_text() for text in axis.texts] == list(names)
+    return axis, [text.get_window_extent() for text in axis.texts], axis.transData.transform(points)
+
+
+def test_labels_of_crowded_points_keep_their_distance(rng):
+    points = np.concatenate([rng.normal(scale=0.02, size=(6, 2)), rng.normal(size=(4, 2))])
+    axis, boxes, centres = drawn(points)
     for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert not any(box.padded(2).overlaps(other) for other in boxes[i + 1 :])
+        assert not any(box.contains(x, y) for x, y in centres)
         assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+        assert axis.bbox.y0 <= box.y0 and box.y1 <= axis.bbox.y1
+    assert all(line.get_linestyle() == ":" for line in axis.lines[1:])
+
+
+def test_labels_stay_off_error_bars_and_beside_their_points(rng):
+    points = np.column_stack([np.arange(8.0), rng.normal(size=8)])
+    errors = np.full((8, 2), 0.3)
+    axis, boxes, centres = drawn(points, errors)
+    ends = axis.transData.transform(points + errors) - centres
+    for index, box in enumerate(boxes):
+        for (a, b), (across, up) in zip(centres, ends, strict=True):
+            assert not box.overlaps(Bbox.from_extents(a - across, b - 0.1, a + across, b + 0.1))
+            assert not box.overlaps(Bbox.from_extents(a - 0.1, b - up, a + 0.1, b + up))
+        away = [np.linalg.norm(np.clip(at, box.min, box.max) - at) for at in centres]
+        assert np.argmin(away) == index

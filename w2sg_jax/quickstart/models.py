@@ -3,9 +3,10 @@
 Each model has a folder `cache/NAME-KEY`, where KEY is a hash of all that its content depends on: both
 configurations, the corpus, the molecules to represent, the code of the encoders and of their training, and
 the versions of JAX, Flax and Optax. So a second run reuses exactly what is still valid, and an interrupted
-one goes on from its last checkpoint.
+one goes on from its last checkpoint. What is damaged counts as missing.
 """
 
+import functools
 import hashlib
 import threading
 import time
@@ -20,8 +21,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from .. import store
+from .._errors import InputError
+from ..atomic import remove_stale
 from ..datasets import MoleculeSet
-from ..encoders import SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
+from ..encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
+from ..encoders.files import read_metadata
 from ..training import TrainingProgress, pretrain
 from ..training.pretrain import run_fingerprint
 from .progress import ZooProgress
@@ -119,30 +123,69 @@ def _prepare(
     key = model_key(plan, corpus)
     folder = cache / f"{plan.name}-{key[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {data.name: folder / f"{data.name}.safetensors" for data in corpus.datasets}
-    reused = all(path.exists() for path in (folder / "encoder.safetensors", *paths.values()))
+    remove_stale(folder)
     started = time.perf_counter()
-    if not reused:
-        _train(plan, corpus, folder, progress, stop)
-        _represent(plan, corpus, folder, paths, progress, stop)
+    representations = _kept(plan, corpus, folder, progress)
+    reused = representations is not None
+    if representations is None:
+        encoder = _train(plan, corpus, folder, progress, stop)
+        _represent(plan, corpus, encoder, folder, progress, stop)
+        representations = {data.name: store.load(_path(folder, data)) for data in corpus.datasets}
     progress.finished(plan, time.perf_counter() - started, reused=reused)
-    representations = {name: store.load(path) for name, path in paths.items()}
     return TrainedModel(plan, key, folder, representations, reused)
 
 
-def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress, stop: threading.Event) -> None:
-    if (folder / "encoder.safetensors").exists():
-        return
+def _path(folder: Path, data: MoleculeSet) -> Path:
+    return folder / f"{data.name}.safetensors"
 
+
+def _kept(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress) -> dict[str, np.ndarray] | None:
+    """The representations of an earlier run, if all of them and their encoder are there and whole.
+
+    Damaged files are deleted, so that they are made again.
+    """
+    found: dict[str, np.ndarray] = {}
+    encoder = folder / "encoder.safetensors"
+    complete = encoder.exists()
+    if complete:
+        try:
+            read_metadata(encoder)
+        except InputError:
+            complete = _drop(plan, encoder, progress)
+    for data in corpus.datasets:
+        path = _path(folder, data)
+        if not path.exists():
+            continue
+        try:
+            found[data.name] = store.load(path)
+            if found[data.name].shape != (len(data), plan.width):
+                complete = _drop(plan, path, progress)
+        except InputError:
+            complete = _drop(plan, path, progress)
+    return found if complete and len(found) == len(corpus.datasets) else None
+
+
+def _drop(plan: ModelPlan, path: Path, progress: ZooProgress) -> bool:
+    """Deletes a damaged file; False, for what is no longer complete."""
+    path.unlink()
+    progress.damaged(plan, path.name)
+    return False
+
+
+def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress, stop: threading.Event) -> Encoder:
     def report(state: TrainingProgress) -> None:
         progress.training(plan, state)
         if stop.is_set():
             raise Stopped(plan.name)
 
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        progress.resumed(plan)
-    trained = pretrain(
+    path, checkpoint = folder / "encoder.safetensors", folder / "checkpoint.safetensors"
+    if path.exists():
+        try:
+            return load_encoder(path)
+        except InputError:
+            _drop(plan, path, progress)
+    train = functools.partial(
+        pretrain,
         plan.encoder(corpus.tokenizer.size),
         corpus.pretraining,
         plan.training,
@@ -150,17 +193,22 @@ def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress,
         checkpoint_every=CHECKPOINT_EVERY,
         on_progress=report,
     )
-    save_encoder(folder / "encoder.safetensors", trained.encoder)
+    if checkpoint.exists():
+        progress.resumed(plan)
+    try:
+        trained = train()
+    except InputError:
+        if not checkpoint.exists():
+            raise
+        _drop(plan, checkpoint, progress)
+        trained = train()
+    save_encoder(path, trained.encoder)
     checkpoint.unlink()
+    return trained.encoder
 
 
 def _represent(
-    plan: ModelPlan,
-    corpus: Corpus,
-    folder: Path,
-    paths: dict[str, Path],
-    progress: ZooProgress,
-    stop: threading.Event,
+    plan: ModelPlan, corpus: Corpus, encoder: Encoder, folder: Path, progress: ZooProgress, stop: threading.Event
 ) -> None:
     done, total = 0, sum(map(len, corpus.datasets))
 
@@ -172,8 +220,7 @@ def _represent(
             raise Stopped(plan.name)
 
     smiles = [one for data in corpus.datasets for one in data.smiles]
-    encoder = load_encoder(folder / "encoder.safetensors")
     rows = encode(encoder, corpus.tokenizer, smiles, on_batch=report)
     ends = np.cumsum([len(data) for data in corpus.datasets])[:-1]
-    for path, part in zip(paths.values(), np.split(rows, ends), strict=True):
-        store.save(path, part)
+    for data, part in zip(corpus.datasets, np.split(rows, ends), strict=True):
+        store.save(_path(folder, data), part)

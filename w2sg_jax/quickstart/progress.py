@@ -38,6 +38,10 @@ class ZooProgress:
         """A model's training was interrupted and goes on."""
         self._console.print(f"  {plan.name:<14} goes on from its last checkpoint", highlight=False)
 
+    def damaged(self, plan: ModelPlan, name: str) -> None:
+        """A file of an earlier run is damaged and was deleted."""
+        self._console.print(f"  {plan.name:<14} {name} is damaged and is made again", highlight=False)
+
     def training(self, plan: ModelPlan, state: TrainingProgress) -> None:
         """A model has come to `state.step`."""
         text = f"step {state.step}/{state.steps}, loss {state.loss:.3f}, {state.tokens_per_second:,.0f} tokens/s"

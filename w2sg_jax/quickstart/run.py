@@ -13,7 +13,7 @@ from rich.console import Console
 
 from .. import store
 from .._errors import InputError
-from ..atomic import replacing, write_text
+from ..atomic import check_writable, replacing, write_text
 from ..datasets import MoleculeSet, load_freesolv, load_lipophilicity, load_moses_sample
 from ..report.figures import metric_against_error
 from ..report.ranking_figure import save_figure
@@ -21,7 +21,7 @@ from .measure import measure
 from .models import Corpus, TrainedModel, train_zoo
 from .progress import ZooProgress
 from .result import DatasetResult, QuickstartResult, summarise
-from .splits import make_splits
+from .splits import Splits, make_splits
 from .tables import correlation_table, model_table
 from .zoo import DEFAULT_ZOO, Zoo
 
@@ -71,19 +71,20 @@ def run_quickstart(
         console: Where progress and tables go; by default standard output.
 
     Raises:
-        InputError: no split, or `out` is a file.
+        InputError: splits or seed are no such numbers, `out` is a file, or a data set is too small.
+        OSError: `out` cannot be written.
     """
     started = time.perf_counter()
     console = console or Console()
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"out: {config.out} is a file; give the name of a folder")
-    if config.splits < 1:
-        raise InputError(f"splits: expected at least 1, got {config.splits}")
+    _check(config)
     datasets = (load_freesolv(), load_lipophilicity()) if datasets is None else tuple(datasets)
+    splits = [make_splits(data.smiles, splits=config.splits, seed=config.seed) for data in datasets]
+    config.out.mkdir(parents=True, exist_ok=True)
+    check_writable(config.out / "results.json")
     corpus = Corpus.build(load_moses_sample() if pretraining is None else pretraining, datasets)
     with ZooProgress(zoo.plans, console) as progress:
         models = train_zoo(zoo.plans, corpus, config.out / "cache", progress)
-    results = tuple(_analyse(data, models, zoo, config, console) for data in datasets)
+    results = tuple(_analyse(*pair, models, zoo, config, console) for pair in zip(datasets, splits, strict=True))
     console.print(correlation_table(results))
     result = QuickstartResult(
         datasets=results,
@@ -99,10 +100,25 @@ def run_quickstart(
     return result
 
 
+def _check(config: QuickstartConfig) -> None:
+    if config.out.exists() and not config.out.is_dir():
+        raise InputError(f"out: {config.out} is a file; give the name of a folder")
+    for name, least in (("splits", 1), ("seed", 0)):
+        value = getattr(config, name)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise InputError(f"{name}: expected an integer, got {value!r}; pass a whole number of at least {least}")
+        if value < least:
+            raise InputError(f"{name}: expected at least {least}, got {value}; pass another number")
+
+
 def _analyse(
-    data: MoleculeSet, models: dict[str, TrainedModel], zoo: Zoo, config: QuickstartConfig, console: Console
+    data: MoleculeSet,
+    splits: Splits,
+    models: dict[str, TrainedModel],
+    zoo: Zoo,
+    config: QuickstartConfig,
+    console: Console,
 ) -> DatasetResult:
-    splits = make_splits(data.smiles, splits=config.splits, seed=config.seed)
     if splits.duplicates:
         console.print(f"{data.name}: {splits.duplicates} rows repeat a molecule and are left out")
     weak = {plan.name: models[plan.name].representations[data.name] for plan in zoo.weak}

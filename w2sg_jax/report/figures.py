@@ -1,12 +1,12 @@
 """Predictors against what was measured: one labelled point a weak model."""
 
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox, BboxBase
+
+from .placement import nearest, place_names
 
 if TYPE_CHECKING:
     from ..quickstart.result import DatasetResult
@@ -44,8 +44,10 @@ def metric_against_error(result: "DatasetResult") -> Figure:
     )
     figure.draw_without_rendering()
     for axis, (quantity, _) in zip(axes, PANELS, strict=True):
-        points = np.column_stack([result.measured.mean(quantity), result.measured.mean("err_w2s")])
-        label_points(axis, points, result.measured.names)
+        measured = result.measured
+        points = np.column_stack([measured.mean(quantity), measured.mean("err_w2s")])
+        errors = np.column_stack([measured.standard_error(quantity), measured.standard_error("err_w2s")])
+        label_points(axis, points, measured.names, errors=np.nan_to_num(errors))
     return figure
 
 
@@ -74,60 +76,36 @@ def _scatter(axis: Axes, result: "DatasetResult", quantity: str) -> None:
         fontsize=8,
         color="0.35",
     )
-    axis.margins(0.14, 0.12)
+    axis.margins(0.17, 0.12)
     axis.grid(color="0.92", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def label_points(axis: Axes, points: np.ndarray, names: tuple[str, ...]) -> None:
-    """Write each name beside its point, where it covers the least of other names and points.
+def label_points(axis: Axes, points: np.ndarray, names: tuple[str, ...], *, errors: np.ndarray | None = None) -> None:
+    """Write each name near its point, clear of other names, of points and, where there is room, of error bars.
 
-    Greedy, from the most crowded point to the least; the axis limits must be final. A name that had to move away from
-    its point is tied to it with a thin line.
+    The axis limits must be final. A name that had to move away from its point is tied to it with a dotted line.
 
     Args:
         axis: Where the points are drawn already.
         points: (models, 2) in data coordinates.
         names: One a point.
+        errors: (models, 2), half lengths of the error bars in data coordinates, or None.
     """
     scale = axis.figure.dpi / 72  # pixels a point
-    centres = axis.transData.transform(points)
-    taken = [Bbox.from_extents(x - 4 * scale, y - 4 * scale, x + 4 * scale, y + 4 * scale) for x, y in centres]
-    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    for index in np.argsort(np.sort(distances, axis=1)[:, 1:4].sum(axis=1)):
-        text = axis.annotate(names[index], tuple(points[index]), (0, 0), textcoords="offset points", fontsize=8)
-        size = text.get_window_extent()
-        others = [box for other, box in enumerate(taken) if other != index]
-        offset, box = _best_place(centres[index], (size.width, size.height), scale, others, axis.bbox)
-        text.set_position((offset[0] / scale, offset[1] / scale))
-        taken.append(box)
-        nearest = np.clip(centres[index], box.min, box.max)
-        if np.linalg.norm(nearest - centres[index]) > 12 * scale:
-            ends = axis.transData.inverted().transform([centres[index], nearest])
-            axis.plot(*ends.T, color="0.6", linewidth=0.6, zorder=1)
-
-
-def _best_place(
-    centre: np.ndarray, size: tuple[float, float], scale: float, taken: list[Bbox], inside: BboxBase
-) -> tuple[tuple[float, float], Bbox]:
-    """The offset of the lower left corner (pixels) whose box covers least, near the point, inside the axes."""
-    width, height = size
-    best, least = None, np.inf
-    for radius, angle in product((7, 14, 24, 36, 50), np.radians(np.arange(0, 360, 30))):
-        across, up = radius * scale * np.cos(angle), radius * scale * np.sin(angle)
-        left = across - width * (across < -1) - 0.5 * width * (abs(across) <= 1)
-        offset = (left, up - 0.5 * height)
-        x, y = centre[0] + offset[0], centre[1] + offset[1]
-        box = Bbox.from_extents(x, y, x + width, y + height)
-        outside = width * height - _overlap(box, inside)
-        covered = sum(_overlap(box, other) for other in taken) + 100 * outside
-        if covered + 2 * radius < least:
-            best, least = (offset, box), covered + 2 * radius
-    assert best is not None
-    return best
-
-
-def _overlap(a: BboxBase, b: BboxBase) -> float:
-    common = Bbox.intersection(a, b)
-    return 0.0 if common is None else common.width * common.height
+    spread = np.zeros_like(points) if errors is None else errors
+    centres, low, high = (axis.transData.transform(at) / scale for at in (points, points - spread, points + spread))
+    texts = [
+        axis.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=8)
+        for name, (x, y) in zip(names, points, strict=True)
+    ]
+    extents = [text.get_window_extent() for text in texts]
+    sizes = np.array([(extent.width, extent.height) for extent in extents]) / scale
+    boxes = place_names(centres, low, high, sizes, np.array(axis.bbox.extents) / scale)
+    for text, centre, box in zip(texts, centres, boxes, strict=True):
+        text.set_position(tuple(box[:2] - centre))
+        end = nearest(box[None], centre)[0]
+        if np.linalg.norm(end - centre) > 10:
+            ends = axis.transData.inverted().transform(scale * np.array([centre, end]))
+            axis.plot(*ends.T, color="0.55", linewidth=0.9, linestyle=":", zorder=1)
