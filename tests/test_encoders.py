@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from w2sg_jax.encoders import Encoder, EncoderConfig, SmilesTokenizer, encode, load_encoder, save_encoder
@@ -165,6 +166,32 @@ def test_damaged_encoder_files_are_refused(tokenizer, tmp_path):
     save_file({"x": np.zeros(2)}, path)
     with pytest.raises(ValueError, match="says format None"):
         load_encoder(path)
+
+
+@pytest.mark.parametrize("config", [None, "{", "[1]", '{"wdth": 3}', '{"vocabulary": 10, "depth": 0}'])
+def test_damaged_configs_are_refused(tmp_path, config):
+    metadata = {"format": "w2sg_jax encoder 1"} | ({} if config is None else {"config": config})
+    save_file({"x": np.zeros(2)}, tmp_path / "e.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=r"e\.safetensors holds no usable config of an encoder .*; delete it"):
+        load_encoder(tmp_path / "e.safetensors")
+
+
+def test_a_failed_write_of_an_encoder_names_the_file(tokenizer, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(
+        OSError, match=r"e\.safetensors: cannot be written \(No space left on device\); free some space"
+    ):
+        save_encoder(tmp_path / "e.safetensors", make_encoder(tokenizer))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_has_the_permissions_of_other_files(tokenizer, tmp_path):
+    (tmp_path / "plain").touch()
+    save_encoder(tmp_path / "e.safetensors", make_encoder(tokenizer))
+    assert (tmp_path / "e.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("damage", ["missing", "shape", "dtype"])

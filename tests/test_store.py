@@ -172,7 +172,7 @@ def test_missing_file(tmp_path):
 def test_folder(tmp_path):
     folder = tmp_path / "a.npy"
     folder.mkdir()
-    assert "this is a folder; give one file in it" in _refused(folder)
+    assert "the folder holds no .npy or .safetensors file; give a file, or a folder of shards" in _refused(folder)
     with pytest.raises(ValueError, match="this is a folder; give the name of a file in it"):
         store.save(folder, np.zeros(3))
 
@@ -467,11 +467,10 @@ def test_errors_of_other_files_keep_their_words(tmp_path):
 
 
 def test_stale_temporary_files_are_removed(tmp_path):
-    old, new, other = (tmp_path / name for name in (".a-1.tmp.npy", ".b-2.tmp.npy", "a.npy"))
-    for path in (old, new, other):
-        path.touch()
-    for path in (old, other):
-        os.utime(path, (0, 0))
+    for name in (".a-1.tmp.npy", ".tmpQ1w2E3", "a.npy", ".b-2.tmp.npy"):
+        (tmp_path / name).touch()
+        if name != ".b-2.tmp.npy":
+            os.utime(tmp_path / name, (0, 0))
     atomic.remove_stale(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".b-2.tmp.npy", "a.npy"]
 

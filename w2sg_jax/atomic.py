@@ -114,7 +114,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 def remove_stale(folder: Path) -> None:
     """Removes the temporary files that a killed process left in a folder; one that is being written stays."""
-    for left in folder.glob(".*.tmp*"):
+    for left in folder.glob(".*tmp*"):  # also the safetensors library's own, .tmpXXXXXX
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE:
                 left.unlink()

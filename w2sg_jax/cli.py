@@ -32,8 +32,8 @@ commands:
 
 w2sg COMMAND --help explains the numbers and shows an example.
 
-exit codes: 0 done, 1 the reader of the output went away, 2 input that cannot be used or output that cannot be
-written (one line on stderr says why), 130 interrupted, 143 terminated.
+exit codes: 0 done, 1 the reader of the output went away, 2 input that cannot be used or output that
+cannot be written (one line on stderr says why), 130 interrupted, 143 terminated.
 W2SG_DEBUG=1 shows where in the program an input was refused.
 """
 
