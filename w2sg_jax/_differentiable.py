@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from ._errors import InputError
-from ._inputs import Array, as_ridge, at_least_two, check_option, same_rows
+from ._inputs import as_ridge, at_least_two, check_option, same_rows
 
 HIGHEST = jax.lax.Precision.HIGHEST
 

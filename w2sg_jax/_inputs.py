@@ -11,10 +11,12 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from ._errors import InputError
+from .shards import Shards
 
 MAX_EXACT_INTEGER = 2**53
 
-Array = np.ndarray | jax.Array
+Array = np.ndarray | jax.Array | Shards
+Memory = np.ndarray | jax.Array
 
 
 @runtime_checkable
@@ -24,7 +26,7 @@ class SupportsDLPack(Protocol):
     def __dlpack__(self, **kwargs: Any) -> Any: ...
 
 
-ArrayInput = ArrayLike | SupportsDLPack
+ArrayInput = ArrayLike | SupportsDLPack | Shards
 
 
 def as_samples(x: ArrayInput, name: str) -> Array:
@@ -47,9 +49,9 @@ def as_samples(x: ArrayInput, name: str) -> Array:
     return array
 
 
-def as_labels(y: ArrayInput, n: int, name: str = "labels") -> Array:
+def as_labels(y: ArrayInput, n: int, name: str = "labels") -> Memory:
     """Check labels ``(n,)`` or ``(n, c)`` against the number of samples and return them as ``(n, c)``."""
-    array = _as_array(y, name)
+    array = _in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
     if array.ndim not in (1, 2):
         raise InputError(f"{name}: expected labels of shape (n,) or (n, columns), got {array.shape}")
     _refuse_empty(array, name)
@@ -134,8 +136,10 @@ def refuse_non_finite(array: Array, name: str) -> None:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             value = block[row, column]
+            where = f" ({array.locate(int(start + row))})" if isinstance(array, Shards) else ""
             raise InputError(
-                f"{name}: {value} at row {start + row}, column {column} (the first of {int(bad.sum())} in that block);"
+                f"{name}: {value} at row {start + row}{where}, column {column} (the first of {int(bad.sum())} in that"
+                " block);"
                 " remove or repair those samples in every array alike"
             )
 
@@ -149,6 +153,10 @@ def refuse_overflow(name: str) -> None:
 
 
 def _as_array(x: Any, name: str) -> Array:
+    return _checked_shards(x, name) if isinstance(x, Shards) else _in_memory(x, name)
+
+
+def _in_memory(x: Any, name: str) -> Memory:
     if isinstance(x, Tracer):
         raise InputError(
             f"{name} is being traced by jit, vmap or grad; this function chooses precision and device itself."
@@ -164,7 +172,14 @@ def _as_array(x: Any, name: str) -> Array:
     return x
 
 
-def _from_dlpack(x: Any, name: str) -> Array:
+def _checked_shards(x: Shards, name: str) -> Shards:
+    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
+        raise InputError(f"{name}: shards of {x.dtype}; store representations as floating-point numbers")
+    _refuse_wrong_numbers(np.empty(0, x.dtype), name)
+    return x
+
+
+def _from_dlpack(x: Any, name: str) -> Memory:
     try:
         tensor = x.detach() if hasattr(x, "detach") else x
         with jax.enable_x64(True):
@@ -183,7 +198,7 @@ def _from_python(x: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: not an array: its rows differ in length ({error})") from error
 
 
-def _refuse_wrong_numbers(x: Array, name: str) -> None:
+def _refuse_wrong_numbers(x: Memory, name: str) -> None:
     dtype = x.dtype
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise InputError(f"{name}: complex numbers ({dtype}); pass real features, for example real and imaginary parts")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,7 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
         yield group, [part[group::groups] for part in block]
 
 
-def _checked_batch(index: int, batch: Sequence[ArrayInput]) -> list[Array]:
+def _checked_batch(index: int, batch: Any) -> list[Array]:
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise InputError(f"batches: batch {index} is no tuple (weak, strong) or (weak, strong, labels)")
     names = [f"batch {index}, {name}" for name in ("weak", "strong", "labels")]

@@ -5,6 +5,7 @@ Nothing is unpickled, nothing is written in place, and what a file does not say 
 
 import difflib
 import hashlib
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from . import _array_files
 from ._array_files import as_path, check_dtype, refusal
 from ._errors import InputError
 from .atomic import check_folder, check_writable, replacing, save_safetensors
+from .shards import Shards, open_shards
 
 SUFFIXES = _array_files.SUFFIXES
 _HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
@@ -33,27 +35,34 @@ class SupportsDLPack(Protocol):
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
-def load(path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True) -> Shaped[np.ndarray, "..."]:
-    """Reads one array of representations or labels from a .safetensors, .npy or .npz file.
+def load(
+    path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True
+) -> Shaped[np.ndarray, "..."] | Shards:
+    """Reads one array of representations or labels from a .safetensors, .npy or .npz file, or from a folder of shards.
 
     Args:
-        path: the file; its suffix says the format, and the content is checked against it.
+        path: the file; its suffix says the format, and the content is checked against it. A folder of .safetensors
+            or .npy files is one array, its rows in the order of the files' names.
         key: the array's name in a .safetensors or .npz file; may be left out when the file holds one array.
         mmap: leave the data on disk and map it read-only, so that memory is used only for the rows that are
             looked at. A .npz file is a zip archive and is always read whole.
 
     Returns:
-        The array as it was stored: bfloat16, float16, float32, float64, an integer type or bool.
+        The array as it was stored: bfloat16, float16, float32, float64, an integer type or bool. Of a folder, Shards,
+        which all functions take in place of an array and read as they go.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: the path is a folder or has another suffix; the file is empty, truncated, not what its
-            suffix says, or holds pickled objects or another type; the key is missing, unknown or of no use.
+        InputError: the path has another suffix; the folder holds no shards of one array; the file is empty,
+            truncated, not what its suffix says, or holds pickled objects or another type; the key is missing,
+            unknown or of no use.
             The message names the file and says what to do.
 
     Cost: with `mmap`, the header alone; otherwise one read of the array.
     """
     path = as_path(path)
+    if path.is_dir():
+        return open_shards(path, key)
     _check_file(path)
     if path.suffix == ".npz":
         return _native(_array_files.read_npz(path, key))
@@ -118,20 +127,20 @@ def check_target(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def content_hash(array: ArrayLike | SupportsDLPack) -> str:
+def content_hash(array: ArrayLike | SupportsDLPack | Shards) -> str:
     """The SHA-256 of an array's type, shape and values, as 64 hexadecimal digits.
 
     It does not depend on the memory layout, the byte order or the file that the array came from.
 
     Args:
-        array: any numeric array, of any shape; a memory-mapped one is read in blocks of 64 MiB.
+        array: any numeric array, of any shape; a memory-mapped one, and shards, are read in blocks of 64 MiB.
 
     Cost: one pass over the array, no copy when it is contiguous.
     """
-    data = _native(_as_numpy(array))
+    data = array if isinstance(array, Shards) else _native(_as_numpy(array))
     digest = hashlib.sha256(f"{data.dtype.name} {list(data.shape)}\n".encode())
-    rows = data.reshape(1) if data.ndim == 0 else data
-    step = max(1, _HASH_BLOCK * len(rows) // max(1, rows.nbytes))
+    rows = data.reshape(1) if isinstance(data, np.ndarray) and data.ndim == 0 else data
+    step = max(1, _HASH_BLOCK // max(1, rows.dtype.itemsize * math.prod(rows.shape[1:])))
     for start in range(0, len(rows), step):
         block = np.ascontiguousarray(rows[start : start + step]).reshape(-1)
         digest.update(block.view(np.uint8).data)

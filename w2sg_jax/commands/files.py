@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
+from ..shards import Shards
 from ..store import content_hash, load, split_location
 
 _UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
-def read(location: str) -> np.ndarray:
+def read(location: str) -> np.ndarray | Shards:
     """The array at `FILE` or `FILE::array`, memory-mapped where the format allows it."""
     path, key = split_location(location)
     return load(path, key=key)
@@ -66,7 +67,7 @@ def paired(locations: Sequence[str], names: Sequence[str], what: str) -> dict[st
     return {name: by_name[name] for name in names}
 
 
-def described(arrays: Mapping[str, tuple[str, np.ndarray]]) -> dict[str, Any]:
+def described(arrays: Mapping[str, tuple[str, np.ndarray | Shards]]) -> dict[str, Any]:
     """What the record of a run says of its input: where it was, what it is, and the hash of its content."""
     return {
         role: {

@@ -104,7 +104,7 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     return record("gap", dataclasses.asdict(options), inputs, gap.to_dict())
 
 
-def _scores(options: GapOptions, weak: np.ndarray, strong: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _scores(options: GapOptions, weak: Any, strong: Any, labels: Any) -> np.ndarray:
     from .. import gap_scores
 
     return gap_scores(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
@@ -103,7 +102,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     return result
 
 
-def _ranking(options: RankOptions, data: Mapping[str, np.ndarray], console: Console) -> "Ranking":
+def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) -> "Ranking":
     from .. import rank
 
     train = None
@@ -169,7 +168,7 @@ def _locations(options: RankOptions) -> dict[str, str]:
     )
 
 
-def _group(data: Mapping[str, np.ndarray], role: str) -> dict[str, np.ndarray]:
+def _group(data: Mapping[str, Any], role: str) -> dict[str, Any]:
     return {name.removeprefix(f"{role}/"): array for name, array in data.items() if name.startswith(f"{role}/")}
 
 

@@ -130,7 +130,7 @@ def _prepare(
     if representations is None:
         encoder = _train(plan, corpus, folder, progress, stop)
         _represent(plan, corpus, encoder, folder, progress, stop)
-        representations = {data.name: store.load(_path(folder, data)) for data in corpus.datasets}
+        representations = {data.name: np.asarray(store.load(_path(folder, data))) for data in corpus.datasets}
     progress.finished(plan, time.perf_counter() - started, reused=reused)
     return TrainedModel(plan, key, folder, representations, reused)
 
@@ -157,7 +157,7 @@ def _kept(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress) 
         if not path.exists():
             continue
         try:
-            found[data.name] = store.load(path)
+            found[data.name] = np.asarray(store.load(path))
             if found[data.name].shape != (len(data), plan.width):
                 complete = _drop(plan, path, progress)
         except InputError:

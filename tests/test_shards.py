@@ -1,0 +1,110 @@
+"""Shards: a folder is one array, read as rows are asked for, and every fault names its file."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import w2sg_jax as w2sg
+from w2sg_jax.shards import Shards
+from w2sg_jax.store import content_hash
+
+RNG = np.random.default_rng(0)
+WEAK, STRONG, Y = RNG.normal(size=(300, 5)), RNG.normal(size=(300, 8)), RNG.normal(size=300)
+
+
+def write(folder, array, cuts, suffix=".npy"):
+    folder.mkdir()
+    for index, part in enumerate(np.split(array, cuts)):
+        w2sg.save(folder / f"part-{index:03}{suffix}", part)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ">f4"])
+def test_slices_are_those_of_the_whole_array(tmp_path, suffix, dtype):
+    array = WEAK.astype(dtype)
+    shards = w2sg.load(write(tmp_path / "a", array, [1, 100, 100, 250], suffix))
+    assert isinstance(shards, Shards) and shards.shape == (300, 5) and len(shards) == 300
+    for rows in (slice(None), slice(0, 1), slice(99, 251), slice(90, 280, 7), slice(250, 250), slice(-3, None)):
+        np.testing.assert_array_equal(shards[rows], array[rows])
+        assert shards[rows].dtype.isnative
+    np.testing.assert_array_equal(np.asarray(shards), array)
+    assert content_hash(shards) == content_hash(array)
+    assert "5 files from" in repr(shards)
+
+
+def test_every_function_takes_shards(tmp_path):
+    weak = w2sg.load(write(tmp_path / "weak", WEAK, [10, 200]))
+    strong = w2sg.load(write(tmp_path / "strong", STRONG, [150], ".safetensors"))
+    labels = w2sg.load(write(tmp_path / "labels", Y, [299]))
+    whole = w2sg.moments(WEAK, STRONG, Y, block_rows=64)
+    np.testing.assert_array_equal(w2sg.moments(weak, strong, labels, block_rows=64).second, whole.second)
+    np.testing.assert_array_equal(w2sg.gap_scores(weak, strong, labels), w2sg.gap_scores(WEAK, STRONG, Y))
+    assert w2sg.rank({"a": weak}, strong, labels, bootstrap=5) == w2sg.rank({"a": WEAK}, STRONG, Y, bootstrap=5)
+    heads, truth = w2sg.ridge_path(weak, labels, [1e-2]), w2sg.ridge_path(WEAK, Y, [1e-2])
+    np.testing.assert_array_equal(heads.predict(weak), truth.predict(WEAK))
+
+
+def test_a_bad_value_is_named_by_shard_and_row(tmp_path):
+    bad = STRONG.copy()
+    bad[170, 3] = np.nan
+    strong = w2sg.load(write(tmp_path / "strong", bad, [150]))
+    for call in (lambda: w2sg.moments(WEAK, strong), lambda: w2sg.rank({"a": WEAK}, strong)):
+        with pytest.raises(w2sg.InputError, match=r"strong: nan at row 170 \(row 20 of part-001.npy\), column 3"):
+            call()
+
+
+def test_shards_that_do_not_fit_are_named(tmp_path):
+    folder = write(tmp_path / "a", WEAK, [100, 200])
+    w2sg.save(folder / "part-002.npy", WEAK[200:, :4])
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: the width of this shard is \(4,\), that of part-000.npy"):
+        w2sg.load(folder)
+    w2sg.save(folder / "part-002.npy", WEAK[200:].astype(np.float32))
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: the type of this shard is float32, that of part-000.npy"):
+        w2sg.load(folder)
+    w2sg.save(folder / "part-002.npy", WEAK[200:, :, None])
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard has the shape \(100, 5, 1\)"):
+        w2sg.load(folder)
+    np.save(folder / "part-002.npy", np.asfortranarray(WEAK[200:]))
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard is stored by columns; save it in C order"):
+        w2sg.load(folder)
+    w2sg.save(folder / "part-002.safetensors", WEAK)
+    with pytest.raises(w2sg.InputError, match=r"holds .npy and .safetensors files"):
+        w2sg.load(folder)
+    with pytest.raises(w2sg.InputError, match=r"weak has 300 rows and strong has 299"):
+        w2sg.moments(w2sg.load(write(tmp_path / "b", WEAK, [7])), w2sg.load(write(tmp_path / "c", STRONG[:299], [7])))
+    with pytest.raises(w2sg.InputError, match=r"weak: shards of int64; store representations as floating-point"):
+        w2sg.moments(w2sg.load(write(tmp_path / "d", WEAK.astype(np.int64), [7])), STRONG)
+
+
+def test_a_truncated_shard_is_named(tmp_path):
+    folder = write(tmp_path / "a", WEAK, [100])
+    os.truncate(folder / "part-001.npy", 1000)
+    with pytest.raises(w2sg.InputError, match=r"part-001.npy: the file is truncated or damaged"):
+        w2sg.load(folder)
+
+
+@pytest.mark.parametrize("change", ["rewritten", "shortened", "deleted"])
+def test_a_shard_that_changes_while_it_is_read_is_refused(tmp_path, change):
+    folder = write(tmp_path / "a", WEAK, [100, 200])
+    shards = w2sg.load(folder)
+    np.testing.assert_array_equal(shards[:150], WEAK[:150])
+    if change == "rewritten":
+        w2sg.save(folder / "part-002.npy", WEAK[200:] + 1)
+    elif change == "shortened":
+        os.truncate(folder / "part-002.npy", 200)
+    else:
+        (folder / "part-002.npy").unlink()
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard has (changed|gone) since it was opened"):
+        w2sg.moments(shards, STRONG)
+    assert not any(thread.name == "w2sg-prefetch" for thread in threading.enumerate())
+
+
+def test_rows_are_read_forwards_by_slices(tmp_path):
+    shards = w2sg.load(write(tmp_path / "a", WEAK, [100]))
+    with pytest.raises(w2sg.InputError, match="rows: got int; shards are read by slices"):
+        shards[3]
+    with pytest.raises(w2sg.InputError, match="rows: step -1"):
+        shards[::-1]
