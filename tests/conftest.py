@@ -1,7 +1,10 @@
 """Fixtures for every test. The package is imported inside them: the type-checking import hook comes first."""
 
+import jax
 import numpy as np
 import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture

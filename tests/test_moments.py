@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax import _device_accumulate
-from w2sg_jax._accumulate import HostAccumulator
-from w2sg_jax._device_accumulate import DeviceAccumulator
 
 
 @pytest.fixture
@@ -129,25 +126,6 @@ def test_torch_tensors(arrays):
     np.testing.assert_array_equal(found.second, w2sg.moments(narrow.to(torch.float64).numpy(), strong).second)
 
 
-@pytest.mark.parametrize("center", [True, False])
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
-def test_the_device_sums_are_those_of_the_host(arrays, center, dtype, tolerance):
-    weak, strong, labels = arrays
-    sums = [kind([7, 7], 11, center=center, dtype=dtype) for kind in (HostAccumulator, DeviceAccumulator)]
-    for start in range(0, 500, 150):
-        part = slice(start, start + 150)
-        for each in sums:
-            each.add([weak[part], -weak[part]], [strong[part], labels[part]])
-    host, device = (each.on_host() for each in sums)
-    for name in ("weak_products", "cross_products"):
-        for one, other in zip(getattr(host, name), getattr(device, name), strict=True):
-            one, other = (np.triu(x) if name == "weak_products" else x for x in (one, other))
-            np.testing.assert_allclose(other, one, rtol=tolerance, atol=500 * tolerance)
-    np.testing.assert_allclose(np.triu(device.target_product), np.triu(host.target_product), rtol=tolerance)
-    np.testing.assert_allclose(device.target_mean.mean, host.target_mean.mean, rtol=1e-12, atol=1e-14)
-    assert device.n == host.n == 500
-
-
 def test_the_accelerator_route_ends_in_the_same_moments(arrays, monkeypatch):
     host = w2sg.moments(*arrays, block_rows=60)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -156,28 +134,6 @@ def test_the_accelerator_route_ends_in_the_same_moments(arrays, monkeypatch):
     offset = w2sg.moments(arrays[0] + 2.0**24, *arrays[1:], block_rows=60)
     exact = w2sg.moments((arrays[0] + 2.0**24) - 2.0**24, *arrays[1:], block_rows=60)
     np.testing.assert_allclose(offset.sigma_weak, exact.sigma_weak, rtol=1e-12, atol=1e-13)
-
-
-def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(arrays):
-    weak, strong, labels = arrays
-    _device_accumulate._add_weak.clear_cache()
-    sums = DeviceAccumulator([7, 9, 7, 9, 7], 11, center=True, dtype="float64")
-    for part in (slice(0, 200), slice(200, 400), slice(400, 500)):
-        sums.add([weak[part], strong[part], weak[part], strong[part], weak[part]], [strong[part], labels[part]])
-    assert _device_accumulate._add_weak._cache_size() == 2
-
-
-def test_the_device_kernel_forms_no_n_by_n_matrix_and_pins_its_precision():
-    with jax.enable_x64(True):
-        sums = DeviceAccumulator([7], 11, center=True, dtype="float32")
-        t, counts = jnp.ones((500, 11), jnp.float32), jnp.asarray([0.0, 500.0])
-        jaxpr = jax.make_jaxpr(
-            lambda block: _device_accumulate._add_weak(
-                sums.weak_sums[0], sums.weak_means[0], block, t, jnp.ones(11), counts, center=True, dtype="float32"
-            )
-        )(jnp.ones((500, 7)))
-    text = str(jaxpr)
-    assert "500,500" not in text and "HIGHEST" in text.upper() and "float32" in text.replace("f32", "float32")
 
 
 def test_moments_are_a_pytree(arrays):

@@ -1,4 +1,4 @@
-"""Sums over blocks of samples, on an accelerator: the accumulators stay there and are updated in place."""
+"""Sums over blocks of samples, on accelerators: rows over devices, wide second moments over devices too."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,9 +7,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from ._accumulate import HostAccumulator, RunningMean
+from ._devices import COLUMNS, ROWS, mesh_of
 from ._linalg import Device
+
+SUMS = P(ROWS, None, COLUMNS)
+"""A sum is (row devices, d, d'): each row device has its own part of the sum, each column device its columns."""
 
 
 class _Mean(NamedTuple):
@@ -17,125 +23,182 @@ class _Mean(NamedTuple):
     rest: jax.Array
 
 
-class DeviceAccumulator:
-    """What ``HostAccumulator`` does, by JAX: blocks of one size, the last one padded, and one program a width.
+class _Block(NamedTuple):
+    """What the blocks so far and the new one have to do with each other: samples before, samples in it."""
 
-    The sums are donated to each update, so that no second copy of them exists.
+    before: jax.Array
+    rows: jax.Array
+
+
+class DeviceAccumulator:
+    """What ``HostAccumulator`` does, by JAX on a mesh of devices.
+
+    A block is cut by rows; each device adds the products of its rows to its own sums, which are added up once, at the
+    end. Between blocks the devices agree on means alone. Blocks have one size, the last one padded, so that there is
+    one program for each width; the sums are donated to it, so that no second copy of them exists.
+
+    Args:
+        weak_widths, target_width, center, dtype: as in ``HostAccumulator``.
+        mesh: axes "rows" and "columns"; by default the first device alone. d^2 / (column devices) numbers a device.
     """
 
-    def __init__(self, weak_widths: Sequence[int], target_width: int, *, center: bool, dtype: str) -> None:
+    def __init__(
+        self, weak_widths: Sequence[int], target_width: int, *, center: bool, dtype: str, mesh: Mesh | None = None
+    ) -> None:
         self.n = 0
         self.rows = 0
-        self.center = center
-        self.dtype = dtype
+        self.mesh = mesh or mesh_of(jax.devices()[:1])
+        self.options = {"mesh": self.mesh, "center": center, "dtype": dtype}
+        self.widths = (tuple(weak_widths), target_width)
         with jax.enable_x64(True):
-            self.weak_means = [_zero_mean(width) for width in weak_widths]
-            self.target_mean = _zero_mean(target_width)
-            self.weak_sums = [(jnp.zeros((width, width)), jnp.zeros((width, target_width))) for width in weak_widths]
-            self.target_sum = jnp.zeros((target_width, target_width))
+            self.weak_means = [self._zero_mean(width) for width in weak_widths]
+            self.target_mean = self._zero_mean(target_width)
+            self.weak_sums = [(self._zeros(w, w), self._zeros(w, target_width)) for w in weak_widths]
+            self.target_sum = self._zeros(target_width, target_width)
 
     def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
         """Add a block: one array for each weak model, and the arrays that make up t, side by side."""
         rows = target[0].shape[0]
-        self.rows = max(self.rows, rows)
-        options = {"center": self.center, "dtype": self.dtype}
+        devices = self.mesh.shape[ROWS]
+        self.rows = max(self.rows, -(-rows // devices) * devices)
         with jax.enable_x64(True):
-            counts = jnp.asarray([self.n, rows], jnp.float64)
+            block = _Block(jnp.asarray(float(self.n)), jnp.asarray(float(rows)))
             t, t_delta, self.target_mean = _centred(
-                tuple(_padded(part, self.rows) for part in target), self.target_mean, counts, **options
+                tuple(self._placed(part) for part in target), self.target_mean, block, **self.options
             )
-            self.target_sum = _add_gram(self.target_sum, t, t_delta, counts, center=self.center)
-            for index, block in enumerate(weak):
-                self.weak_means[index], self.weak_sums[index] = _add_weak(
-                    self.weak_sums[index],
-                    self.weak_means[index],
-                    _padded(block, self.rows),
-                    t,
-                    t_delta,
-                    counts,
-                    **options,
+            self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
+            for index, part in enumerate(weak):
+                w, delta, self.weak_means[index] = _centred(
+                    (self._placed(part),), self.weak_means[index], block, **self.options
                 )
+                self.weak_sums[index] = _add_weak(self.weak_sums[index], w, t, (delta, t_delta), block, **self.options)
         self.n += rows
 
     def on_host(self) -> HostAccumulator:
-        """The same sums, fetched."""
-        widths = [len(mean.mean) for mean in self.weak_means]
-        host = HostAccumulator(widths, len(self.target_mean.mean), center=self.center, dtype=self.dtype)
+        """The same sums, added up over devices and fetched."""
+        weak_widths, target_width = self.widths
+        host = HostAccumulator(weak_widths, target_width, center=self.options["center"], dtype=self.options["dtype"])
         host.n = self.n
         host.target_mean = _fetched_mean(self.target_mean)
         host.weak_means = [_fetched_mean(mean) for mean in self.weak_means]
-        host.target_product = np.asarray(jax.device_get(self.target_sum), order="F")
-        fetched = jax.device_get(self.weak_sums)
-        host.weak_products = [np.asarray(gram, order="F") for gram, _ in fetched]
-        host.cross_products = [np.asarray(cross, order="F") for _, cross in fetched]
+        host.target_product = self._fetched(self.target_sum, target_width)
+        for index, (gram, cross) in enumerate(self.weak_sums):
+            host.weak_products[index] = self._fetched(gram, weak_widths[index])
+            host.cross_products[index] = self._fetched(cross, target_width)
         return host
 
+    def _zeros(self, height: int, width: int) -> jax.Array:
+        columns = self.mesh.shape[COLUMNS]
+        shape = (self.mesh.shape[ROWS], height, -(-width // columns) * columns)
+        return jnp.zeros(shape, device=NamedSharding(self.mesh, SUMS))
 
-def _zero_mean(width: int) -> _Mean:
-    return _Mean(jnp.zeros(width), jnp.zeros(width))
+    def _zero_mean(self, width: int) -> _Mean:
+        everywhere = NamedSharding(self.mesh, P())
+        return _Mean(jnp.zeros(width, device=everywhere), jnp.zeros(width, device=everywhere))
+
+    def _placed(self, block: Any) -> jax.Array:
+        """The block with zero rows up to the size of all blocks, its rows spread over the devices."""
+        missing = self.rows - block.shape[0]
+        if missing and isinstance(block, np.ndarray):
+            block = np.concatenate([block, np.zeros((missing, block.shape[1]), block.dtype)])
+        elif missing:
+            block = jnp.pad(block, ((0, missing), (0, 0)))
+        return jax.device_put(block, NamedSharding(self.mesh, P(ROWS)))
+
+    def _fetched(self, total: jax.Array, width: int) -> np.ndarray:
+        with jax.enable_x64(True):
+            summed = jax.device_get(_over_rows(total))
+        return np.asarray(summed[:, :width], order="F")
+
+
+@partial(jax.jit, static_argnames=("mesh", "center", "dtype"))
+def _centred(
+    parts: tuple[jax.Array, ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
+) -> tuple[jax.Array, jax.Array, _Mean]:
+    """The block, centred by its own mean in two steps; how far that mean was; and the new running mean."""
+
+    def local(*parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=1)
+        number = jax.lax.axis_index(ROWS) * x.shape[0] + jnp.arange(x.shape[0])
+        real = (number < block.rows)[:, None]
+        mean = jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=0), ROWS) / block.rows
+        rest = jnp.zeros_like(mean)
+        if center:
+            rest = jax.lax.psum(jnp.where(real, x - mean, 0.0).sum(axis=0), ROWS) / block.rows
+            x = x - mean - rest
+        return jnp.where(real, x, 0.0).astype(dtype), mean, rest
+
+    x, mean, rest = jax.shard_map(local, mesh=mesh, in_specs=(P(ROWS),) * len(parts), out_specs=(P(ROWS), P(), P()))(
+        *parts
+    )
+    delta = (mean - running.mean) + (rest - running.rest)
+    step = running.rest + delta * (block.rows / (block.before + block.rows))
+    moved = running.mean + step
+    first = block.before == 0
+    new = _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, step - (moved - running.mean)))
+    return x, delta, new
+
+
+@partial(jax.jit, static_argnames=("mesh", "center", "dtype"), donate_argnums=(0,))
+def _add_gram(
+    total: jax.Array, x: jax.Array, delta: jax.Array, block: _Block, *, mesh: Mesh, center: bool, dtype: str
+) -> jax.Array:
+    return _add(total, x, x, delta, delta, block, mesh=mesh, center=center)
+
+
+@partial(jax.jit, static_argnames=("mesh", "center", "dtype"), donate_argnums=(0,))
+def _add_weak(
+    totals: tuple[jax.Array, jax.Array],
+    w: jax.Array,
+    t: jax.Array,
+    deltas: tuple[jax.Array, jax.Array],
+    block: _Block,
+    *,
+    mesh: Mesh,
+    center: bool,
+    dtype: str,
+) -> tuple[jax.Array, jax.Array]:
+    (gram, cross), (delta, t_delta) = totals, deltas
+    return (
+        _add(gram, w, w, delta, delta, block, mesh=mesh, center=center),
+        _add(cross, w, t, delta, t_delta, block, mesh=mesh, center=center),
+    )
+
+
+def _add(
+    total: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+    x_delta: jax.Array,
+    y_delta: jax.Array,
+    block: _Block,
+    *,
+    mesh: Mesh,
+    center: bool,
+) -> jax.Array:
+    """total + X^T Y + (n_1 n_2 / n) x_delta y_delta^T (Chan, Golub and LeVeque), by rows and by columns."""
+
+    def local(total: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        width = total.shape[2]
+        missing = width * mesh.shape[COLUMNS] - y.shape[1]
+        start = jax.lax.axis_index(COLUMNS) * width
+        own = jax.lax.dynamic_slice_in_dim(jnp.pad(y, ((0, 0), (0, missing))), start, width, axis=1)
+        added = Device().cross(x, own).astype(total.dtype)
+        if center:
+            own_delta = jax.lax.dynamic_slice_in_dim(jnp.pad(y_delta, (0, missing)), start, width)
+            weight = block.before * block.rows / (block.before + block.rows)
+            added = added + jnp.where(jax.lax.axis_index(ROWS) == 0, weight, 0.0) * jnp.outer(x_delta, own_delta)
+        return total + added[None]
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(SUMS, P(ROWS), P(ROWS)), out_specs=SUMS)(total, x, y)
+
+
+@jax.jit
+def _over_rows(total: jax.Array) -> jax.Array:
+    return total.sum(axis=0)
 
 
 def _fetched_mean(mean: _Mean) -> RunningMean:
     found = RunningMean(len(mean.mean))
-    found.mean, found.rest = jax.device_get(mean)
+    found.mean, found.rest = jax.device_get(tuple(mean))
     return found
-
-
-def _padded(block: Any, rows: int) -> jax.Array:
-    """Zero rows up to the size of a block, so that the last one does not compile again."""
-    missing = rows - block.shape[0]
-    if missing and isinstance(block, np.ndarray):
-        block = np.concatenate([block, np.zeros((missing, block.shape[1]), block.dtype)])
-    elif missing:
-        block = jnp.pad(block, ((0, missing), (0, 0)))
-    return jnp.asarray(block)
-
-
-@partial(jax.jit, static_argnames=("center", "dtype"))
-def _centred(
-    parts: tuple[jax.Array, ...], running: _Mean, counts: jax.Array, *, center: bool, dtype: str
-) -> tuple[jax.Array, jax.Array, _Mean]:
-    """The block, centred by its own mean in two steps, with zero rows past the last; the step of the running mean."""
-    before, rows = counts
-    x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=1)
-    real = (jnp.arange(x.shape[0]) < rows)[:, None]
-    mean = jnp.where(real, x, 0.0).sum(axis=0) / rows
-    rest = jnp.where(real, x - mean, 0.0).sum(axis=0) / rows if center else jnp.zeros_like(mean)
-    if center:
-        x = x - mean - rest
-    delta = (mean - running.mean) + (rest - running.rest)
-    step = running.rest + delta * (rows / (before + rows))
-    moved = running.mean + step
-    first = before == 0
-    new = _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, step - (moved - running.mean)))
-    return jnp.where(real, x, 0.0).astype(dtype), delta, new
-
-
-@partial(jax.jit, static_argnames=("center",), donate_argnums=(0,))
-def _add_gram(total: jax.Array, x: jax.Array, delta: jax.Array, counts: jax.Array, *, center: bool) -> jax.Array:
-    return total + Device().gram(x).astype(total.dtype) + _correction(delta, delta, counts, center)
-
-
-@partial(jax.jit, static_argnames=("center", "dtype"), donate_argnums=(0,))
-def _add_weak(
-    totals: tuple[jax.Array, jax.Array],
-    running: _Mean,
-    block: jax.Array,
-    t: jax.Array,
-    t_delta: jax.Array,
-    counts: jax.Array,
-    *,
-    center: bool,
-    dtype: str,
-) -> tuple[_Mean, tuple[jax.Array, jax.Array]]:
-    gram, cross = totals
-    w, delta, moved = _centred((block,), running, counts, center=center, dtype=dtype)
-    gram = gram + Device().gram(w).astype(gram.dtype) + _correction(delta, delta, counts, center)
-    cross = cross + Device().cross(w, t).astype(cross.dtype) + _correction(delta, t_delta, counts, center)
-    return moved, (gram, cross)
-
-
-def _correction(a: jax.Array, b: jax.Array, counts: jax.Array, center: bool) -> jax.Array:
-    """(n_1 n_2 / n) a b^T of Chan, Golub and LeVeque."""
-    before, rows = counts
-    return (before * rows / (before + rows) if center else 0.0) * jnp.outer(a, b)

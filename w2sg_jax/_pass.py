@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from ._accumulate import HostAccumulator, RunningMean, centre, joined
 from ._device_accumulate import DeviceAccumulator
@@ -22,6 +23,7 @@ class Layout:
     Attributes:
         weak_widths, d_strong, d_labels: columns of each weak model, of the strong model, and of the labels.
         center, dtype: as in ``moments``.
+        mesh: devices that share the work; None for the host, or for the first accelerator where there is one.
     """
 
     weak_widths: tuple[int, ...]
@@ -29,15 +31,12 @@ class Layout:
     d_labels: int
     center: bool
     dtype: str
+    mesh: Mesh | None = None
 
     @property
     def target_width(self) -> int:
         """Columns of t = (strong, labels)."""
         return self.d_strong + self.d_labels
-
-    def bytes(self, weak: int) -> int:
-        """What the sums of one weak model take."""
-        return 8 * self.weak_widths[weak] * (self.weak_widths[weak] + self.target_width)
 
     @property
     def block_rows(self) -> int:
@@ -45,9 +44,12 @@ class Layout:
         return max(256, BLOCK_BYTES // (8 * (sum(self.weak_widths) + self.target_width)))
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
-        """Sums of products, on the accelerator where there is one."""
-        kind = HostAccumulator if jax.default_backend() == "cpu" else DeviceAccumulator
-        return kind(self.weak_widths, self.target_width, center=self.center, dtype=self.dtype)
+        """Sums of products, none yet."""
+        if self.mesh is None and jax.default_backend() == "cpu":
+            return HostAccumulator(self.weak_widths, self.target_width, center=self.center, dtype=self.dtype)
+        return DeviceAccumulator(
+            self.weak_widths, self.target_width, center=self.center, dtype=self.dtype, mesh=self.mesh
+        )
 
     def moments(
         self, weak: int, means: Sequence[RunningMean], rows: np.ndarray | None, product: np.ndarray | None, n: int

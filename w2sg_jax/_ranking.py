@@ -108,6 +108,7 @@ class _Settings(NamedTuple):
     center: bool
     scale: str
     dtype: str
+    devices: Any
     counts: np.ndarray
 
 
@@ -126,6 +127,7 @@ def rank(
     center: bool = True,
     scale: str = "trace",
     dtype: str = "float64",
+    devices: Any = None,
     progress: Progress | None = None,
 ) -> Ranking:
     """Rank weak models as supervisors of one strong model, best first, with bootstrap intervals over samples.
@@ -141,7 +143,7 @@ def rank(
             (descending); by default the first of these that can be computed.
         bootstrap: number of bootstrap samples; 0 for none. Blocks of rows are drawn, the same for all models.
         confidence: of the intervals.  seed: of the bootstrap.
-        center, dtype: as in ``moments``.
+        center, dtype, devices: as in ``moments``.
         progress: called with (done, total) models.
 
     Returns:
@@ -168,7 +170,7 @@ def rank(
     width = widest + samples[0].strong.shape[1] + 1
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
     counts = resampling_counts(blocks, bootstrap, seed)
-    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, counts)
+    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, counts)
     rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
     return Ranking(
         rows=tuple(rows),
@@ -229,7 +231,13 @@ def _batches(samples: list[Candidates], groups: int) -> Iterator[list[str]]:
 def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Accumulator]:
     weak = [sample.weak[name] for name in names]
     return accumulate(
-        weak, names, sample.target, groups=settings.counts.shape[1], center=settings.center, dtype=settings.dtype
+        weak,
+        names,
+        sample.target,
+        groups=settings.counts.shape[1],
+        center=settings.center,
+        dtype=settings.dtype,
+        devices=settings.devices,
     )
 
 

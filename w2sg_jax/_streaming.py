@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ._devices import as_mesh
 from ._errors import InputError
 from ._inputs import (
     Array,
@@ -35,6 +36,7 @@ def moments(
     center: bool = True,
     dtype: str = "float64",
     block_rows: int | None = None,
+    devices: Any = None,
 ) -> Moments:
     """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
 
@@ -52,6 +54,8 @@ def moments(
         dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
             pinned off). Blocks are added in float64 either way, and the result is float64.
         block_rows: rows a block; by default about 32 MiB of float64.
+        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.devices()``, or a Mesh of
+            "rows" and "columns": each device adds up the products of its rows (and of its columns).
 
     Returns:
         Moments, NumPy float64.
@@ -66,7 +70,7 @@ def moments(
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     target = [strong] if labels is None else [strong, as_labels(labels, n)]
-    groups = accumulate([weak], ["weak"], target, center=center, dtype=dtype, block_rows=block_rows)
+    groups = accumulate([weak], ["weak"], target, center=center, dtype=dtype, block_rows=block_rows, devices=devices)
     return pair_moments(groups, 0, "weak", weak, target)[0]
 
 
@@ -79,6 +83,7 @@ def accumulate(
     center: bool = True,
     dtype: str = "float64",
     block_rows: int | None = None,
+    devices: Any = None,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
@@ -86,7 +91,7 @@ def accumulate(
         weak, names: checked representations of the weak models, and what messages call them.
         target: checked (strong,) or (strong, labels).
         groups: disjoint groups of samples, interleaved; 1 for all samples.
-        center, dtype, block_rows: as in ``moments``.
+        center, dtype, block_rows, devices: as in ``moments``.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
@@ -97,7 +102,7 @@ def accumulate(
     if center:
         at_least_two(n // groups, names[0])
     d_labels = target[1].shape[1] if len(target) > 1 else 0
-    layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype)
+    layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype, as_mesh(devices))
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
     rows = min(n, max(rows // groups, 1) * groups)
     accumulators = [Accumulator(layout) for _ in range(groups)]
@@ -124,14 +129,15 @@ def moments_from_batches(
     center: bool = True,
     dtype: str = "float64",
     block_rows: int | None = None,
+    devices: Any = None,
 ) -> Moments:
     """Accumulate the moments of batches of samples as they come, for instance from a data loader or a model.
 
     Args:
         batches: (weak, strong) or (weak, strong, labels) of each batch, (rows, d_weak), (rows, d_strong) and (rows,) or
             (rows, c); any number of rows, NumPy, JAX or torch.
-        center, dtype, block_rows: as in ``moments``. Batches are regrouped into blocks of this many rows, so that the
-            result does not depend, to the last bit, on how the samples were batched.
+        center, dtype, block_rows, devices: as in ``moments``. Batches are regrouped into blocks of this many rows, so
+            that the result does not depend, to the last bit, on how the samples were batched.
 
     Returns:
         Moments, as ``moments`` of the concatenated batches returns.
@@ -148,7 +154,7 @@ def moments_from_batches(
     if first is None:
         raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
     widths = [part.shape[1] for part in first]
-    layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype)
+    layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, as_mesh(devices))
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
     accumulator = Accumulator(layout)
     for block in _regrouped(chain([first], checked), widths, rows):

@@ -1,0 +1,109 @@
+"""Several devices: the suite runs on eight virtual ones, and results are those of one."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import w2sg_jax as w2sg
+from w2sg_jax import _device_accumulate
+from w2sg_jax._accumulate import HostAccumulator
+from w2sg_jax._device_accumulate import DeviceAccumulator
+from w2sg_jax._devices import mesh_of
+
+RNG = np.random.default_rng(0)
+WEAK, STRONG, Y = RNG.normal(size=(500, 7)) + 5, RNG.normal(size=(500, 9)), RNG.normal(size=(500, 2))
+MESHES = [(1, 1), (8, 1), (4, 2), (1, 8), (2, 4)]
+
+
+def summed(sums, step=150):
+    for start in range(0, 500, step):
+        part = slice(start, start + step)
+        sums.add([WEAK[part], -STRONG[part]], [STRONG[part], Y[part]])
+    return sums.on_host()
+
+
+def assert_close(found, truth, tolerance):
+    for name in ("weak_products", "cross_products"):
+        for one, other in zip(getattr(found, name), getattr(truth, name), strict=True):
+            one, other = (np.triu(x) if name == "weak_products" else x for x in (one, other))
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=500 * tolerance)
+    np.testing.assert_allclose(
+        np.triu(found.target_product), np.triu(truth.target_product), rtol=tolerance, atol=500 * tolerance
+    )
+    np.testing.assert_allclose(found.target_mean.mean, truth.target_mean.mean, rtol=1e-12, atol=1e-14)
+
+
+def test_eight_devices_are_there():
+    assert jax.device_count() == 8
+
+
+@pytest.mark.parametrize("shape", MESHES, ids=str)
+@pytest.mark.parametrize(("center", "dtype"), [(True, "float64"), (False, "float64"), (True, "float32")])
+def test_sums_on_a_mesh_are_those_of_the_host(shape, center, dtype):
+    mesh = mesh_of(jax.devices()[: shape[0] * shape[1]], columns=shape[1])
+    options = {"center": center, "dtype": dtype}
+    truth = summed(HostAccumulator([7, 9], 11, center=center, dtype="float64"))
+    found = summed(DeviceAccumulator([7, 9], 11, **options, mesh=mesh))
+    assert found.n == 500
+    assert_close(found, truth, 1e-13 if dtype == "float64" else 1e-4)
+
+
+@pytest.mark.parametrize("devices", ["all", 3, None], ids=str)
+def test_moments_and_rankings_do_not_depend_on_the_devices(devices):
+    chosen = jax.devices()[:devices] if isinstance(devices, int) else devices
+    truth = w2sg.moments(WEAK, STRONG, Y, block_rows=64)
+    found = w2sg.moments(WEAK, STRONG, Y, block_rows=64, devices=chosen)
+    np.testing.assert_allclose(found.second, truth.second, rtol=1e-12, atol=1e-13)
+    one = w2sg.rank({"a": WEAK, "b": -STRONG}, STRONG, Y, bootstrap=6)
+    many = w2sg.rank({"a": WEAK, "b": -STRONG}, STRONG, Y, bootstrap=6, devices=chosen)
+    assert one.names == many.names
+    for a, b in zip(one.rows, many.rows, strict=True):
+        assert (a.norm, a.predicted) == pytest.approx((b.norm, b.predicted), rel=1e-9)
+        assert a.intervals["norm"] == pytest.approx(b.intervals["norm"], rel=1e-9)
+
+
+def test_an_offset_costs_no_digits_on_devices():
+    moved = w2sg.moments(WEAK + 2.0**24, STRONG, block_rows=50, devices="all")
+    exact = w2sg.moments((WEAK + 2.0**24) - 2.0**24, STRONG)
+    np.testing.assert_allclose(moved.sigma_weak, exact.sigma_weak, rtol=1e-12, atol=1e-13)
+
+
+def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(monkeypatch):
+    chex.clear_trace_counter()
+    counted = jax.jit(
+        chex.assert_max_traces(_device_accumulate._add_weak.__wrapped__, n=2),
+        static_argnames=("mesh", "center", "dtype"),
+    )
+    monkeypatch.setattr(_device_accumulate, "_add_weak", counted)
+    sums = DeviceAccumulator([7, 9, 7, 9, 7], 11, center=True, dtype="float64")
+    for part in (slice(0, 200), slice(200, 400), slice(400, 500)):
+        sums.add([WEAK[part], STRONG[part], WEAK[part], STRONG[part], WEAK[part]], [STRONG[part], Y[part]])
+    assert sums.n == 500
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_device_holds_no_n_by_n_matrix_and_only_its_columns_of_a_sum(columns):
+    mesh = mesh_of(jax.devices()[:4], columns=columns)
+    with jax.enable_x64(True):
+        sums = DeviceAccumulator([7], 11, center=True, dtype="float32", mesh=mesh)
+        sums.add([WEAK], [STRONG, Y])
+    assert sums.target_sum.sharding.shard_shape(sums.target_sum.shape) == (1, 11, 11 if columns == 1 else 6)
+    with jax.enable_x64(True):
+        block = _device_accumulate._Block(jax.numpy.asarray(0.0), jax.numpy.asarray(500.0))
+        x = jax.numpy.ones((500, 11), jax.numpy.float32)
+        jaxpr = str(
+            jax.make_jaxpr(
+                lambda total, x, delta: _device_accumulate._add_gram(
+                    total, x, delta, block, mesh=mesh, center=True, dtype="float32"
+                )
+            )(sums.target_sum, x, jax.numpy.ones(11))
+        )
+    assert "500,500" not in jaxpr and "HIGHEST" in jaxpr.upper()
+
+
+def test_devices_that_are_none_are_refused():
+    with pytest.raises(w2sg.InputError, match=r"devices: got 'every'; expected None, 'all' or a sequence of"):
+        w2sg.moments(WEAK, STRONG, devices="every")
+    with pytest.raises(w2sg.InputError, match=r"devices: empty; pass at least one"):
+        w2sg.moments(WEAK, STRONG, devices=[])
