@@ -1,6 +1,6 @@
 """Sums over blocks of samples, on the host: what every pair (weak model, strong model) needs, added in place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ class RunningMean:
     def __init__(self, width: int) -> None:
         self.mean = np.zeros(width)
         self.rest = np.zeros(width)
+
+    def set(self, mean: np.ndarray, rest: np.ndarray) -> None:
+        """Take over a mean of the same width."""
+        self.mean[...], self.rest[...] = mean, rest
 
     def add(self, mean: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
         """Take in a block that makes up ``share`` of the samples now; return how far its mean was from the old one."""
@@ -75,6 +79,26 @@ class HostAccumulator:
     def on_host(self) -> "HostAccumulator":
         """These sums."""
         return self
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that later blocks are added to, in C order; for ``restore``."""
+        named = {f"weak{index}_mean": mean for index, mean in enumerate(self.weak_means)} | {"mean": self.target_mean}
+        state = {"n": np.asarray(self.n), "target": self.target_product.T}
+        for name, mean in named.items():
+            state |= {name: mean.mean, f"{name}_rest": mean.rest}
+        for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
+            state |= {f"weak{index}": gram.T, f"cross{index}": cross.T}
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state of the same widths (KeyError or ValueError if it is none)."""
+        self.n = int(state["n"])
+        self.target_mean.set(state["mean"], state["mean_rest"])
+        self.target_product[...] = state["target"].T
+        for index, mean in enumerate(self.weak_means):
+            mean.set(state[f"weak{index}_mean"], state[f"weak{index}_mean_rest"])
+            self.weak_products[index][...] = state[f"weak{index}"].T
+            self.cross_products[index][...] = state[f"cross{index}"].T
 
     def _centred(
         self, name: str, parts: Sequence[Any], running: RunningMean, share: float

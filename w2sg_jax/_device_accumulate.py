@@ -1,6 +1,6 @@
 """Sums over blocks of samples, on accelerators: rows over devices, wide second moments over devices too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -86,6 +86,26 @@ class DeviceAccumulator:
             host.weak_products[index] = self._fetched(gram, weak_widths[index])
             host.cross_products[index] = self._fetched(cross, target_width)
         return host
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that later blocks are added to, each device's part by itself; for ``restore``."""
+        leaves = jax.device_get(jax.tree.leaves(self._sums()))
+        return {"n": np.asarray(self.n), "rows": np.asarray(self.rows)} | {
+            f"sum{index}": np.ascontiguousarray(leaf) for index, leaf in enumerate(leaves)
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state of the same widths and mesh (KeyError or ValueError if it is none)."""
+        self.n, self.rows = int(state["n"]), int(state["rows"])
+        leaves, tree = jax.tree.flatten(self._sums())
+        with jax.enable_x64(True):
+            placed = [jax.device_put(state[f"sum{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
+        if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in placed]:
+            raise ValueError("sums of other widths")
+        self.weak_means, self.target_mean, self.weak_sums, self.target_sum = jax.tree.unflatten(tree, placed)
+
+    def _sums(self) -> tuple[Any, ...]:
+        return self.weak_means, self.target_mean, self.weak_sums, self.target_sum
 
     def _zeros(self, height: int, width: int) -> jax.Array:
         columns = self.mesh.shape[COLUMNS]

@@ -1,6 +1,6 @@
 """One pass over the samples for any number of weak models: blocks in, Moments of every pair out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -99,6 +99,25 @@ class Accumulator:
         means = (sums.weak_means[index], sums.target_mean)
         product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
         return self.layout.moments(index, means, None, product, self.n)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What later blocks are added to; for ``restore``."""
+        if self.sums is not None:
+            return {"samples": np.asarray(self.n)} | {f"sums.{key}": x for key, x in self.sums.state().items()}
+        state = {"samples": np.asarray(self.n)}
+        if self.kept:
+            weak, target = self._rows()
+            state |= {"kept.target": target} | {f"kept.weak{index}": w for index, w in enumerate(weak)}
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state (KeyError or ValueError if it is none of this layout)."""
+        self.n = int(state["samples"])
+        if "kept.target" in state:
+            self.kept = [([state[f"kept.weak{i}"] for i in range(len(self.layout.weak_widths))], state["kept.target"])]
+        elif self.n:
+            self.sums = self.layout.sums()
+            self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
 
     def _rows(self) -> tuple[list[np.ndarray], np.ndarray]:
         weak = [np.concatenate(parts) for parts in zip(*(weak for weak, _ in self.kept), strict=True)]

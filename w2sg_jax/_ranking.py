@@ -1,5 +1,6 @@
 """Ranking: many weak models against one strong model, with bootstrap intervals."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from ._bootstrap import (
     share_best,
 )
 from ._candidates import Candidates, checked_candidates, same_names, train_parts
+from ._checkpoint import Checkpoints
 from ._eigenpairs import make_pair
 from ._errors import InputError
 from ._factor import joint_factor
@@ -109,6 +111,7 @@ class _Settings(NamedTuple):
     scale: str
     dtype: str
     devices: Any
+    checkpoints: Checkpoints
     counts: np.ndarray
 
 
@@ -128,6 +131,8 @@ def rank(
     scale: str = "trace",
     dtype: str = "float64",
     devices: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 120.0,
     progress: Progress | None = None,
 ) -> Ranking:
     """Rank weak models as supervisors of one strong model, best first, with bootstrap intervals over samples.
@@ -143,7 +148,7 @@ def rank(
             (descending); by default the first of these that can be computed.
         bootstrap: number of bootstrap samples; 0 for none. Blocks of rows are drawn, the same for all models.
         confidence: of the intervals.  seed: of the bootstrap.
-        center, dtype, devices: as in ``moments``.
+        center, dtype, devices, checkpoint, checkpoint_every: as in ``moments``.
         progress: called with (done, total) models.
 
     Returns:
@@ -170,8 +175,10 @@ def rank(
     width = widest + samples[0].strong.shape[1] + 1
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
     counts = resampling_counts(blocks, bootstrap, seed)
-    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, counts)
+    checkpoints = Checkpoints(checkpoint, checkpoint_every)
+    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts)
     rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
+    checkpoints.clear()
     return Ranking(
         rows=tuple(rows),
         by=by,
@@ -238,6 +245,7 @@ def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Acc
         center=settings.center,
         dtype=settings.dtype,
         devices=settings.devices,
+        checkpoints=settings.checkpoints,
     )
 
 

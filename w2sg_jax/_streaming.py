@@ -1,11 +1,13 @@
 """Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ._checkpoint import Checkpoints
 from ._devices import as_mesh
 from ._errors import InputError
 from ._inputs import (
@@ -37,6 +39,8 @@ def moments(
     dtype: str = "float64",
     block_rows: int | None = None,
     devices: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 120.0,
 ) -> Moments:
     """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
 
@@ -56,6 +60,9 @@ def moments(
         block_rows: rows a block; by default about 32 MiB of float64.
         devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.devices()``, or a Mesh of
             "rows" and "columns": each device adds up the products of its rows (and of its columns).
+        checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from
+            there and ends with the same bits. Deleted at the end.
+        checkpoint_every: seconds between two checkpoints.
 
     Returns:
         Moments, NumPy float64.
@@ -70,8 +77,20 @@ def moments(
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     target = [strong] if labels is None else [strong, as_labels(labels, n)]
-    groups = accumulate([weak], ["weak"], target, center=center, dtype=dtype, block_rows=block_rows, devices=devices)
-    return pair_moments(groups, 0, "weak", weak, target)[0]
+    checkpoints = Checkpoints(checkpoint, checkpoint_every)
+    groups = accumulate(
+        [weak],
+        ["weak"],
+        target,
+        center=center,
+        dtype=dtype,
+        block_rows=block_rows,
+        devices=devices,
+        checkpoints=checkpoints,
+    )
+    (found,) = pair_moments(groups, 0, "weak", weak, target)
+    checkpoints.clear()
+    return found
 
 
 def accumulate(
@@ -84,6 +103,7 @@ def accumulate(
     dtype: str = "float64",
     block_rows: int | None = None,
     devices: Any = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
@@ -92,6 +112,7 @@ def accumulate(
         target: checked (strong,) or (strong, labels).
         groups: disjoint groups of samples, interleaved; 1 for all samples.
         center, dtype, block_rows, devices: as in ``moments``.
+        checkpoints: where the pass leaves its state, and goes on from that of an earlier run.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
@@ -106,10 +127,14 @@ def accumulate(
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
     rows = min(n, max(rows // groups, 1) * groups)
     accumulators = [Accumulator(layout) for _ in range(groups)]
+    arrays = [*weak, *target]
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups)
+    done = checkpoint.restore(accumulators)
     with np.errstate(invalid="ignore", over="ignore"):
-        for index, block in enumerate(_blocks([*weak, *target], rows)):
+        for index, block in enumerate(_blocks(arrays, rows, done), start=done):
             for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
                 accumulators[group].add(part[: len(weak)], part[len(weak) :])
+            checkpoint.after_block(index + 1, accumulators, last=(index + 1) * rows >= n)
     return accumulators
 
 
@@ -167,10 +192,10 @@ def moments_from_batches(
     return found
 
 
-def _blocks(arrays: Sequence[Array], rows: int) -> Iterator[list[Array]]:
-    """Slices of equal size; read ahead where an array is on disk."""
+def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Iterator[list[Array]]:
+    """Slices of equal size, but for the first ``done`` of them; read ahead where an array is on disk."""
     n = arrays[0].shape[0]
-    slices = (slice(start, start + rows) for start in range(0, n, rows))
+    slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
     if any(on_disk(array) for array in arrays):
         yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
         return

@@ -65,6 +65,11 @@ class Shards:
         self.dtype = first.entry.dtype.newbyteorder("=")
         self.ndim = len(self.shape)
 
+    @property
+    def stamp(self) -> str:
+        """Names, sizes and times of modification of the shards."""
+        return repr([(shard.path.name, *shard.stamp) for shard in self._shards])
+
     def __len__(self) -> int:
         return self.shape[0]
 
