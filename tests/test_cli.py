@@ -625,3 +625,24 @@ def test_json_is_strict():
     }
     with pytest.raises(TypeError, match="a complex cannot be written as JSON"):
         to_json({"a": 1j})
+
+
+def test_shards_devices_and_checkpoints(tmp_path, capsys):
+    """What is spread over files and devices gives the numbers of one file on one device."""
+    rng = np.random.default_rng(0)
+    weak, strong = rng.normal(size=(300, 4)), rng.normal(size=(300, 6))
+    for name, array in (("weak", weak), ("strong", strong)):
+        (tmp_path / name).mkdir()
+        for index, part in enumerate(np.array_split(array, 3)):
+            store.save(tmp_path / name / f"{index}.safetensors", part)
+        store.save(tmp_path / f"{name}.npy", array)
+    options = ["--devices", "all", "--checkpoint", str(tmp_path / "state"), "--json"]
+    whole, spread = (
+        json.loads(_run(capsys, "gap", str(tmp_path / f"weak{end}"), str(tmp_path / f"strong{end}"), *more)[1])
+        for end, more in ((".npy", ["--json"]), ("", options))
+    )
+    assert spread["result"]["norm"] == pytest.approx(whole["result"]["norm"], rel=1e-12)
+    assert {x["sha256"] for x in spread["inputs"].values()} == {x["sha256"] for x in whole["inputs"].values()}
+    ranked = json.loads(_run(capsys, "rank", str(tmp_path / "strong"), str(tmp_path / "weak"), *options)[1])
+    assert ranked["result"]["rows"][0]["norm"] == pytest.approx(whole["result"]["norm"], rel=1e-9)
+    assert list((tmp_path / "state").iterdir()) == []

@@ -1,7 +1,7 @@
 """Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -26,6 +26,8 @@ from ._moments import Moments
 from ._pass import Accumulator, Layout
 from ._prefetch import on_disk, prefetched
 
+Progress = Callable[[int, int], None]
+
 ROUNDS = 8
 """Blocks go to groups in turn when each group gets at least so many of them; else their rows do."""
 
@@ -41,6 +43,7 @@ def moments(
     devices: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
+    progress: Progress | None = None,
 ) -> Moments:
     """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
 
@@ -63,6 +66,7 @@ def moments(
         checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from
             there and ends with the same bits. Deleted at the end.
         checkpoint_every: seconds between two checkpoints.
+        progress: called with (samples done, n) after each block.
 
     Returns:
         Moments, NumPy float64.
@@ -87,6 +91,7 @@ def moments(
         block_rows=block_rows,
         devices=devices,
         checkpoints=checkpoints,
+        progress=progress,
     )
     (found,) = pair_moments(groups, 0, "weak", weak, target)
     checkpoints.clear()
@@ -104,6 +109,7 @@ def accumulate(
     block_rows: int | None = None,
     devices: Any = None,
     checkpoints: Checkpoints | None = None,
+    progress: Progress | None = None,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
@@ -113,6 +119,7 @@ def accumulate(
         groups: disjoint groups of samples, interleaved; 1 for all samples.
         center, dtype, block_rows, devices: as in ``moments``.
         checkpoints: where the pass leaves its state, and goes on from that of an earlier run.
+        progress: called with (samples done, n) after each block.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
@@ -134,7 +141,10 @@ def accumulate(
         for index, block in enumerate(_blocks(arrays, rows, done), start=done):
             for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
                 accumulators[group].add(part[: len(weak)], part[len(weak) :])
-            checkpoint.after_block(index + 1, accumulators, last=(index + 1) * rows >= n)
+            seen = min(n, (index + 1) * rows)
+            checkpoint.after_block(index + 1, accumulators, last=seen == n)
+            if progress is not None:
+                progress(seen, n)
     return accumulators
 
 

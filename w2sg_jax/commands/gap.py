@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from .._errors import InputError
+from .progress import progress_bar
 
 FILE = arg(metavar="FILE")
 FLOAT = arg(metavar="FLOAT")
@@ -28,7 +29,8 @@ class GapOptions:
     unit trace (K/n has trace 1). It is the weight decay of the heads: 0.01 means that directions with much
     less than 1% of the variance count as not learnable.
 
-    Files: .safetensors, .npy or .npz; FILE::name chooses one array of several.
+    Files: .safetensors, .npy or .npz, or a folder of shards; FILE::name chooses one array of several.
+    What is larger than memory is read as it is needed.
 
     Example:
       w2sg gap minilm.npy llama.npy --labels y.npy --ridge 1e-3
@@ -54,6 +56,10 @@ class GapOptions:
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
     precision: Literal["float64", "float32"] = "float64"
     """Precision of the sums over samples."""
+    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
+    """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
+    checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
+    """Save the sums here every two minutes; a killed run goes on from there. Removed at the end."""
     scores: Annotated[str | None, FILE] = None
     """Write |P_s (I - P_w) y| of every sample here, (n,): which samples carry the loss. Needs --labels."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -91,8 +97,18 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     arrays = {role: (location, read(location)) for role, location in locations.items() if location}
     weak, strong = arrays["weak"][1], arrays["strong"][1]
     labels = arrays["labels"][1] if options.labels else None
+    with progress_bar(progress, "samples") as report:
+        m = w2sg.moments(
+            weak,
+            strong,
+            labels,
+            center=options.center,
+            dtype=options.precision,
+            devices=options.devices,
+            checkpoint=options.checkpoint,
+            progress=report,
+        )
     with progress.status("computing the gap"):
-        m = w2sg.moments(weak, strong, labels, center=options.center, dtype=options.precision)
         gap = w2sg.gap(m, ridges(options), options.threshold, scale=options.scale)
     tables.print(gap_table(gap, options.weak, options.strong))
     print_warnings(progress, gap.warnings)

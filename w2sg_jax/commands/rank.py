@@ -1,8 +1,7 @@
 """`w2sg rank`: many weak models against one strong model."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from .._errors import InputError
 from .gap import FILE, FLOAT, ridges
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from .._ranking import Ranking
@@ -69,6 +69,10 @@ class RankOptions:
     """Coverage of the intervals."""
     seed: int = 0
     """Seed of the bootstrap draws."""
+    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
+    """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
+    checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
+    """Save the sums here every two minutes; a killed run goes on from there. Removed at the end."""
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -108,7 +112,7 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
     train = None
     if options.train_weak:
         train = (_group(data, "train_weak"), data["train_strong"], data["train_labels"])
-    with _progress(console) as progress:
+    with progress_bar(console, "weak models") as progress:
         return rank(
             _group(data, "weak"),
             data["strong"],
@@ -123,21 +127,10 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             center=options.center,
             scale=options.scale,
             dtype=options.precision,
+            devices=options.devices,
+            checkpoint=options.checkpoint,
             progress=progress,
         )
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar over the weak models on a terminal; nothing at all elsewhere."""
-    if not console.is_terminal:
-        yield None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("weak models", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _locations(options: RankOptions) -> dict[str, str]:
