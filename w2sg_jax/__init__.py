@@ -10,6 +10,8 @@ from ._gap import Gap as Gap
 from ._gap import gap as gap
 from ._grid import GapGrid as GapGrid
 from ._grid import gap_grid as gap_grid
+from ._leading import LeadingGap as LeadingGap
+from ._leading import leading_gap as leading_gap
 from ._moments import Moments as Moments
 from ._moments import merge as merge
 from ._pipeline import WeakToStrong as WeakToStrong
@@ -35,6 +37,7 @@ __all__ = [
     "Gap",
     "GapGrid",
     "InputError",
+    "LeadingGap",
     "Moments",
     "Ranking",
     "RankingRow",
@@ -44,6 +47,7 @@ __all__ = [
     "gap_grid",
     "gap_norm",
     "gap_scores",
+    "leading_gap",
     "load",
     "merge",
     "moments",

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs
 
 HIGHEST = jax.lax.Precision.HIGHEST
 """float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
@@ -45,10 +45,10 @@ class Host:
         trmm = _blas("trmm", lower, s)
         return trmm(1.0, lower, trmm(1.0, lower, symmetric(s), lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
 
-    def root(self, s: np.ndarray) -> np.ndarray:
-        """L with L L^T = S, S positive definite."""
+    def root(self, s: np.ndarray, *, clean: bool = True) -> np.ndarray:
+        """L with L L^T = S, S positive definite; without ``clean`` the upper half is left as it comes."""
         (potrf,) = get_lapack_funcs(("potrf",), (s,))
-        lower, info = potrf(symmetric(s), lower=1, clean=1)
+        lower, info = potrf(symmetric(s), lower=1, clean=int(clean))
         if info != 0:
             raise ArithmeticError(f"Cholesky factorisation: the leading block of order {info} is not positive definite")
         return lower
@@ -60,6 +60,26 @@ class Host:
     def right_solve(self, lower: np.ndarray, f: np.ndarray) -> np.ndarray:
         """F L^-T."""
         return _blas("trsm", lower, f)(1.0, lower, f, lower=1, side=1, trans_a=1)
+
+    def inverse(self, lower: np.ndarray) -> np.ndarray:
+        """(L L^T)^-1, of which only the lower half is filled; L is overwritten."""
+        (potri,) = get_lapack_funcs(("potri",), (lower,))
+        found, info = potri(lower, lower=1, overwrite_c=1)
+        if info != 0:
+            raise ArithmeticError(f"inverse: element {info} of the diagonal is zero")
+        return found
+
+    def times(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """S x, from the lower half of S."""
+        return _blas("symv", s, x)(1.0, s, x, lower=1)
+
+    def lower_times(self, lower: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """L x, or L^T x."""
+        return _blas("trmv", lower, x)(lower, x, lower=1, trans=int(transposed))
+
+    def matvec(self, a: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """A x, or A^T x."""
+        return _blas("gemv", a, x)(1.0, a, x, trans=int(transposed))
 
 
 class Device:
@@ -100,7 +120,11 @@ class Device:
 
 def largest_eigenvalue(s: np.ndarray) -> float:
     """Of a symmetric positive semidefinite matrix, by Lanczos on the host; reproducible, whatever ran before."""
-    from scipy.sparse.linalg import LinearOperator, eigsh  # here, because importing it changes the warning filters
+    from scipy.sparse.linalg import (  # here, because importing it changes the warning filters
+        ArpackError,
+        LinearOperator,
+        eigsh,
+    )
 
     if len(s) < 3:
         return float(np.linalg.eigvalsh(s)[-1])
@@ -108,7 +132,10 @@ def largest_eigenvalue(s: np.ndarray) -> float:
     symv = _blas("symv", s)
     operator = LinearOperator(s.shape, matvec=lambda x: symv(1.0, s, x), dtype=s.dtype)  # pyright: ignore[reportCallIssue]
     start = symv(1.0, s, np.random.default_rng(0).standard_normal(len(s)))
-    return float(eigsh(operator, k=1, v0=start, return_eigenvectors=False)[0])
+    try:
+        return float(eigsh(operator, k=1, v0=start, return_eigenvectors=False)[0])
+    except ArpackError:
+        return float(eigvalsh(s, check_finite=False)[-1])
 
 
 def symmetric(s: np.ndarray) -> np.ndarray:

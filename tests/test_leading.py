@@ -1,0 +1,86 @@
+"""leading_gap: the singular values of the full computation, with a residual, or the full computation itself."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from helpers import cases, relative
+from oracles import dense_gap
+
+import w2sg_jax as w2sg
+from w2sg_jax import _leading
+
+CASES = cases()
+RNG = np.random.default_rng(0)
+LATENT = RNG.normal(size=(900, 80))
+WEAK, STRONG = LATENT[:, :50] + 0.1 * RNG.normal(size=(900, 50)), LATENT * np.geomspace(1, 1e-2, 80)
+M = w2sg.moments(WEAK, STRONG)
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 1e-2, 1.0, (1e-3, 1e-1)], ids=str)
+@pytest.mark.parametrize("count", [1, 5])
+def test_equals_the_full_computation_and_the_definition(ridge, count):
+    found, full = w2sg.leading_gap(M, ridge, count=count), w2sg.gap(M, ridge)
+    truth = dense_gap(WEAK, STRONG, ridge=ridge)
+    if (ridge, count) == (1e-3, 5):  # the fifth value is too small for the squared form
+        assert found.method == "full"
+    else:
+        assert found.method == "lanczos" and 0 <= found.residual <= 1e-7 and found.products > 2
+    np.testing.assert_allclose(found.singular_values, full.singular_values[:count], rtol=1e-8)
+    assert relative(found.norm, truth.norm) <= 1e-8
+    assert (found.dof_weak, found.dof_strong) == pytest.approx((truth.dof_weak, truth.dof_strong), rel=1e-9)
+    assert json.loads(json.dumps(found.to_dict()))["norm"] == found.norm
+
+
+@pytest.mark.parametrize("ridge", [1e-8, 1e-6, 1e-2, 10.0])
+@pytest.mark.parametrize("name", CASES)
+def test_every_hard_pair_has_the_norm_of_the_definition(name, ridge):
+    weak, strong = CASES[name]
+    found = w2sg.leading_gap(w2sg.moments(weak, strong), ridge)
+    assert relative(found.norm, dense_gap(weak, strong, ridge=ridge).norm) <= max(1e-8, 4.5 * 2.2e-16 / ridge)
+
+
+def test_where_the_squared_form_is_too_coarse_the_full_computation_is_done():
+    weak, strong = CASES["strong_inside_weak"]
+    assert w2sg.leading_gap(w2sg.moments(weak, strong), 1e-4).method == "full"
+    assert w2sg.leading_gap(w2sg.moments(*CASES["rank_one"]), 1e-2).method == "full"
+    assert w2sg.leading_gap(w2sg.moments(WEAK, STRONG, dtype="float32"), 1e-2).method == "full"
+    assert w2sg.leading_gap(w2sg.moments(WEAK[:100], STRONG[:100]), 1e-2).method == "full"
+
+
+def test_lanczos_that_does_not_converge_falls_back(monkeypatch):
+    from scipy.sparse import linalg
+
+    def fails(*arguments, **options):
+        raise linalg.ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((80, 0)))
+
+    monkeypatch.setattr(linalg, "eigsh", fails)
+    found = w2sg.leading_gap(M, 1e-2)
+    assert found.method == "full" and found.norm == w2sg.gap(M, 1e-2).norm and found.residual == 0.0
+
+
+def test_the_device_operator_is_that_of_the_host(monkeypatch):
+    host = w2sg.leading_gap(M, (1e-3, 1e-2), count=3)
+    monkeypatch.setattr(_leading.jax, "default_backend", lambda: "gpu")
+    device = w2sg.leading_gap(M, (1e-3, 1e-2), count=3)
+    assert device.method == "lanczos"
+    np.testing.assert_allclose(device.singular_values, host.singular_values, rtol=1e-9)
+    assert jax.default_backend() == "gpu"
+
+
+def test_raw_units():
+    raw = w2sg.moments(WEAK, STRONG, center=False)
+    found, full = (f(raw, (0.3, 0.1), scale="none") for f in (w2sg.leading_gap, w2sg.gap))
+    assert found.method == "lanczos" and relative(found.norm, full.norm) <= 1e-8
+
+
+def test_refusals():
+    with pytest.raises(w2sg.InputError, match=r"count: got 79 of 80 singular values; w2sg_jax.gap computes all"):
+        w2sg.leading_gap(M, count=79)
+    with pytest.raises(w2sg.InputError, match=r"count: got 0; expected a whole number, 1 or more"):
+        w2sg.leading_gap(M, count=0)
+    with pytest.raises(w2sg.InputError, match=r"ridge: got -1"):
+        w2sg.leading_gap(M, -1.0)
+    with pytest.raises(w2sg.InputError, match=r"weak: the representation is constant"):
+        w2sg.leading_gap(w2sg.moments(np.ones((200, 5)), STRONG[:200]))
