@@ -9,11 +9,14 @@ from jax.sharding import Mesh
 
 from ._accumulate import HostAccumulator, RunningMean, centre, joined
 from ._device_accumulate import DeviceAccumulator
+from ._devices import ROWS
 from ._inputs import Array
 from ._moments import Moments
 
 BLOCK_BYTES = 1 << 25
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
+DEVICE_BLOCK_BYTES = 1 << 28
+"""The same on each accelerator, where a product has to outlast the start of its program."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class Layout:
     @property
     def block_rows(self) -> int:
         """Samples a block."""
-        return max(256, BLOCK_BYTES // (8 * (sum(self.weak_widths) + self.target_width)))
+        size = BLOCK_BYTES
+        if jax.default_backend() != "cpu":
+            size = DEVICE_BLOCK_BYTES * (1 if self.mesh is None else self.mesh.shape[ROWS])
+        return max(256, size // (8 * (sum(self.weak_widths) + self.target_width)))
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
         """Sums of products, none yet."""
