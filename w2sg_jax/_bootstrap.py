@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._linalg import Host
 from ._moments import Moments, merge
 
 MOST_BLOCKS = 32
@@ -39,10 +40,10 @@ def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]
     for row in counts:
         weights = row * n / (row @ n)
         mean = weights @ means
-        product = np.tensordot(weights, seconds, axes=1)
+        product = Host().matvec(seconds.reshape(len(seconds), -1).T, weights).reshape(seconds.shape[1:])
         if template.center:
             centred = means - mean
-            product += (centred * weights[:, None]).T @ centred
+            product += Host().gram(centred * np.sqrt(weights)[:, None])
         yield Moments(
             float(row @ n),
             shift + mean,
