@@ -29,8 +29,8 @@ def kill_after(monkeypatch):
     def arm(saves):
         left = [saves]
 
-        def after_block(self, blocks, accumulators, *, last=False):
-            real(self, blocks, accumulators, last=last)
+        def after_block(self, blocks, accumulators):
+            real(self, blocks, accumulators)
             left[0] -= 1
             if left[0] == 0:
                 raise Killed

@@ -332,7 +332,9 @@ def test_quickstart_json(tmp_path, capsys, monkeypatch):
 def test_quickstart_refuses_bad_options(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert "is a file; give the name of a folder" in _fails(capsys, "quickstart", "--out", str(tmp_path / "file"))
-    assert "expected at least 1, got 0" in _fails(capsys, "quickstart", "--out", str(tmp_path), "--splits", "0")
+    assert "splits: got 0; expected a whole number, 1 or more" in _fails(
+        capsys, "quickstart", "--out", str(tmp_path), "--splits", "0"
+    )
 
 
 def test_unknown_command(capsys):

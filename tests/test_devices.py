@@ -73,7 +73,7 @@ def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(monkeypatch):
     chex.clear_trace_counter()
     counted = jax.jit(
         chex.assert_max_traces(_device_accumulate._add_weak.__wrapped__, n=2),
-        static_argnames=("mesh", "center", "dtype"),
+        static_argnames=("mesh", "center"),
     )
     monkeypatch.setattr(_device_accumulate, "_add_weak", counted)
     sums = DeviceAccumulator([7, 9, 7, 9, 7], 11, center=True, dtype="float64")
@@ -94,9 +94,7 @@ def test_a_device_holds_no_n_by_n_matrix_and_only_its_columns_of_a_sum(columns):
         x = jax.numpy.ones((500, 11), jax.numpy.float32)
         jaxpr = str(
             jax.make_jaxpr(
-                lambda total, x, delta: _device_accumulate._add_gram(
-                    total, x, delta, block, mesh=mesh, center=True, dtype="float32"
-                )
+                lambda total, x, delta: _device_accumulate._add_gram(total, x, delta, block, mesh=mesh, center=True)
             )(sums.target_sum, x, jax.numpy.ones(11))
         )
     assert "500,500" not in jaxpr and "HIGHEST" in jaxpr.upper()

@@ -263,14 +263,14 @@ def test_misuse_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"out: .*file is a file; give the name of a folder"):
         run_quickstart(QuickstartConfig(tmp_path / "file"))
-    with pytest.raises(ValueError, match="splits: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="splits: got 0; expected a whole number, 1 or more"):
         run_quickstart(QuickstartConfig(tmp_path, splits=0))
-    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="seed: got -1; expected a whole number, 0 or more"):
         run_quickstart(QuickstartConfig(tmp_path, seed=-1))
     for value in (2.5, True, "3"):
         config = QuickstartConfig(tmp_path)
         object.__setattr__(config, "splits", value)
-        with pytest.raises(ValueError, match=rf"splits: expected an integer, got {value!r}"):
+        with pytest.raises(ValueError, match=rf"splits: got {value!r}; expected a whole number, 1 or more"):
             _check(config)
     with pytest.raises(ValueError, match="distinct molecules are too few"):
         run_toy(tmp_path, data=replace(toy_set(), smiles=("C", "O"), target=np.zeros(2)))

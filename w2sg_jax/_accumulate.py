@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import get_blas_funcs
 
 from ._linalg import mirror
+from ._moments import joint_mean
 
 
 class RunningMean:
@@ -25,14 +26,8 @@ class RunningMean:
 
     def add(self, mean: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
         """Take in a block that makes up ``share`` of the samples now; return how far its mean was from the old one."""
-        delta = (mean - self.mean) + (rest - self.rest)
-        if share == 1.0:  # the first block
-            self.mean, self.rest = mean, rest
-            return delta
-        step = self.rest + delta * share
-        moved = self.mean + step
-        self.rest = step - (moved - self.mean)
-        self.mean = moved
+        delta, *moved = joint_mean(self.mean, self.rest, mean, rest, share)
+        self.mean, self.rest = (mean, rest) if share == 1.0 else moved  # the first block has no old mean
         return delta
 
 

@@ -95,9 +95,9 @@ class PassCheckpoint:
                 f"checkpoint: {self.path} is damaged ({error}); delete it, and the pass starts from the first sample"
             ) from error
 
-    def after_block(self, blocks: int, accumulators: Sequence[Accumulator], *, last: bool = False) -> None:
-        """Save the state if it is time to; always after the last block."""
-        if self.path is None or (not last and time.monotonic() - self.saved < self.every):
+    def after_block(self, blocks: int, accumulators: Sequence[Accumulator]) -> None:
+        """Save the state if it is time to."""
+        if self.path is None or time.monotonic() - self.saved < self.every:
             return
         arrays = {
             f"{index}/{name}": array

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from ._accumulate import HostAccumulator, RunningMean
 from ._devices import COLUMNS, ROWS, mesh_of
 from ._linalg import Device
+from ._moments import joint_mean
 
 SUMS = P(ROWS, None, COLUMNS)
 """A sum is (row devices, d, d'): each row device has its own part of the sum, each column device its columns."""
@@ -48,7 +49,8 @@ class DeviceAccumulator:
         self.n = 0
         self.rows = 0
         self.mesh = mesh or mesh_of(jax.devices()[:1])
-        self.options = {"mesh": self.mesh, "center": center, "dtype": dtype}
+        self.dtype = dtype
+        self.options = {"mesh": self.mesh, "center": center}
         self.widths = (tuple(weak_widths), target_width)
         with jax.enable_x64(True):
             self.weak_means = [self._zero_mean(width) for width in weak_widths]
@@ -64,12 +66,12 @@ class DeviceAccumulator:
         with jax.enable_x64(True):
             block = _Block(jnp.asarray(float(self.n)), jnp.asarray(float(rows)))
             t, t_delta, self.target_mean = _centred(
-                tuple(self._placed(part) for part in target), self.target_mean, block, **self.options
+                tuple(self._placed(part) for part in target), self.target_mean, block, **self.options, dtype=self.dtype
             )
             self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
             for index, part in enumerate(weak):
                 w, delta, self.weak_means[index] = _centred(
-                    (self._placed(part),), self.weak_means[index], block, **self.options
+                    (self._placed(part),), self.weak_means[index], block, **self.options, dtype=self.dtype
                 )
                 self.weak_sums[index] = _add_weak(self.weak_sums[index], w, t, (delta, t_delta), block, **self.options)
         self.n += rows
@@ -77,7 +79,7 @@ class DeviceAccumulator:
     def on_host(self) -> HostAccumulator:
         """The same sums, added up over devices and fetched."""
         weak_widths, target_width = self.widths
-        host = HostAccumulator(weak_widths, target_width, center=self.options["center"], dtype=self.options["dtype"])
+        host = HostAccumulator(weak_widths, target_width, center=self.options["center"], dtype=self.dtype)
         host.n = self.n
         host.target_mean = _fetched_mean(self.target_mean)
         host.weak_means = [_fetched_mean(mean) for mean in self.weak_means]
@@ -151,22 +153,20 @@ def _centred(
     x, mean, rest = jax.shard_map(local, mesh=mesh, in_specs=(P(ROWS),) * len(parts), out_specs=(P(ROWS), P(), P()))(
         *parts
     )
-    delta = (mean - running.mean) + (rest - running.rest)
-    step = running.rest + delta * (block.rows / (block.before + block.rows))
-    moved = running.mean + step
+    share = block.rows / (block.before + block.rows)
+    delta, moved, moved_rest = joint_mean(running.mean, running.rest, mean, rest, share)
     first = block.before == 0
-    new = _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, step - (moved - running.mean)))
-    return x, delta, new
+    return x, delta, _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, moved_rest))
 
 
-@partial(jax.jit, static_argnames=("mesh", "center", "dtype"), donate_argnums=(0,))
+@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
 def _add_gram(
-    total: jax.Array, x: jax.Array, delta: jax.Array, block: _Block, *, mesh: Mesh, center: bool, dtype: str
+    total: jax.Array, x: jax.Array, delta: jax.Array, block: _Block, *, mesh: Mesh, center: bool
 ) -> jax.Array:
     return _add(total, x, x, delta, delta, block, mesh=mesh, center=center)
 
 
-@partial(jax.jit, static_argnames=("mesh", "center", "dtype"), donate_argnums=(0,))
+@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
 def _add_weak(
     totals: tuple[jax.Array, jax.Array],
     w: jax.Array,
@@ -176,7 +176,6 @@ def _add_weak(
     *,
     mesh: Mesh,
     center: bool,
-    dtype: str,
 ) -> tuple[jax.Array, jax.Array]:
     (gram, cross), (delta, t_delta) = totals, deltas
     return (

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from ._errors import InputError
 from ._inputs import as_ridge, at_least_two, check_option, same_rows
-
-HIGHEST = jax.lax.Precision.HIGHEST
+from ._linalg import HIGHEST, product
 
 
 def gap_norm(
@@ -136,10 +135,10 @@ def _smooth(a: jax.Array, ridge: float | Float[Array, ""], x: jax.Array) -> jax.
     """P x = A (A^T A + ridge I)^-1 A^T x, on the smaller side."""
     n, d = a.shape
     if d <= n:
-        sigma = _product(a.T, a) + ridge * jnp.eye(d, dtype=a.dtype)
-        return _product(a, cho_solve(cho_factor(sigma), _product(a.T, x)))
-    kernel = _product(a, a.T)
-    return _product(kernel, cho_solve(cho_factor(kernel + ridge * jnp.eye(n, dtype=a.dtype)), x))
+        sigma = product(a.T, a) + ridge * jnp.eye(d, dtype=a.dtype)
+        return product(a, cho_solve(cho_factor(sigma), product(a.T, x)))
+    kernel = product(a, a.T)
+    return product(kernel, cho_solve(cho_factor(kernel + ridge * jnp.eye(n, dtype=a.dtype)), x))
 
 
 def _leading_pair(
@@ -147,19 +146,15 @@ def _leading_pair(
 ) -> tuple[jax.Array, jax.Array]:
     """Leading singular vectors: (I - P_w) P_s v = norm u."""
     kernel_side = a_strong.shape[0] <= a_strong.shape[1]
-    gram = _product(a_strong, a_strong.T) if kernel_side else _product(a_strong.T, a_strong)
+    gram = product(a_strong, a_strong.T) if kernel_side else product(a_strong.T, a_strong)
     values, vectors = jnp.linalg.eigh(gram)
     values = jnp.maximum(values, 0.0)
-    components = vectors * jnp.sqrt(values) if kernel_side else _product(a_strong, vectors)
+    components = vectors * jnp.sqrt(values) if kernel_side else product(a_strong, vectors)
     t = (components - _smooth(a_weak, ridge_weak, components)) * (jnp.sqrt(values) / (values + ridge_strong))
-    u = _unit(_product(t, jnp.linalg.eigh(_product(t.T, t))[1][:, -1]))
+    u = _unit(product(t, jnp.linalg.eigh(product(t.T, t))[1][:, -1]))
     return u, _unit(_smooth(a_strong, ridge_strong, u - _smooth(a_weak, ridge_weak, u)))
 
 
 def _unit(x: jax.Array) -> jax.Array:
     length = jnp.linalg.norm(x)
     return x / jnp.where(length > 0, length, 1.0)
-
-
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=HIGHEST)

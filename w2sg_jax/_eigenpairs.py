@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ._errors import InputError
-from ._factor import Factor
+from ._factor import Factor, Traces
+from ._linalg import product
 from ._moments import Moments
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
-
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Pair(NamedTuple):
@@ -65,12 +64,12 @@ def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pai
 def _spectrum(m: Moments, factor: Factor, side: str) -> Spectrum:
     if factor.exact:
         return spectrum_of_rows(getattr(factor, side), m.dtype)
-    return spectrum(unit_trace_second(m, factor, side), m.dtype)
+    return spectrum(unit_trace_second(m, factor.traces, side), m.dtype)
 
 
-def unit_trace_second(m: Moments, factor: Factor, side: str) -> Float[np.ndarray, "d d"]:
+def unit_trace_second(m: Moments, traces: Traces, side: str) -> Float[np.ndarray, "d d"]:
     """Sigma of the "weak" or the "strong" model, divided by its trace."""
-    return getattr(m, f"sigma_{side}") / getattr(factor, f"trace_{side}")
+    return getattr(m, f"sigma_{side}") / getattr(traces, side)
 
 
 @jax.jit
@@ -90,9 +89,9 @@ def measure(pair: Pair, p: Parameters) -> Measures:
     keep_strong = kept(pair.strong, p.threshold_strong)
     weights = jnp.where(keep_strong, strong_gains / jnp.sqrt(jnp.where(keep_strong, pair.strong.eigenvalues, 1.0)), 0.0)
     t = weak_residual(q, pair.strong_scores) * weights
-    label_gap = weights[:, None] * _product(pair.strong_scores.T, weak_residual(q, pair.label_rows))
+    label_gap = weights[:, None] * product(pair.strong_scores.T, weak_residual(q, pair.label_rows))
     return Measures(
-        operator_gram=_product(t.T, t) if t.shape[0] >= t.shape[1] else _product(t, t.T),
+        operator_gram=product(t.T, t) if t.shape[0] >= t.shape[1] else product(t, t.T),
         label_gap=(label_gap**2).sum(),
         dof_weak=effective_dimension(pair.weak, p.ridge_weak, p.threshold_weak),
         dof_strong=strong_gains.sum(),
@@ -104,7 +103,7 @@ def measure(pair: Pair, p: Parameters) -> Measures:
 
 def weak_residual(q: Float[Any, "r k"], x: Float[Any, "r c"]) -> Float[Any, "r c"]:
     """(I - Q Q^T) x = (I - P_w) x: what the weak model cannot express of x."""
-    return x - _product(q, _product(q.T, x))
+    return x - product(q, product(q.T, x))
 
 
 def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
@@ -124,10 +123,6 @@ def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
             )
 
 
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=HIGHEST)
-
-
 @jax.jit
 def _scores(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[jax.Array, jax.Array]:
-    return _product(weak, weak_vectors), _product(strong, strong_vectors)
+    return product(weak, weak_vectors), product(strong, strong_vectors)

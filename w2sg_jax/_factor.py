@@ -1,6 +1,7 @@
 """A factor of the joint second moment: min(n, D) rows that stand for the n samples."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,14 @@ REGULAR = 1e6
 """A second moment is regular, far from losing rank, when its reciprocal condition number is above REGULAR * eps."""
 
 
+class Traces(NamedTuple):
+    """Mean squared length of a sample: the trace of its second moment."""
+
+    weak: float
+    strong: float
+    labels: float
+
+
 @dataclass(frozen=True, eq=False)
 class Factor:
     """F = [F_w, F_s, F_y], each representation in units of unit trace, with F^T F = J but for the labels' own block.
@@ -25,10 +34,10 @@ class Factor:
     labels F may hold only the part in the span of both representations; a smoother leaves nothing of the rest.
 
     Attributes:
-        weak: (r, d_weak), divided by sqrt(trace_weak).
-        strong: (r, d_strong), divided by sqrt(trace_strong).
-        labels: (r, c), divided by sqrt(trace_labels), or None.
-        trace_weak, trace_strong, trace_labels: the traces of the second moments (mean squared length of a sample).
+        weak: (r, d_weak), divided by sqrt(traces.weak).
+        strong: (r, d_strong), divided by sqrt(traces.strong).
+        labels: (r, c), divided by sqrt(traces.labels), or None.
+        traces: those of the second moments, by which the units change.
         exact: True when F holds the samples themselves, False when it was recovered from accumulated products.
         triangular: True when [F_w, F_s] is upper triangular: both representations together are regular.
     """
@@ -36,9 +45,7 @@ class Factor:
     weak: Float[np.ndarray, "r d_weak"]
     strong: Float[np.ndarray, "r d_strong"]
     labels: Float[np.ndarray, "r c"] | None
-    trace_weak: float
-    trace_strong: float
-    trace_labels: float
+    traces: Traces
     exact: bool
     triangular: bool
 
@@ -53,23 +60,29 @@ def joint_factor(m: Moments) -> Factor:
 
     Cost: D^3 / 3 flops, D = d_weak + d_strong + c; twice that where pivoting is needed.
     """
-    traces = [_trace(m, columns) for columns in (m.weak_columns, m.strong_columns, m.label_columns)]
-    for name, trace, columns in zip(("weak", "strong"), traces, (m.weak_columns, m.strong_columns), strict=False):
-        _refuse_constant(m, name, trace, columns)
+    traces = traces_of(m)
     widths = (m.d_weak, m.d_strong, m.d_labels)
     scales = np.concatenate([np.full(w, t**-0.5 if t > 0 else 1.0) for w, t in zip(widths, traces, strict=True)])
     rows, triangular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
     labels = rows[:, m.label_columns] if m.d_labels else None
     weak, strong = rows[:, m.weak_columns], rows[:, m.strong_columns]
-    return Factor(weak, strong, labels, *traces, exact=m.rows is not None, triangular=triangular)
+    return Factor(weak, strong, labels, traces, exact=m.rows is not None, triangular=triangular)
 
 
-def unit_trace_ridges(ridges: tuple[float, float], factor: Factor, scale: str) -> tuple[float, float]:
+def traces_of(m: Moments) -> Traces:
+    """The traces of the second moments, once neither representation is constant (InputError)."""
+    traces = Traces(*(_trace(m, columns) for columns in (m.weak_columns, m.strong_columns, m.label_columns)))
+    _refuse_constant(m, "weak", traces.weak, m.weak_columns)
+    _refuse_constant(m, "strong", traces.strong, m.strong_columns)
+    return traces
+
+
+def unit_trace_ridges(ridges: tuple[float, float], traces: Traces, scale: str) -> tuple[float, float]:
     """Convert ridges to units of unit trace; the one place where units change."""
     check_option(scale, "scale", ("trace", "none"))
     if scale == "trace":
         return ridges
-    return ridges[0] / factor.trace_weak, ridges[1] / factor.trace_strong
+    return ridges[0] / traces.weak, ridges[1] / traces.strong
 
 
 def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:

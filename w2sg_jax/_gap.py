@@ -101,7 +101,7 @@ def gap(
     check_moments(m, "m")
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     factor = joint_factor(m)
-    parameters = Parameters(*unit_trace_ridges(ridges, factor, scale), *thresholds)
+    parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     solved = measure_by_solves(m, factor, parameters)
     if solved is None:
         return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
@@ -119,7 +119,7 @@ def gap_of_pair(
 ) -> Gap:
     """The gap of a decomposed pair; see ``gap``."""
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
-    parameters = Parameters(*unit_trace_ridges(ridges, factor, scale), *thresholds)
+    parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     refuse_ambiguous_rank(pair, parameters)
     with jax.enable_x64(True):
         measures = jax.device_get(measure(pair, parameters))
@@ -135,7 +135,7 @@ def _gap(
     return Gap(
         norm=norm,
         frobenius=float(np.sqrt(np.trace(measures.operator_gram) / m.n)),
-        predicted=float(measures.label_gap) * factor.trace_labels if m.d_labels else None,
+        predicted=float(measures.label_gap) * factor.traces.labels if m.d_labels else None,
         singular_values=singular_values,
         rank_weak=rank_weak,
         rank_strong=rank_strong,

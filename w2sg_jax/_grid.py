@@ -65,7 +65,7 @@ def gap_grid(
     pair = make_pair(m, factor)
     pairs = np.array([as_ridge(ridge) for ridge in ridges])
     cuts = np.array([as_threshold(threshold) for threshold in thresholds])
-    unit = np.array([unit_trace_ridges((float(a), float(b)), factor, scale) for a, b in pairs])
+    unit = np.array([unit_trace_ridges((float(a), float(b)), factor.traces, scale) for a, b in pairs])
     points = np.concatenate([np.repeat(unit, len(cuts), axis=0), np.tile(cuts, (len(unit), 1))], axis=1)
     for point in points:
         refuse_ambiguous_rank(pair, Parameters(*point))
@@ -75,7 +75,7 @@ def gap_grid(
         norm, total, label_gap, *sizes = (
             np.asarray(column).reshape(len(unit), len(cuts)) for column in jax.device_get(columns)
         )
-    predicted = label_gap * factor.trace_labels if m.d_labels else None
+    predicted = label_gap * factor.traces.labels if m.d_labels else None
     return GapGrid(pairs, cuts, norm, np.sqrt(total / m.n), predicted, *sizes)
 
 

@@ -3,21 +3,24 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._eigenpairs import unit_trace_second
 from ._errors import InputError
+from ._factor import Traces, traces_of, unit_trace_ridges
 from ._gap import gap
-from ._inputs import as_count, as_ridge, check_option
-from ._linalg import HIGHEST, Host, symmetric
+from ._inputs import as_count, as_ridge
+from ._linalg import Device, Host, lanczos, symmetric
 from ._moments import Moments, check_moments
 
 LARGEST_ERROR = 1e-9
 """Of the norm, relative: where the squared form promises less, the full computation is done."""
+TOLERANCE = 1e-8
+"""Of the residual, relative; a singular value is right to half of it."""
 BASIS = 48
 """Lanczos vectors that are kept between restarts, at least; measured to need the fewest products at d = 4096."""
 
@@ -61,7 +64,6 @@ def leading_gap(
     *,
     count: int = 1,
     scale: str = "trace",
-    tolerance: float = 1e-8,
 ) -> LeadingGap:
     """Compute the gap norm alone, for representations so wide that ``gap`` takes long.
 
@@ -73,7 +75,6 @@ def leading_gap(
         m: moments of the pair.
         ridge, scale: as in ``gap``; there is no threshold.
         count: how many singular values.
-        tolerance: of the residual; the norm is right to half of it.
 
     Returns:
         LeadingGap.
@@ -87,67 +88,64 @@ def leading_gap(
     Source: arXiv 2502.00620, the label-free bound of the main theorem.
     """
     check_moments(m, "m")
-    check_option(scale, "scale", ("trace", "none"))
-    weak, strong = ridges = as_ridge(ridge)
-    count = as_count(count, "count", 1)
+    ridges, count, traces = as_ridge(ridge), as_count(count, "count", 1), traces_of(m)
     if count >= m.d_strong - 1:
         raise InputError(f"count: got {count} of {m.d_strong} singular values; w2sg_jax.gap computes all of them")
-    if scale == "none":
-        weak, strong = weak / np.trace(m.sigma_weak), strong / np.trace(m.sigma_strong)
-    found = None if m.rows is not None or min(weak, strong) <= 0 else _lanczos(m, weak, strong, count, tolerance)
+    unit = unit_trace_ridges(ridges, traces, scale)
+    found = None if m.rows is not None or min(unit) <= 0 else _lanczos(m, traces, unit, count)
     if found is None:
         full = gap(m, ridge, scale=scale)
-        values, method, residual, products = full.singular_values[:count], "full", 0.0, 0
-        dof = full.dof_weak, full.dof_strong
-    else:
-        (values, residual, products, dof), method = found, "lanczos"
-    return LeadingGap(float(values[0]), values, residual, method, products, *dof, *ridges, int(m.n), scale)
+        found = _Found(full.singular_values[:count], 0.0, 0, (full.dof_weak, full.dof_strong))
+    return LeadingGap(
+        norm=float(found.singular_values[0]),
+        singular_values=found.singular_values,
+        residual=found.residual,
+        method="lanczos" if found.products else "full",
+        products=found.products,
+        dof_weak=found.dof[0],
+        dof_strong=found.dof[1],
+        ridge_weak=ridges[0],
+        ridge_strong=ridges[1],
+        n=int(m.n),
+        scale=scale,
+    )
 
 
-def _lanczos(
-    m: Moments, ridge_weak: float, ridge_strong: float, count: int, tolerance: float
-) -> tuple[np.ndarray, float, int, tuple[float, float]] | None:
-    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh  # importing it changes the warning filters
+class _Found(NamedTuple):
+    singular_values: np.ndarray
+    residual: float
+    products: int
+    dof: tuple[float, float]
 
-    traces = np.trace(m.sigma_weak), np.trace(m.sigma_strong)
-    if min(traces) <= 0:
-        return None
-    sigma_weak, sigma_strong = m.sigma_weak / traces[0], m.sigma_strong / traces[1]
-    cross = np.asfortranarray(m.sigma_cross.T) / np.sqrt(traces[0] * traces[1])
+
+def _lanczos(m: Moments, traces: Traces, ridges: tuple[float, float], count: int) -> _Found | None:
+    sigmas = [unit_trace_second(m, traces, side) for side in ("weak", "strong")]
+    cross = np.asfortranarray(m.sigma_cross.T) / np.sqrt(traces.weak * traces.strong)
     try:
-        root = Host().root(sigma_strong, clean=False)
-        inverses = [_inverse(sigma_weak, ridge_weak), _inverse(sigma_strong, ridge_strong)]
+        root = Host().root(sigmas[1], clean=False)
+        inverses = [_inverse(sigma, ridge) for sigma, ridge in zip(sigmas, ridges, strict=True)]
     except ArithmeticError:
         return None
-    apply = _operator(root, inverses, sigma_strong, cross, ridge_weak)
+    apply = _on_backend(root, *inverses, symmetric(sigmas[1]), cross, ridges[0])
     products = 0
 
     def counted(v: np.ndarray) -> np.ndarray:
         nonlocal products
         products += 1
-        return apply(v.ravel())
+        return apply(v)
 
-    size = m.d_strong
-    operator = LinearOperator((size, size), matvec=counted, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    start = apply(np.random.default_rng(0).standard_normal(size))
-    basis = min(size - 1, max(BASIS, 4 * count))
-    try:
-        values, vectors = eigsh(operator, k=count, v0=start, tol=tolerance, ncv=basis)  # pyright: ignore[reportArgumentType]
-    except ArpackError:
+    found = lanczos(counted, m.d_strong, count=count, tolerance=TOLERANCE, basis=max(BASIS, 4 * count))
+    if found is None:
         return None
-    order = np.argsort(values)[::-1]
-    values, vectors = values[order], vectors[:, order]
-    eps = float(np.finfo(m.dtype).eps)
-    rounding = eps / (4 * ridge_strong) * (2 + 1 / ridge_weak)
+    values, vectors = found
+    rounding = float(np.finfo(m.dtype).eps) / (4 * ridges[1]) * (2 + 1 / ridges[0])
     if not values[-1] > 0 or rounding / values[-1] > 2 * LARGEST_ERROR:
         return None
-    residual = max(
-        float(np.linalg.norm(counted(v) - value * v) / value) for value, v in zip(values, vectors.T, strict=True)
-    )
-    if residual > 10 * max(tolerance, 1e-12):
+    residual = max(float(np.linalg.norm(counted(v) - s * v) / s) for s, v in zip(values, vectors.T, strict=True))
+    if residual > 2 * TOLERANCE:
         return None
-    dof = [len(x) - r * float(np.trace(x)) for x, r in zip(inverses, (ridge_weak, ridge_strong), strict=True)]
-    return np.sqrt(values), residual, products, (dof[0], dof[1])
+    dof = [len(x) - ridge * float(np.trace(x)) for x, ridge in zip(inverses, ridges, strict=True)]
+    return _Found(np.sqrt(values), residual, products, (dof[0], dof[1]))
 
 
 def _inverse(sigma: np.ndarray, ridge: float) -> np.ndarray:
@@ -157,45 +155,28 @@ def _inverse(sigma: np.ndarray, ridge: float) -> np.ndarray:
     return Host().inverse(Host().root(shifted, clean=False))
 
 
-def _operator(
-    root: np.ndarray, inverses: list[np.ndarray], sigma_strong: np.ndarray, cross: np.ndarray, ridge_weak: float
-) -> Callable[[np.ndarray], np.ndarray]:
+def _on_backend(*matrices: Any) -> Callable[[np.ndarray], np.ndarray]:
     """v -> G v, on the host, or on the accelerator where there is one."""
-    weak_inverse, strong_inverse = inverses
     if jax.default_backend() == "cpu":
-        la = Host()
-        sigma = symmetric(sigma_strong)
-
-        def apply(v: np.ndarray) -> np.ndarray:
-            z = la.times(strong_inverse, la.lower_times(root, v))
-            a = la.times(weak_inverse, la.matvec(cross, z))
-            missed = la.times(sigma, z) - la.matvec(cross, a + ridge_weak * la.times(weak_inverse, a), transposed=True)
-            return la.lower_times(root, la.times(strong_inverse, missed), transposed=True)
-
-        return apply
+        return partial(_apply, Host(), *matrices)
     with jax.enable_x64(True):
-        full = [x + np.tril(x, -1).T for x in (np.tril(weak_inverse), np.tril(strong_inverse))]
-        matrices = jax.device_put((np.tril(root), *full, sigma_strong, cross))
+        placed = jax.device_put(matrices)
 
-    def apply_on_device(v: np.ndarray) -> np.ndarray:
+    def apply(v: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return jax.device_get(_apply(*matrices, ridge_weak, v))
+            return jax.device_get(_apply_on_device(*placed, v))
 
-    return apply_on_device
+    return apply
 
 
-@jax.jit
 def _apply(
-    root: jax.Array,
-    weak_inverse: jax.Array,
-    strong_inverse: jax.Array,
-    sigma_strong: jax.Array,
-    cross: jax.Array,
-    ridge_weak: Any,
-    v: jax.Array,
-) -> jax.Array:
-    times = partial(jnp.matmul, precision=HIGHEST)
-    z = times(strong_inverse, times(root, v))
-    a = times(weak_inverse, times(cross, z))
-    missed = times(sigma_strong, z) - times(cross.T, a + ridge_weak * times(weak_inverse, a))
-    return times(root.T, times(strong_inverse, missed))
+    la: Any, root: Any, weak_inverse: Any, strong_inverse: Any, sigma_strong: Any, cross: Any, ridge_weak: Any, v: Any
+) -> Any:
+    """G v, by the operations of ``la``; of symmetric and triangular matrices the lower half is read."""
+    z = la.times(strong_inverse, la.lower_times(root, v))
+    a = la.times(weak_inverse, la.matvec(cross, z))
+    missed = la.times(sigma_strong, z) - la.matvec(cross, a + ridge_weak * la.times(weak_inverse, a), transposed=True)
+    return la.lower_times(root, la.times(strong_inverse, missed), transposed=True)
+
+
+_apply_on_device = jax.jit(partial(_apply, Device()))

@@ -4,6 +4,8 @@ On a CPU both would do, but not in turns: the threads of one library wait in a b
 each call and take the cores from the other. SciPy's library is the one that JAX's own CPU decompositions call.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +15,11 @@ from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs
 
 HIGHEST = jax.lax.Precision.HIGHEST
 """float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
+
+
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """A B by JAX, at full precision."""
+    return jnp.matmul(a, b, precision=HIGHEST)
 
 
 class Host:
@@ -91,7 +98,7 @@ class Device:
 
     def product(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """A B."""
-        return jnp.matmul(a, b, precision=HIGHEST)
+        return product(a, b)
 
     def cross(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """A^T B."""
@@ -117,25 +124,55 @@ class Device:
         """F L^-T."""
         return jax.lax.linalg.triangular_solve(lower, f, left_side=False, lower=True, transpose_a=True)
 
+    def times(self, s: jax.Array, x: jax.Array) -> jax.Array:
+        """S x, from the lower half of S."""
+        lower = jnp.tril(s)
+        return product(lower, x) + product(jnp.tril(s, -1).T, x)
+
+    def lower_times(self, lower: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
+        """L x, or L^T x."""
+        return self.matvec(jnp.tril(lower), x, transposed=transposed)
+
+    def matvec(self, a: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
+        """A x, or A^T x."""
+        return product(a.T if transposed else a, x)
+
+
+def lanczos(
+    apply: Callable[[np.ndarray], np.ndarray], size: int, *, count: int = 1, tolerance: float = 0.0, basis: int = 20
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Leading eigenpairs of a symmetric operator, largest first, or None without convergence.
+
+    Reproducible, whatever ran before: the start is fixed.
+
+    Args:
+        apply: v -> G v on vectors of this size, above 2.
+        count: how many pairs.
+        tolerance: of the residual, relative to the eigenvalue; 0 for rounding.
+        basis: vectors that are kept between restarts.
+    """
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh  # importing it changes the warning filters
+
+    operator = LinearOperator((size, size), matvec=lambda x: apply(x.ravel()), dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    start = apply(np.random.default_rng(0).standard_normal(size))
+    try:
+        values, vectors = eigsh(
+            operator,
+            k=count,
+            v0=start,
+            tol=tolerance,  # pyright: ignore[reportArgumentType]
+            ncv=min(size, basis),
+        )
+    except ArpackError:
+        return None
+    order = np.argsort(values)[::-1]
+    return values[order], vectors[:, order]
+
 
 def largest_eigenvalue(s: np.ndarray) -> float:
-    """Of a symmetric positive semidefinite matrix, by Lanczos on the host; reproducible, whatever ran before."""
-    from scipy.sparse.linalg import (  # here, because importing it changes the warning filters
-        ArpackError,
-        LinearOperator,
-        eigsh,
-    )
-
-    if len(s) < 3:
-        return float(np.linalg.eigvalsh(s)[-1])
-    s = symmetric(s)
-    symv = _blas("symv", s)
-    operator = LinearOperator(s.shape, matvec=lambda x: symv(1.0, s, x), dtype=s.dtype)  # pyright: ignore[reportCallIssue]
-    start = symv(1.0, s, np.random.default_rng(0).standard_normal(len(s)))
-    try:
-        return float(eigsh(operator, k=1, v0=start, return_eigenvectors=False)[0])
-    except ArpackError:
-        return float(eigvalsh(s, check_finite=False)[-1])
+    """Of a symmetric positive semidefinite matrix, on the host."""
+    found = lanczos(partial(Host().times, symmetric(s)), len(s)) if len(s) > 2 else None
+    return float(eigvalsh(s, check_finite=False)[-1] if found is None else found[0][0])
 
 
 def symmetric(s: np.ndarray) -> np.ndarray:

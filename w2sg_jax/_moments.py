@@ -112,10 +112,7 @@ def merge(first: Moments, second: Moments) -> Moments:
         if one != other:
             raise InputError(f"merge: {name} is {one!r} in the first moments and {other!r} in the second")
     n = first.n + second.n
-    delta = (second.mean - first.mean) + (second.mean_rest - first.mean_rest)
-    step = first.mean_rest + delta * (second.n / n)
-    mean = first.mean + step
-    mean_rest = step - (mean - first.mean)
+    delta, mean, mean_rest = joint_mean(first.mean, first.mean_rest, second.mean, second.mean_rest, second.n / n)
     rows = product = None
     if first.rows is not None and second.rows is not None and n <= mean.shape[0]:
         shifts = (-delta * (second.n / n), delta * (first.n / n)) if first.center else (0.0, 0.0)
@@ -128,6 +125,17 @@ def merge(first: Moments, second: Moments) -> Moments:
     return Moments(
         n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
     )
+
+
+def joint_mean(mean: Any, rest: Any, other: Any, other_rest: Any, share: Any) -> tuple[Any, Any, Any]:
+    """The mean of two sets of samples in two parts, and how far the other's was; ``share`` is that of the other set.
+
+    ``rest`` is what rounding left out of ``mean``. NumPy or JAX arrays.
+    """
+    delta = (other - mean) + (other_rest - rest)
+    step = rest + delta * share
+    moved = mean + step
+    return delta, moved, step - (moved - mean)
 
 
 def check_moments(m: Any, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def on_disk(array: Any) -> bool:
     return False
 
 
-def prefetched(items: Iterable[Any], read: Callable[[Any], Any]) -> Iterator[Any]:
+def prefetched(items: Iterable[Any], read: Callable[[Any], Any]) -> Generator[Any]:
     """Yield ``read(item)`` for each item, computed ahead in a thread; its errors are raised here.
 
     Args:

@@ -1,7 +1,7 @@
 """Ranking: many weak models against one strong model, with bootstrap intervals."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,14 +32,12 @@ from ._inputs import (
 from ._moments import Moments
 from ._pass import Accumulator
 from ._spectrum import Spectrum
-from ._streaming import accumulate, pair_moments
+from ._streaming import Progress, accumulate, pair_moments
 
 COLUMNS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, dof_weak aside."""
 SPECTRA_BYTES = 1 << 30
 SUMS_BYTES = 1 << 32
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -239,7 +237,6 @@ def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Acc
     weak = [sample.weak[name] for name in names]
     return accumulate(
         weak,
-        names,
         sample.target,
         groups=settings.counts.shape[1],
         center=settings.center,

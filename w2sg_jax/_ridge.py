@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from ._errors import InputError
 from ._inputs import ArrayInput, as_labels, as_ridges, as_samples, at_least_two, check_option, refuse_non_finite
+from ._linalg import product
 
-HIGHEST = jax.lax.Precision.HIGHEST
 SMALLEST_SQUARED_RIDGE = 1e-6
 
 
@@ -133,8 +133,8 @@ def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: boo
         unit = jnp.ones((), h.dtype)
     a = a / jnp.where(constant, 1.0, unit)
     if n > d and squared:
-        values, basis = jnp.linalg.eigh(_product(a.T, a))
-        targets = _product(basis.T, a.T)
+        values, basis = jnp.linalg.eigh(product(a.T, a))
+        targets = product(basis.T, a.T)
         keep = values > eps * d * values.max()
     else:
         left, singular, right = jnp.linalg.svd(a, full_matrices=False)
@@ -146,15 +146,15 @@ def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: boo
 def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
     """Heads for R ridges, each on its own targets (or on the same ones, R or 1 slices): pure."""
     label_mean = y.mean(axis=1) if center else jnp.zeros((y.shape[0], y.shape[2]), y.dtype)
-    moments = _product(parts.targets, y - label_mean[:, None, :])
+    moments = product(parts.targets, y - label_mean[:, None, :])
     inverse = jnp.where(parts.keep, 1.0 / jnp.where(parts.keep, parts.eigenvalues + ridges[:, None], 1.0), 0.0)
-    return Fit(_product(parts.basis, inverse[:, :, None] * moments), label_mean)
+    return Fit(product(parts.basis, inverse[:, :, None] * moments), label_mean)
 
 
 def outputs(parts: Components, heads: Fit, h: Float[Array, "m d"]) -> Float[Array, "R m c"]:
     """Predictions of a path of heads on new representations: pure."""
     centred = (h - parts.mean) / parts.scale
-    return _product(centred, heads.weights) + heads.label_mean[:, None, :]
+    return product(centred, heads.weights) + heads.label_mean[:, None, :]
 
 
 @partial(jax.jit, static_argnames=("center", "scale", "squared"))
@@ -162,8 +162,4 @@ def _raw_path(h, y, ridges, *, center, scale, squared):
     parts = components(h, center=center, scale=scale, squared=squared)
     heads = fit(parts, y[None], ridges, center=center)
     weights = heads.weights / parts.scale
-    return weights, heads.label_mean - _product(parts.mean, weights), parts.keep, parts.constant
-
-
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=HIGHEST)
+    return weights, heads.label_mean - product(parts.mean, weights), parts.keep, parts.constant

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from ._eigenpairs import Pair, Parameters, make_pair, refuse_ambiguous_rank
 from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
-from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold
+from ._inputs import Array, ArrayInput, as_ridge, as_samples, as_threshold
+from ._moments import Moments
 from ._spectrum import kept
 from ._streaming import moments
 
@@ -49,16 +50,27 @@ def gap_scores(
     if labels is None:
         raise InputError("labels: None; a score is |[P_s (I - P_w) y]_i| and needs labels or pseudo-labels")
     m = moments(weak, strong, labels, center=center, dtype=dtype)
+    return scores_of(m, as_samples(strong, "strong"), ridge, threshold, scale=scale)
+
+
+def scores_of(
+    m: Moments,
+    strong: Array,
+    ridge: float | tuple[float, float],
+    threshold: float | tuple[float, float],
+    *,
+    scale: str,
+) -> Float[np.ndarray, " n"]:
+    """The scores of the samples behind moments with labels that are at hand; see ``gap_scores``."""
     factor = joint_factor(m)
     pair = make_pair(m, factor)
-    parameters = Parameters(*unit_trace_ridges(as_ridge(ridge), factor, scale), *as_threshold(threshold))
+    parameters = Parameters(*unit_trace_ridges(as_ridge(ridge), factor.traces, scale), *as_threshold(threshold))
     refuse_ambiguous_rank(pair, parameters)
-    direction = _strong_direction(pair, parameters) * np.sqrt(factor.trace_labels / factor.trace_strong)
-    samples = as_samples(strong, "strong")
-    mean = m.mean[m.strong_columns] if center else 0.0
+    direction = _strong_direction(pair, parameters) * np.sqrt(factor.traces.labels / factor.traces.strong)
+    mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
     for start in range(0, len(scores), BLOCK_ROWS):
-        block = np.asarray(samples[start : start + BLOCK_ROWS]).astype(np.float64) - mean
+        block = np.asarray(strong[start : start + BLOCK_ROWS]).astype(np.float64) - mean
         scores[start : start + BLOCK_ROWS] = np.linalg.norm(block @ direction, axis=1)
     return scores
 

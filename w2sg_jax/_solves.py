@@ -44,7 +44,7 @@ def measure_by_solves(m: Moments, factor: Factor, p: Parameters) -> Measures | N
 def _second_moments(m: Moments, factor: Factor) -> tuple[np.ndarray, np.ndarray] | None:
     """Sigma_w and Sigma_s in units of unit trace, or None unless both are regular."""
     if factor.triangular:
-        return unit_trace_second(m, factor, "weak"), unit_trace_second(m, factor, "strong")
+        return unit_trace_second(m, factor.traces, "weak"), unit_trace_second(m, factor.traces, "strong")
     if len(factor.weak) <= max(m.d_weak, m.d_strong):
         return None
     sigmas = Host().gram(factor.weak), Host().gram(factor.strong)

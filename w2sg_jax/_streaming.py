@@ -1,7 +1,8 @@
 """Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import Any
 
@@ -84,7 +85,6 @@ def moments(
     checkpoints = Checkpoints(checkpoint, checkpoint_every)
     groups = accumulate(
         [weak],
-        ["weak"],
         target,
         center=center,
         dtype=dtype,
@@ -100,7 +100,6 @@ def moments(
 
 def accumulate(
     weak: Sequence[Array],
-    names: Sequence[str],
     target: Sequence[Array],
     *,
     groups: int = 1,
@@ -114,7 +113,7 @@ def accumulate(
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
     Args:
-        weak, names: checked representations of the weak models, and what messages call them.
+        weak: checked representations of the weak models.
         target: checked (strong,) or (strong, labels).
         groups: disjoint groups of samples, interleaved; 1 for all samples.
         center, dtype, block_rows, devices: as in ``moments``.
@@ -128,7 +127,7 @@ def accumulate(
     check_option(center, "center", (True, False))
     n = target[0].shape[0]
     if center:
-        at_least_two(n // groups, names[0])
+        at_least_two(n // groups, "weak")
     d_labels = target[1].shape[1] if len(target) > 1 else 0
     layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype, as_mesh(devices))
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
@@ -137,14 +136,13 @@ def accumulate(
     arrays = [*weak, *target]
     checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups)
     done = checkpoint.restore(accumulators)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for index, block in enumerate(_blocks(arrays, rows, done), start=done):
+    with closing(_blocks(arrays, rows, done)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+        for index, block in enumerate(blocks, start=done):
             for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
                 accumulators[group].add(part[: len(weak)], part[len(weak) :])
-            seen = min(n, (index + 1) * rows)
-            checkpoint.after_block(index + 1, accumulators, last=seen == n)
+            checkpoint.after_block(index + 1, accumulators)
             if progress is not None:
-                progress(seen, n)
+                progress(min(n, (index + 1) * rows), n)
     return accumulators
 
 
@@ -184,16 +182,16 @@ def moments_from_batches(
     """
     check_option(dtype, "dtype", ("float64", "float32"))
     check_option(center, "center", (True, False))
-    checked = prefetched(enumerate(batches), lambda item: _checked_batch(*item))
-    first = next(checked, None)
-    if first is None:
-        raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
-    widths = [part.shape[1] for part in first]
-    layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, as_mesh(devices))
-    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
-    accumulator = Accumulator(layout)
-    for block in _regrouped(chain([first], checked), widths, rows):
-        accumulator.add(block[:1], block[1:])
+    with closing(prefetched(enumerate(batches), lambda item: _checked_batch(*item))) as checked:
+        first = next(checked, None)
+        if first is None:
+            raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
+        widths = [part.shape[1] for part in first]
+        layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, as_mesh(devices))
+        rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
+        accumulator = Accumulator(layout)
+        for block in _regrouped(chain([first], checked), widths, rows):
+            accumulator.add(block[:1], block[1:])
     if center:
         at_least_two(accumulator.n, "batches")
     found = accumulator.moments()
@@ -202,7 +200,7 @@ def moments_from_batches(
     return found
 
 
-def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Iterator[list[Array]]:
+def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Array]]:
     """Slices of equal size, but for the first ``done`` of them; read ahead where an array is on disk."""
     n = arrays[0].shape[0]
     slices = (slice(start, start + rows) for start in range(done * rows, n, rows))

@@ -9,7 +9,6 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import ml_dtypes
 import numpy as np
@@ -19,20 +18,12 @@ from numpy.typing import ArrayLike
 from . import _array_files
 from ._array_files import as_path, check_dtype, refusal
 from ._errors import InputError
+from ._inputs import SupportsDLPack
 from .atomic import check_folder, check_writable, replacing, save_safetensors
 from .shards import Shards, open_shards
 
 SUFFIXES = _array_files.SUFFIXES
 _HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
-
-
-@runtime_checkable
-class SupportsDLPack(Protocol):
-    """An array of another framework."""
-
-    def __dlpack__(self, **options: Any) -> Any: ...
-
-    def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
 def load(
@@ -192,8 +183,6 @@ def _is_text(key: str) -> bool:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise refusal(path, "this is a folder", "give one file in it")
     if not path.exists():
         if path.is_symlink():
             raise FileNotFoundError(f"{path}: a link to {os.readlink(path)}, which does not exist; mend the link")

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -87,6 +86,8 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     import w2sg_jax as w2sg
 
     from .. import store
+    from .._inputs import as_samples
+    from .._scores import scores_of
     from ..report.record import record
     from ..report.tables import gap_table, print_warnings
     from .files import described, read
@@ -114,22 +115,8 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     print_warnings(progress, gap.warnings)
     if options.scores and labels is not None:
         with progress.status("scoring the samples"):
-            store.save(options.scores, _scores(options, weak, strong, labels))
+            scores = scores_of(m, as_samples(strong, "strong"), ridges(options), options.threshold, scale=options.scale)
+            store.save(options.scores, scores)
         progress.print(f"wrote {options.scores}", markup=False, highlight=False, soft_wrap=True)
     inputs = described(arrays) if options.json else {}
     return record("gap", dataclasses.asdict(options), inputs, gap.to_dict())
-
-
-def _scores(options: GapOptions, weak: Any, strong: Any, labels: Any) -> np.ndarray:
-    from .. import gap_scores
-
-    return gap_scores(
-        weak,
-        strong,
-        labels,
-        ridges(options),
-        options.threshold,
-        center=options.center,
-        scale=options.scale,
-        dtype=options.precision,
-    )

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from .. import store
 from .._errors import InputError
+from .._inputs import as_count
 from ..atomic import check_writable, replacing, write_text
 from ..datasets import MoleculeSet, load_freesolv, load_lipophilicity, load_moses_sample
 from ..report.figures import metric_against_error
@@ -104,11 +105,7 @@ def _check(config: QuickstartConfig) -> None:
     if config.out.exists() and not config.out.is_dir():
         raise InputError(f"out: {config.out} is a file; give the name of a folder")
     for name, least in (("splits", 1), ("seed", 0)):
-        value = getattr(config, name)
-        if not isinstance(value, int | np.integer) or isinstance(value, bool):
-            raise InputError(f"{name}: expected an integer, got {value!r}; pass a whole number of at least {least}")
-        if value < least:
-            raise InputError(f"{name}: expected at least {least}, got {value}; pass another number")
+        as_count(getattr(config, name), name, least)
 
 
 def _analyse(
