@@ -1,0 +1,41 @@
+"""Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
+
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from w2sg_jax.atomic import write_text
+from w2sg_jax.report.record import record, to_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def folder_of(out: Path | None) -> Path:
+    """The folder that was asked for, or that of this machine's device; made if need be."""
+    folder = out or RESULTS / jax.devices()[0].device_kind.replace(" ", "-").lower()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
+    """Write NAME.json with settings, versions, device and commit; return the record.
+
+    Args:
+        name: of the benchmark.
+        config: a dataclass with a field ``out``, the folder or None.
+        result: what was measured.
+    """
+    settings = asdict(config) | {"out": str(config.out) if config.out else None}
+    entry = record(f"benchmarks.{name}", settings, {}, result) | {"commit": commit()}
+    write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
+    return entry
+
+
+def commit() -> str | None:
+    """The checkout's commit, or None outside one."""
+    command = ["git", "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return found.stdout.strip() or None

@@ -1,0 +1,81 @@
+"""The limits of a machine, measured on it: matrix products and memory traffic on the device that does the work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import get_blas_funcs
+
+from .._linalg import product
+from .timing import timed
+
+PRODUCT_SIZE = 4096
+TRAFFIC_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the first device of this machine reaches.
+
+    Attributes:
+        device, devices: kind and number of the devices that JAX sees.
+        flops: dtype -> floating-point operations a second of a square matrix product, at full precision of that dtype.
+        bandwidth: bytes a second that a sum of two large arrays reads and writes.
+    """
+
+    device: str
+    devices: int
+    flops: dict[str, float]
+    bandwidth: float
+
+
+def measure_machine(*, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> Machine:
+    """Measure the limits of the first device; on a CPU, of the host's BLAS, which does the work there.
+
+    Args:
+        size: rows and columns of the matrices.
+        at_least: seconds for each of the three measurements.
+    """
+    first = jax.devices()[0]
+    run = _on_host if first.platform == "cpu" else _on_device
+    flops = {}
+    for dtype in ("float64", "float32"):
+        timing = timed(run(dtype, size), repeats=3, at_least=at_least)
+        flops[dtype] = 2 * size**3 / timing.low
+    traffic = timed(_traffic(first.platform == "cpu"), repeats=3, at_least=at_least)
+    return Machine(first.device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
+
+
+def _on_host(dtype: str, size: int) -> Callable[[], Any]:
+    a = np.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype, order="F")
+    (gemm,) = get_blas_funcs(("gemm",), (a,))
+    out = np.zeros_like(a)
+    return lambda: gemm(1.0, a, a, c=out, overwrite_c=1)
+
+
+def _on_device(dtype: str, size: int) -> Callable[[], Any]:
+    with jax.enable_x64(True):
+        a = jnp.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype)
+    return _in_x64(partial(jax.jit(product), a, a))
+
+
+def _traffic(host: bool) -> Callable[[], Any]:
+    count = TRAFFIC_BYTES // 8
+    if host:
+        a, out = np.ones(count), np.empty(count)
+        return lambda: np.add(a, out, out=out)
+    with jax.enable_x64(True):
+        a, b = jnp.ones(count), jnp.ones(count)
+    return _in_x64(partial(jax.jit(jnp.add), a, b))
+
+
+def _in_x64(run: Callable[[], Any]) -> Callable[[], Any]:
+    def scoped() -> Any:
+        with jax.enable_x64(True):
+            return run()
+
+    return scoped
