@@ -11,6 +11,7 @@ from ._errors import InputError
 from ._factor import Factor, Traces
 from ._linalg import product
 from ._moments import Moments
+from ._precision import float64
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
 
 
@@ -54,7 +55,7 @@ def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pai
     weak = _spectrum(m, factor, "weak")
     strong = _spectrum(m, factor, "strong") if strong is None else strong
     labels = np.zeros((factor.weak.shape[0], 0)) if factor.labels is None else factor.labels
-    with jax.enable_x64(True):
+    with float64():
         weak_scores, strong_scores = jax.device_get(
             _scores(factor.weak, weak.eigenvectors, factor.strong, strong.eigenvectors)
         )

@@ -12,6 +12,7 @@ from ._eigenpairs import Measures, Pair, Parameters, make_pair, measure, refuse_
 from ._factor import Factor, joint_factor, unit_trace_ridges
 from ._inputs import as_ridge, as_threshold
 from ._moments import Moments, check_moments
+from ._precision import float64
 from ._solves import measure_by_solves
 
 
@@ -121,7 +122,7 @@ def gap_of_pair(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     refuse_ambiguous_rank(pair, parameters)
-    with jax.enable_x64(True):
+    with float64():
         measures = jax.device_get(measure(pair, parameters))
     return _gap(m, factor, measures, ridges, parameters, scale)
 

@@ -12,6 +12,7 @@ from ._factor import joint_factor, unit_trace_ridges
 from ._gap import singular_values_of
 from ._inputs import as_ridge, as_sequence, as_threshold
 from ._moments import Moments, check_moments
+from ._precision import float64
 from ._sweep import overlap_of, sweep
 
 
@@ -78,7 +79,7 @@ def _columns(pair: Pair, points: np.ndarray, m: Moments) -> tuple[np.ndarray, ..
     found = sweep(overlap_of(pair), points, m.dtype)
     norm, trace, label_gap = np.sqrt(found.norm_squared), found.trace.copy(), found.label_gap.copy()
     for index in np.flatnonzero(~found.resolved):
-        with jax.enable_x64(True):
+        with float64():
             measures = jax.device_get(measure(pair, Parameters(*points[index])))
         norm[index] = singular_values_of(measures.operator_gram)[0]
         trace[index], label_gap[index] = np.trace(measures.operator_gram), measures.label_gap

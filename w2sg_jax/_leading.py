@@ -17,6 +17,7 @@ from ._gap import gap
 from ._inputs import as_count, as_ridge, as_threshold
 from ._linalg import Device, Host, lanczos
 from ._moments import Moments, check_moments
+from ._precision import float64, on_host
 from ._sides import Full, Leading, Side, covered, full_side, principal_side
 
 LARGEST_ERROR = 1e-9
@@ -210,13 +211,13 @@ def _by_lanczos(
 
 def _on_backend(*operands: Any) -> Callable[[np.ndarray], np.ndarray]:
     """v -> G v, on the host, or on the accelerator where there is one."""
-    if jax.default_backend() == "cpu":
+    if on_host():
         return partial(_apply, Host(), *operands)
-    with jax.enable_x64(True):
+    with float64():
         placed = jax.device_put(operands)
 
     def apply(v: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
+        with float64():
             return jax.device_get(_apply_on_device(*placed, v))
 
     return apply

@@ -22,6 +22,7 @@ from ._inputs import (
     same_rows,
 )
 from ._labels import as_targets
+from ._precision import float64
 from ._ridge import components, fit, may_square, outputs
 from ._splits import Split, checked_ids, checked_rows, checked_split, refuse_overlap
 
@@ -108,7 +109,7 @@ def weak_to_strong(
     if ids is not None:
         refuse_overlap(checked_ids(ids, [len(y) for y in (arrays.train_y, arrays.w2s_y, arrays.test_y)]))
     pair = np.array([as_ridge(ridge)])
-    with jax.enable_x64(True):
+    with float64():
         measured = _measure(arrays, pair, boundary, center=center, scale=scale, squared=may_square(pair, scale))
         measured = {key: np.asarray(value).reshape(-1)[0].item() for key, value in jax.device_get(measured).items()}
     return _record(measured, is_class, float(pair[0, 0]), float(pair[0, 1]), center, scale)
@@ -158,7 +159,7 @@ def weak_to_strong_splits(
     targets = as_targets(y, classes)
     pairs = np.array([as_ridge(ridge) for ridge in as_sequence(ridges, "ridges")])
     row_bytes = 8 * (weak.shape[1] + strong.shape[1]) * sum(rows.shape[1] for rows in indices)
-    with jax.enable_x64(True):
+    with float64():
         measured = jax.device_get(
             _measure_splits(
                 *(jnp.asarray(x, jnp.float64) for x in (weak, strong, targets.values)),

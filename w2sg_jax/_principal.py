@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.linalg import eigh, qr
 
 from ._linalg import Host, lanczos, product, symmetric
+from ._precision import float64, on_host
 
 BLOCK = 8
 """Vectors a step: more of them make a product faster, and the Krylov space that is needed larger."""
@@ -134,13 +135,13 @@ def _orthogonal(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _on_backend(sigma: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """X -> Sigma X, on the host, or on the accelerator where there is one."""
-    if jax.default_backend() == "cpu":
+    if on_host():
         return lambda x: Host().times(symmetric(sigma), x)
-    with jax.enable_x64(True):
+    with float64():
         placed = jax.device_put(sigma)
 
     def apply(x: np.ndarray) -> Any:
-        with jax.enable_x64(True):
+        with float64():
             return jax.device_get(_product(placed, x))
 
     return apply

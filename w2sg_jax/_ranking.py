@@ -18,6 +18,7 @@ from ._bootstrap import (
 )
 from ._candidates import Candidates, checked_candidates, same_names, train_parts
 from ._checkpoint import Checkpoints
+from ._devices import as_mesh
 from ._eigenpairs import make_pair
 from ._errors import InputError
 from ._factor import joint_factor
@@ -31,6 +32,7 @@ from ._inputs import (
 )
 from ._moments import Moments
 from ._pass import Accumulator
+from ._precision import product_dtype
 from ._spectrum import Spectrum
 from ._streaming import Progress, accumulate, pair_moments
 
@@ -127,7 +129,7 @@ def rank(
     seed: int = 0,
     center: bool = True,
     scale: str = "trace",
-    dtype: str = "float64",
+    dtype: str | None = None,
     devices: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
@@ -174,6 +176,7 @@ def rank(
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
     counts = resampling_counts(blocks, bootstrap, seed)
     checkpoints = Checkpoints(checkpoint, checkpoint_every)
+    dtype = product_dtype(dtype, as_mesh(devices))
     settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts)
     rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
     checkpoints.clear()

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ._errors import InputError
 from ._inputs import ArrayInput, as_labels, as_ridges, as_samples, at_least_two, check_option, refuse_non_finite
 from ._linalg import product
+from ._precision import float64
 
 SMALLEST_SQUARED_RIDGE = 1e-6
 
@@ -96,7 +97,7 @@ def ridge_path(
     checked = np.array(as_ridges(ridges))
     for array, name in ((samples, "h"), (targets, "y")):
         refuse_non_finite(array, name)
-    with jax.enable_x64(True):
+    with float64():
         weights, intercept, keep, constant = jax.device_get(
             _raw_path(
                 jnp.asarray(samples, jnp.float64),

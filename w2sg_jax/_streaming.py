@@ -25,6 +25,7 @@ from ._inputs import (
 )
 from ._moments import Moments
 from ._pass import Accumulator, Layout
+from ._precision import product_dtype
 from ._prefetch import on_disk, prefetched
 
 Progress = Callable[[int, int], None]
@@ -39,7 +40,7 @@ def moments(
     labels: ArrayInput | None = None,
     *,
     center: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     block_rows: int | None = None,
     devices: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -60,7 +61,8 @@ def moments(
             (``np.eye(classes)[y]``), not codes.
         center: subtract means (labels too). False gives the paper's raw second moments.
         dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
-            pinned off). Blocks are added in float64 either way, and the result is float64.
+            pinned off). None: float64 on CPUs and on accelerators that have it at speed (A100, H100, ...), else
+            float32. Blocks are added in float64 either way, and the result is float64.
         block_rows: rows a block; by default about 32 MiB of float64.
         devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.devices()``, or a Mesh of
             "rows" and "columns": each device adds up the products of its rows (and of its columns).
@@ -104,7 +106,7 @@ def accumulate(
     *,
     groups: int = 1,
     center: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     block_rows: int | None = None,
     devices: Any = None,
     checkpoints: Checkpoints | None = None,
@@ -123,13 +125,15 @@ def accumulate(
     Returns:
         One accumulator for each group, for ``pair_moments``.
     """
-    check_option(dtype, "dtype", ("float64", "float32"))
     check_option(center, "center", (True, False))
+    mesh = as_mesh(devices)
     n = target[0].shape[0]
     if center:
         at_least_two(n // groups, "weak")
     d_labels = target[1].shape[1] if len(target) > 1 else 0
-    layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype, as_mesh(devices))
+    layout = Layout(
+        tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
+    )
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
     rows = min(n, max(rows // groups, 1) * groups)
     accumulators = [Accumulator(layout) for _ in range(groups)]
@@ -160,7 +164,7 @@ def moments_from_batches(
     batches: Iterable[Sequence[ArrayInput]],
     *,
     center: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     block_rows: int | None = None,
     devices: Any = None,
 ) -> Moments:
@@ -180,14 +184,15 @@ def moments_from_batches(
 
     Cost: as ``moments``; one block of samples is held, and the batches are read ahead in a thread.
     """
-    check_option(dtype, "dtype", ("float64", "float32"))
     check_option(center, "center", (True, False))
+    mesh = as_mesh(devices)
+    dtype = product_dtype(dtype, mesh)
     with closing(prefetched(enumerate(batches), lambda item: _checked_batch(*item))) as checked:
         first = next(checked, None)
         if first is None:
             raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
         widths = [part.shape[1] for part in first]
-        layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, as_mesh(devices))
+        layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, mesh)
         rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
         accumulator = Accumulator(layout)
         for block in _regrouped(chain([first], checked), widths, rows):

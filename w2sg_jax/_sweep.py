@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from ._eigenpairs import Pair, Parameters
 from ._linalg import Host, product
+from ._precision import float64
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank
 
 STEPS = (48, 192)
@@ -73,7 +74,7 @@ def sweep(overlap: Overlap, points: Float[np.ndarray, "P 4"], dtype: str) -> Swe
 
     Cost: about 200 k_strong k_weak flops a point, as products with matrices of P columns.
     """
-    with jax.enable_x64(True):
+    with float64():
         weights, sizes = _sizes(overlap, jnp.asarray(points))
         condition, *sizes = (np.asarray(x) for x in jax.device_get(sizes))
         largest, residual = _largest(overlap, weights, len(points))

@@ -53,8 +53,8 @@ class GapOptions:
     """Subtract the means of representations and labels."""
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["float64", "float32"] = "float64"
-    """Precision of the sums over samples."""
+    precision: Literal["auto", "float64", "float32"] = "auto"
+    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
     checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
@@ -104,7 +104,7 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
             strong,
             labels,
             center=options.center,
-            dtype=options.precision,
+            dtype=None if options.precision == "auto" else options.precision,
             devices=options.devices,
             checkpoint=options.checkpoint,
             progress=report,

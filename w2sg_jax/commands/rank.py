@@ -59,8 +59,8 @@ class RankOptions:
     """Subtract the means of representations and labels."""
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["float64", "float32"] = "float64"
-    """Precision of the sums over samples."""
+    precision: Literal["auto", "float64", "float32"] = "auto"
+    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
     bootstrap: int = 200
@@ -126,7 +126,7 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             seed=options.seed,
             center=options.center,
             scale=options.scale,
-            dtype=options.precision,
+            dtype=None if options.precision == "auto" else options.precision,
             devices=options.devices,
             checkpoint=options.checkpoint,
             progress=progress,
