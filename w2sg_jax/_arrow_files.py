@@ -1,7 +1,6 @@
 """One column of an Arrow IPC file (stream or file format): where its values lie, and reading them from there."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,38 +75,31 @@ class ArrowPiece(Piece):
 def _scan(path: Path, source: Any, key: str | None) -> tuple[Column, list[_Batch]]:
     """The column, and the place of its values in each batch that has rows."""
     start = source.read_buffer(len(_FILE_MAGIC))
+    source.seek(0)
     is_file = start.to_pybytes() == _FILE_MAGIC
-    source.seek(0)
-    schema = _reader(source, is_file).schema
-    column = column_of(path, schema, key)
-    source.seek(0)
+    ipc = pyarrow(path).ipc
+    reader = ipc.open_file(source) if is_file else ipc.open_stream(source)
+    column = column_of(path, reader.schema, key)
     found = []
     row = 0
-    for batch in _record_batches(path, source, is_file, column.index):
-        values = batch.column(0)
+    for batch in (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else reader:
+        values = batch.column(column.index)
+        values.validate()
         check_no_nulls(path, column, values, row)
         if batch.num_rows:
-            places = [buffer and buffer.address - start.address for buffer in values.buffers()]
-            if not 0 <= places[-1] <= source.size() - values.buffers()[-1].size:
+            places = [None if buffer is None else buffer.address - start.address for buffer in values.buffers()]
+            if places[-1] is None or not 0 <= places[-1] <= source.size() - values.buffers()[-1].size:
                 todo = "write it without compression, or as Parquet"
                 raise refusal(path, "the batches of this file are compressed", todo)
             found.append(_Batch(batch.num_rows, places[-1], places[1] if column.width is None else None))
         row += batch.num_rows
+    if not is_file:
+        _check_end(path, source)
     return column, found
 
 
-def _reader(source: Any, is_file: bool, columns: list[int] | None = None) -> Any:
-    ipc = pyarrow(None).ipc
-    options = ipc.IpcReadOptions(included_fields=columns)
-    return (ipc.open_file if is_file else ipc.open_stream)(source, options=options)
-
-
-def _record_batches(path: Path, source: Any, is_file: bool, column: int) -> Iterator[Any]:
-    reader = _reader(source, is_file, [column])
-    if is_file:
-        yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
-        return
-    yield from reader
+def _check_end(path: Path, source: Any) -> None:
+    """Refuses a stream whose writer did not come to its end; to pyarrow it is one of fewer rows."""
     end = source.tell()
     source.seek(max(0, end - len(_END)))
     if source.read(len(_END)) != _END or end != source.size():

@@ -13,7 +13,7 @@ import numpy as np
 from ._columns import check_no_nulls, check_widths, column_of, damage_named, pyarrow
 from ._pieces import Piece
 
-DECODED_BYTES = 1 << 23
+DECODED_BYTES = 1 << 22
 """Of values that are decoded at a time."""
 READ_BYTES = 1 << 20
 """Of a column that are read at a time: a row group may be larger than memory."""

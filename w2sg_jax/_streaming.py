@@ -229,8 +229,8 @@ def _refuse_no_batches(batches: Any) -> None:
     if isinstance(batches, str | bytes | os.PathLike | Shards | np.ndarray):
         what = repr(batches) if isinstance(batches, str | os.PathLike) else type(batches).__name__
         raise InputError(
-            f"batches: got {what}; files and arrays go to moments(load(path, key=...), load(path, key=...)), which reads"
-            " them as it goes"
+            f"batches: got {what}; files and arrays go to moments(load(path, key=...), load(path, key=...)), which"
+            " reads them as it goes"
         )
     if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
         raise InputError(
