@@ -25,7 +25,7 @@ from ._inputs import (
 )
 from ._moments import Moments
 from ._pass import Accumulator, Layout
-from ._prefetch import on_disk, prefetched
+from ._prefetch import copied, on_disk, prefetched
 from .shards import Shards
 
 Progress = Callable[[int, int], None]
@@ -209,7 +209,7 @@ def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Arr
     n = arrays[0].shape[0]
     slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
     if any(on_disk(array) for array in arrays):
-        yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
+        yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
         return
     for part in slices:
         yield [array[part] for array in arrays]
