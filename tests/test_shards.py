@@ -165,9 +165,7 @@ def test_mapped_files_and_their_rows_give_the_same_bits(tmp_path, order):
         truth = w2sg.moments(WEAK[rows], STRONG[rows], Y[rows], block_rows=64)
         found = w2sg.moments(WEAK[rows], strong[rows], labels[rows], block_rows=64)
         np.testing.assert_array_equal(found.second, truth.second)
-    np.testing.assert_array_equal(
-        unmapped(strong[5:].T)[:] if order == "F" else unmapped(strong.T)[:], STRONG[5 * (order == "F") :].T
-    )
+    np.testing.assert_array_equal(unmapped(strong.T)[:], STRONG.T)
     assert content_hash(strong[3:]) == content_hash(STRONG[3:])
 
 

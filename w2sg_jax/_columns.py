@@ -94,7 +94,8 @@ def column_of(path: Path, schema: Any, key: str | None) -> Column:
         raise refusal(path, f"the lists of the column {name!r} are empty", EXPECTED)
     width = found.list_size if is_fixed else None if is_list else 0
     bounds = "int64" if types.is_large_list(found) else "int32"
-    return Column(name, indices[0], np.dtype(value.to_pandas_dtype()), width, bounds)
+    letter = "f" if types.is_floating(value) else "i" if types.is_signed_integer(value) else "u"
+    return Column(name, indices[0], np.dtype(f"{letter}{value.bit_width // 8}"), width, bounds)
 
 
 def check_no_nulls(path: Path, column: Column, values: Any, row: int) -> None:

@@ -38,9 +38,11 @@ class ParquetPiece(Piece):
             self.column = column_of(path, file.schema_arrow, key)
             width = self.column.width
             if width is None and sum(counts):
-                first = next(file.iter_batches(1, columns=[self.column.name])).column(0)
-                check_no_nulls(path, self.column, first, 0)
-                width = len(first[0])
+                batch = next(file.iter_batches(1, columns=[self.column.name]), None)
+                if batch is None:
+                    raise ValueError(f"{sum(counts)} rows announced, none found")
+                check_no_nulls(path, self.column, batch.column(0), 0)
+                width = len(batch.column(0)[0])
         self.starts = list(accumulate(counts, initial=0))
         self.part, self.dtype, self.rows = self.column.name, self.column.dtype, self.starts[-1]
         self.row_shape = self.column.row_shape(path, width)
