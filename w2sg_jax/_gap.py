@@ -130,7 +130,7 @@ def _gap(
     m: Moments, factor: Factor, measures: Measures, ridges: tuple[float, float], parameters: Parameters, scale: str
 ) -> Gap:
     rank_weak, rank_strong = int(measures.rank_weak), int(measures.rank_strong)
-    singular_values = _singular_values(measures.operator_gram)[:rank_strong]
+    singular_values = singular_values_of(measures.operator_gram)[:rank_strong]
     norm = float(singular_values[0])
     return Gap(
         norm=norm,
@@ -155,7 +155,7 @@ def _gap(
     )
 
 
-def _singular_values(gram: np.ndarray) -> np.ndarray:
+def singular_values_of(gram: np.ndarray) -> np.ndarray:
     """Square roots of the eigenvalues, descending; on the host, because JAX's CPU eigvalsh computes the vectors too."""
     return np.sqrt(np.maximum(eigvalsh(gram, check_finite=False)[::-1], 0.0))
 
