@@ -1,7 +1,7 @@
 """Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import Any
@@ -26,7 +26,8 @@ from ._inputs import (
 from ._moments import Moments
 from ._pass import Accumulator, Layout
 from ._precision import product_dtype
-from ._prefetch import on_disk, prefetched
+from ._prefetch import copied, on_disk, prefetched
+from .shards import Shards
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +56,7 @@ def moments(
 
     Args:
         weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
-            shards on disk (``load`` of a folder). Narrow floats are upcast a block at a time.
+            what ``load`` opens on disk. Narrow floats are upcast a block at a time.
         strong: (n, d_strong) representation of the same samples by the strong model.
         labels: (n,) or (n, c) labels, or None. They are numbers here: for more than two classes pass one-hot columns
             (``np.eye(classes)[y]``), not codes.
@@ -161,7 +162,7 @@ def pair_moments(
 
 
 def moments_from_batches(
-    batches: Iterable[Sequence[ArrayInput]],
+    batches: Iterable[Sequence[ArrayInput] | Mapping[str, ArrayInput]],
     *,
     center: bool = True,
     dtype: str | None = None,
@@ -172,7 +173,9 @@ def moments_from_batches(
 
     Args:
         batches: (weak, strong) or (weak, strong, labels) of each batch, (rows, d_weak), (rows, d_strong) and (rows,) or
-            (rows, c); any number of rows, NumPy, JAX or torch.
+            (rows, c); any number of rows, NumPy, JAX or torch. Or mappings with these names as keys and no others, as
+            ``dataset.iter(batch_size=1024)`` of a Hugging Face dataset yields them. What is on disk needs no batches:
+            ``moments`` reads what ``load`` opens.
         center, dtype, block_rows, devices: as in ``moments``. Batches are regrouped into blocks of this many rows, so
             that the result does not depend, to the last bit, on how the samples were batched.
 
@@ -187,6 +190,7 @@ def moments_from_batches(
     check_option(center, "center", (True, False))
     mesh = as_mesh(devices)
     dtype = product_dtype(dtype, mesh)
+    _refuse_no_batches(batches)
     with closing(prefetched(enumerate(batches), lambda item: _checked_batch(*item))) as checked:
         first = next(checked, None)
         if first is None:
@@ -210,7 +214,7 @@ def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Arr
     n = arrays[0].shape[0]
     slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
     if any(on_disk(array) for array in arrays):
-        yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
+        yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
         return
     for part in slices:
         yield [array[part] for array in arrays]
@@ -225,7 +229,34 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
         yield group, [part[group::groups] for part in block]
 
 
+def _refuse_no_batches(batches: Any) -> None:
+    """Says what else to call for a file or an array, and for one batch alone."""
+    if isinstance(batches, str | bytes | os.PathLike | Shards | np.ndarray):
+        what = repr(batches) if isinstance(batches, str | os.PathLike) else type(batches).__name__
+        raise InputError(
+            f"batches: got {what}; files and arrays go to moments(load(path, key=...), load(path, key=...)), which"
+            " reads them as it goes"
+        )
+    if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
+        raise InputError(
+            f"batches: got {type(batches).__name__}; pass an iterable of batches, [batch] for a single one"
+        )
+
+
+def _parts(index: int, batch: Mapping[str, Any]) -> list[Any]:
+    """Weak, strong and labels from a mapping."""
+    names = [name for name in ("weak", "strong", "labels") if name in batch]
+    if names[:2] != ["weak", "strong"] or len(names) != len(batch):
+        raise InputError(
+            f"batches: batch {index} has the keys {', '.join(map(str, batch))}; expected weak, strong and, if there are"
+            " any, labels: rename and select the columns first"
+        )
+    return [batch[name] for name in names]
+
+
 def _checked_batch(index: int, batch: Any) -> list[Array]:
+    if isinstance(batch, Mapping):
+        batch = _parts(index, batch)
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise InputError(f"batches: batch {index} is no tuple (weak, strong) or (weak, strong, labels)")
     names = [f"batch {index}, {name}" for name in ("weak", "strong", "labels")]

@@ -28,8 +28,8 @@ class GapOptions:
     unit trace (K/n has trace 1). It is the weight decay of the heads: 0.01 means that directions with much
     less than 1% of the variance count as not learnable.
 
-    Files: .safetensors, .npy or .npz, or a folder of shards; FILE::name chooses one array of several.
-    What is larger than memory is read as it is needed.
+    Files: .safetensors, .npy, .npz, .parquet or .arrow, or a folder of shards; FILE::name chooses one array
+    or column of several. What is larger than memory is read as it is needed.
 
     Example:
       w2sg gap minilm.npy llama.npy --labels y.npy --ridge 1e-3
