@@ -168,10 +168,19 @@ def weak_to_strong_splits(
                 center=center,
                 scale=scale,
                 squared=may_square(pairs, scale),
-                batch=max(1, BATCH_BYTES // row_bytes),
+                batch=_batch(row_bytes),
             )
         )
     return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale)
+
+
+def _batch(row_bytes: int) -> int | None:
+    """Splits at a time; None for one after the other.
+
+    On a CPU, JAX hands a batch of decompositions to its pool of threads and waits for them on one of these; two batches
+    at once on two cores wait for ever.
+    """
+    return None if jax.default_backend() == "cpu" else max(1, BATCH_BYTES // row_bytes)
 
 
 @partial(jax.jit, static_argnames=("center", "scale", "squared", "batch"))
