@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import dense_gap
 
-from benchmarks import peer_routes, peers
+from benchmarks import peer_routes, peers, ridge_fits
 
 
 @pytest.fixture(params=[(60, 8, 12), (20, 24, 40)], ids=str)
@@ -76,3 +76,21 @@ def test_a_peer_that_disagrees_is_not_timed():
     with pytest.raises(ArithmeticError, match=r"definition, NumPy, n = 30: differs from ours by"):
         peers.measure(runner, problem, {"norm": 2.0}, peers.Config())
     assert runner.times == []
+
+
+def test_ridge_fits_agree_and_leave_a_record_and_a_figure(tmp_path):
+    size = ridge_fits.Size("FreeSolv", 60, 6, 9)
+    config = ridge_fits.Config(sizes=(size,), splits=2, ridges=3, repeats=1, machine_size=64, out=tmp_path)
+    (row,) = ridge_fits.main(config)["result"]["rows"]
+    assert row["largest_difference"] <= ridge_fits.AGREEMENT and row["pipelines"] == 6
+    assert row["times_faster_than_loop"] == pytest.approx(row["loop_median_s"] / row["ours_median_s"])
+    assert json.loads((tmp_path / "ridge_fits.json").read_text())["result"]["rows"] == [row]
+    assert (tmp_path / "ridge_fits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ridge_fits_that_disagree_are_not_timed(monkeypatch):
+    shifted = ridge_fits.loop
+    monkeypatch.setattr(ridge_fits, "loop", lambda p: {name: 1.01 * e for name, e in shifted(p).items()})
+    config = ridge_fits.Config(splits=1, ridges=2)
+    with pytest.raises(ArithmeticError, match=r"the results differ by 1\.0e-02; nothing is timed"):
+        ridge_fits.measure(ridge_fits.Size("FreeSolv", 60, 6, 9), config)
