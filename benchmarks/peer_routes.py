@@ -5,6 +5,7 @@ All of them take the same float32 representations and compute in float64, centre
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -78,8 +79,8 @@ def ours(problem: Problem) -> tuple[float, float | None]:
 
 def ours_scores(problem: Problem) -> np.ndarray:
     """gap_scores at the ridge of RADS-Lin, converted to units of unit trace."""
-    ridges = tuple(_rads_ridge(trace, len(h)) / trace for h, trace in _traces(problem))
-    return w2sg.gap_scores(problem.weak, problem.strong, problem.labels, ridges)
+    weak, strong = (_rads_ridge(trace, len(h)) / trace for h, trace in _traces(problem))
+    return w2sg.gap_scores(problem.weak, problem.strong, problem.labels, (weak, strong))
 
 
 def numpy_norm(problem: Problem) -> float:
@@ -111,9 +112,11 @@ def kernel_ridge_gap(problem: Problem) -> float:
     """|P_s (I - P_w) y|^2 / n by two fits of scikit-learn's KernelRidge: alpha = n * ridge."""
     from sklearn.kernel_ridge import KernelRidge
 
+    ridge: Any = len(problem.labels) * problem.ridge
+
     def smoothed(h: np.ndarray, y: np.ndarray) -> np.ndarray:
         h = _unit_trace(h)
-        return KernelRidge(alpha=len(h) * problem.ridge, kernel="linear").fit(h, y).predict(h)
+        return KernelRidge(alpha=ridge, kernel="linear").fit(h, y).predict(h)
 
     return _gap_by(smoothed, problem)
 
@@ -133,7 +136,7 @@ def pca_ridge_gap(problem: Problem) -> float:
 
 def torch_norm(problem: Problem) -> float:
     """The definition in torch: n x n kernels, Cholesky solves and the spectral norm."""
-    import torch
+    torch = import_module("torch")
 
     def smoother(h: np.ndarray) -> Any:
         a = torch.as_tensor(h, device=_torch_device()).double()
@@ -148,7 +151,7 @@ def torch_norm(problem: Problem) -> float:
 
 def torch_moments_norm(problem: Problem) -> float:
     """The norm from second moments in torch: block products, two eigh, and D_s (I - C (2 D_w - D_w^2) C^T) D_s."""
-    import torch
+    torch = import_module("torch")
 
     device = _torch_device()
     arrays = [torch.from_numpy(h) for h in (problem.weak, problem.strong)]
@@ -205,7 +208,7 @@ def _rads_ridge(trace: float, n: int) -> float:
 
 
 def _torch_device() -> str:
-    import torch
+    torch = import_module("torch")
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 

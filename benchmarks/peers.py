@@ -8,6 +8,7 @@ ours to 1e-9 before it is timed. Times are in float64, after a first call that i
 
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ def compare(widths: tuple[int, int], config: Config, console: rich.console.Conso
             else:
                 runner.ended = f"nothing to be checked against at n = {n}"
         if n in config.memory_n and ours in running:
-            next(row for row in rows if row["n"] == n)["memory_mib"] = memory_beyond_input(n, widths, config)
+            next(row for row in rows if row["n"] == n)["memory_mib"] = memory_beyond_input(problem)
     ended = {runner.route.name: runner.ended for runner in runners}
     return {"d_weak": widths[0], "d_strong": widths[1], "rows": rows, "ended": ended}
 
@@ -155,27 +156,28 @@ def difference(value: Any, truth: Any) -> float:
     return float(np.linalg.norm(np.subtract(value, truth)) / np.linalg.norm(truth))
 
 
-def memory_beyond_input(n: int, widths: tuple[int, int], config: Config) -> float:
-    """Growth of the peak resident memory, in MiB, of a fresh process that makes the pair and computes one gap."""
+def memory_beyond_input(problem: Problem) -> float:
+    """Growth of the peak resident memory, in MiB, of a fresh process that reads the samples and computes one gap."""
     code = """
-import resource, sys
-from benchmarks.peer_routes import ours, samples
+import resource, sys, numpy as np
+from benchmarks.peer_routes import Problem, ours, samples
 def peak():
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     status = open("/proc/self/status").read()  # Linux carries ru_maxrss over from the parent process
     return int(status.split("VmHWM:")[1].split()[0]) / 2**10
-n, d_weak, d_strong, seed = map(int, sys.argv[1:5])
-options = {"seed": seed, "ridge": float(sys.argv[5])}
-ours(samples(50, 4, 4, **options))
-problem = samples(n, d_weak, d_strong, **options)
+ours(samples(50, 4, 4, seed=0, ridge=1.0))
+problem = Problem(*(np.load(path) for path in sys.argv[1:4]), float(sys.argv[4]))
 before = peak()
 ours(problem)
 print(peak() - before)
 """
-    arguments = [str(value) for value in (n, *widths, config.seed, config.ridge)]
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}.npy" for name in Problem._fields[:3]]
+        for path, array in zip(paths, problem[:3], strict=True):
+            np.save(path, array)
+        command = [sys.executable, "-c", code, *paths, str(problem.ridge)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     return float(done.stdout.split()[-1])
 
 
