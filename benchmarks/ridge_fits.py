@@ -212,10 +212,11 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
         bars = axes.bar(np.arange(len(rows)) + 0.27 * (shift - 1), times, 0.25, label=label)
         faster = ["" if name == "ours" else f"{row[f'times_faster_than_{name}']:.0f}×" for row in rows]
         axes.bar_label(bars, faster)
+    axes.margins(y=0.1)
     names = [f"{row['molecules']}\n{row['d_weak']} and {row['d_strong']} wide" for row in rows]
     axes.set_xticks(np.arange(len(rows)), names)
     axes.set(ylabel="time [s]", yscale="log", title=f"{rows[0]['pipelines']} weak-to-strong pipelines of ridge heads")
-    axes.legend()
+    made.legend(loc="outside lower center", ncols=3, fontsize=8)
     made.savefig(path, dpi=150)
 
 
