@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ._checkpoint import Checkpoints
+from ._checkpoint import Checkpoints, identity_of
 from ._devices import as_mesh
 from ._errors import InputError
+from ._hosts import add_up, agree, own_part
 from ._inputs import (
     Array,
     ArrayInput,
@@ -132,17 +133,28 @@ def accumulate(
     layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype, as_mesh(devices))
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
     rows = min(n, max(rows // groups, 1) * groups)
+    in_turn = n >= ROUNDS * groups * rows
+    part = own_part()
+    if groups == 1 or not in_turn:
+        rows = min(rows, -(-n // (groups * part.count)) * groups)
     accumulators = [Accumulator(layout) for _ in range(groups)]
     arrays = [*weak, *target]
-    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups)
-    done = checkpoint.restore(accumulators)
-    with closing(_blocks(arrays, rows, done)) as blocks, np.errstate(invalid="ignore", over="ignore"):
-        for index, block in enumerate(blocks, start=done):
-            for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
-                accumulators[group].add(part[: len(weak)], part[len(weak) :])
+    if part.count > 1:
+        agree(identity_of(arrays, layout, rows, groups), part)
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
+    own = part.blocks(-(-n // rows))
+    left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+        for index, block in zip(left, blocks, strict=True):
+            for group, found in _grouped(block, index, groups, in_turn=in_turn):
+                accumulators[group].add(found[: len(weak)], found[len(weak) :])
             checkpoint.after_block(index + 1, accumulators)
             if progress is not None:
-                progress(min(n, (index + 1) * rows), n)
+                progress(min(n, (index + 1) * rows) - own.start * rows, min(n, own.stop * rows) - own.start * rows)
+        if part.count > 1:
+            checkpoint.save(own.stop, accumulators)
+            for accumulator in accumulators:
+                add_up(accumulator, part)
     return accumulators
 
 
@@ -200,10 +212,9 @@ def moments_from_batches(
     return found
 
 
-def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Array]]:
-    """Slices of equal size, but for the first ``done`` of them; read ahead where an array is on disk."""
-    n = arrays[0].shape[0]
-    slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
+def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+    """Slices of equal size with these numbers; read ahead where an array is on disk."""
+    slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):
         yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
         return
