@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import InputError
-from ._hosts import Part
+from ._hosts import ALONE, Part
 from ._inputs import Array
 from ._pass import Accumulator, Layout
 from .atomic import save_safetensors
@@ -50,7 +50,7 @@ class Checkpoints:
         """
         if self.folder is None:
             return PassCheckpoint(None, self.every)
-        identity = identity_of(arrays, layout, rows, groups, part=part)
+        identity = identity_of(arrays, layout, rows, groups, part)
         self.opened.append(PassCheckpoint(self.folder / f"pass-{identity[:20]}.safetensors", self.every))
         return self.opened[-1]
 
@@ -117,14 +117,14 @@ class PassCheckpoint:
         self.saved = time.monotonic()
 
 
-def identity_of(arrays: Sequence[Array], layout: Layout, rows: int, groups: int, *, part: Part | None = None) -> str:
+def identity_of(arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part | None = ALONE) -> str:
     """SHA-256 of all that the sums of a pass depend on; of the values, some rows from either end and the middle.
 
-    Without a part, of what all processes of a pass have in common: shards are copies when their values are.
+    For no process in particular (None): also the times of shards, which copies need not share, are left out.
     """
     mesh = None if layout.mesh is None else dict(layout.mesh.shape)
     settings = [layout.weak_widths, layout.d_strong, layout.d_labels, layout.center, layout.dtype, mesh, rows, groups]
-    settings.append(part)
+    settings.append(None if part is None else [part.index, part.count])
     digest = hashlib.sha256(json.dumps(settings).encode())
     for array in arrays:
         n = array.shape[0]

@@ -1,8 +1,9 @@
 """Several processes, on one host or many, share a pass over the samples: who reads what, and sums over all of them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,15 +23,19 @@ class HostsLost(RuntimeError):
     """Another process of the group has gone, or does not answer any more."""
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """One of the processes that share a pass: its number, counted from 0, and how many there are."""
 
-    index: int = 0
-    count: int = 1
+    index: int
+    count: int
 
     def blocks(self, total: int) -> range:
         """The blocks that this process reads, of a number of blocks in order."""
         return range(total * self.index // self.count, total * (self.index + 1) // self.count)
+
+
+ALONE = Part(0, 1)
 
 
 def own_part() -> Part:
@@ -40,7 +45,7 @@ def own_part() -> Part:
         InputError: JAX_PLATFORMS leaves out the CPU.
     """
     if not jax.distributed.is_initialized():
-        return Part()
+        return ALONE
     try:
         return Part(jax.process_index("cpu"), jax.process_count("cpu"))
     except RuntimeError as error:
@@ -166,7 +171,7 @@ def _over_processes(stacked: jax.Array, *, mesh: Mesh) -> jax.Array:
 @cache
 def _one_cpu_a_process() -> Mesh:
     """The first CPU device of each process, in their order: sums live on the host, and are exact float64 there."""
-    first: dict[int, jax.Device] = {}
+    first: dict[int, Any] = {}
     for device in jax.devices("cpu"):
         first.setdefault(device.process_index, device)
     return Mesh(np.array([first[index] for index in sorted(first)]), (HOSTS,))

@@ -140,7 +140,7 @@ def accumulate(
     accumulators = [Accumulator(layout) for _ in range(groups)]
     arrays = [*weak, *target]
     if part.count > 1:
-        agree(identity_of(arrays, layout, rows, groups), part)
+        agree(identity_of(arrays, layout, rows, groups, None), part)
     checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
     own = part.blocks(-(-n // rows))
     left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
