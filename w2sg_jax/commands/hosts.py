@@ -128,7 +128,7 @@ def _lost(log: str, options: Any) -> str:
         )
     gone = _GONE.search(log)
     who = f"process {gone[1]}" if gone else "process 0" if "Failed to send RPC" in log else "another process"
-    return f"{who} has gone; {advice(options)}"
+    return f"{who} has gone, and may have said why; {advice(options)}"
 
 
 def advice(options: Any) -> str:

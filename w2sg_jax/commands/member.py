@@ -98,8 +98,11 @@ def _join(options: Any) -> None:
             shutdown_timeout_seconds=FOREVER,
         )
     except (ValueError, RuntimeError) as error:
-        hint = "JAX finds no group here; give ADDRESS:PORT,INDEX,COUNT" if address is None else "is the port free?"
-        raise InputError(f"--hosts {options.hosts}: {error}; {hint}") from error
+        if address is None:
+            raise InputError(
+                f"--hosts auto: JAX finds no group of processes here ({error}); give ADDRESS:PORT,INDEX,COUNT"
+            ) from error
+        raise InputError(f"--hosts {options.hosts}: {error}; is the port free?") from error
 
 
 def _heartbeat(options: Any) -> int:
