@@ -58,7 +58,8 @@ def address():
 
 def started(commands, **options):
     """One process for each command, each in a process group of its own."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # several processes on a few cores would wait for each other
+    environment = os.environ | one_thread | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return [
         subprocess.Popen(
             [sys.executable, *command],

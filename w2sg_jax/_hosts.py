@@ -17,6 +17,8 @@ from ._pass import Accumulator
 HOSTS = "hosts"
 CHUNK = 1 << 24
 """Numbers added up at a time: 128 MiB of float64."""
+MEETINGS = 64
+"""A pass has at most so many; between two of them one process may lag behind by half an hour, gloo's limit."""
 
 
 class HostsLost(RuntimeError):
@@ -69,6 +71,32 @@ def agree(identity: str, part: Part) -> None:
                 f"process {index} of {part.count} has other arrays, settings or devices than process 0; all of them"
                 " must open the same files with the same options, and each then reads its share of the rows"
             )
+
+
+class Meetings:
+    """Where the processes of a pass wait for each other: at equal shares of the blocks that each has to read.
+
+    Args:
+        part: this process; alone it meets nobody.
+        blocks: of the pass.
+    """
+
+    def __init__(self, part: Part, blocks: int) -> None:
+        self.own = part.blocks(blocks)
+        self.number = min(MEETINGS, -(-blocks // part.count)) if part.count > 1 else 0
+        self.held = 0
+
+    def before_block(self, block: int) -> None:
+        """Hold those that are due once this process has dealt with the blocks before this one.
+
+        Raises:
+            HostsLost: a process has gone.
+        """
+        done, size = block - self.own.start, len(self.own)
+        due = self.number if done >= size else self.number * done // size
+        while self.held < due:
+            summed(np.zeros(1))
+            self.held += 1
 
 
 def add_up(accumulator: Accumulator, part: Part) -> None:
@@ -156,7 +184,7 @@ def _summed(x: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
             stacked = jax.make_array_from_process_local_data(NamedSharding(mesh, P(HOSTS)), x[None])
             return np.asarray(_over_processes(stacked, mesh=mesh).addressable_data(0))
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # the second where the result is waited for
         raise HostsLost(f"a process of the group has gone or does not answer ({error})") from error
 
 
