@@ -47,9 +47,11 @@ def supervised(arguments: Sequence[str], options: Any) -> int:
     the standard streams. So this process waits for the other, keeps what native code prints, and explains the end.
 
     Raises:
-        InputError: --hosts cannot be understood.
+        InputError: --hosts or --hosts-timeout cannot be understood.
     """
     parse_hosts(options.hosts)
+    if options.hosts_timeout < 1:
+        raise InputError(f"--hosts-timeout: got {options.hosts_timeout}; expected a number of seconds, 1 or more")
     with _started(arguments) as child:
         try:
             log = _read(child)

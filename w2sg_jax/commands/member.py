@@ -78,7 +78,8 @@ def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Part, int, str]:
         )  # the runtime ends this process sooner, when it knows which one has gone
         return part, PEER_GONE, f"{error}; {advice(options)}"
     except (InputError, OSError) as error:
-        return part, USAGE_ERROR, " ".join(reason(error).split())
+        shown = traceback.format_exc() if os.environ.get("W2SG_DEBUG") else " ".join(reason(error).split())
+        return part, USAGE_ERROR, shown
     except BaseException:
         return part, CRASHED, traceback.format_exc()
 
