@@ -52,7 +52,7 @@ class DeviceAccumulator:
     ) -> None:
         self.n = 0
         self.rows = 0
-        self.mesh = mesh or mesh_of(jax.devices()[:1])
+        self.mesh = mesh or mesh_of(jax.local_devices()[:1])
         self.dtype = dtype
         self.options = {"mesh": self.mesh, "center": center}
         self.widths = (tuple(weak_widths), target_width)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ._checkpoint import Checkpoints
+from ._checkpoint import Checkpoints, identity_of
 from ._devices import as_mesh
 from ._errors import InputError
+from ._hosts import Meetings, Part, add_up, agree, own_part
 from ._inputs import (
     Array,
     ArrayInput,
@@ -52,7 +53,8 @@ def moments(
 
     J = (1/n) sum_i (z_i - mean)(z_i - mean)^T with z = (h_w, h_s, y), block by block; blocks are centred by their
     own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset costs no
-    digits. Never forms an n x n matrix.
+    digits. Never forms an n x n matrix. In a group of processes (``jax.distributed.initialize``) all call this with the
+    same arrays; each reads a share of the rows, and each returns the moments of all.
 
     Args:
         weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
@@ -65,18 +67,20 @@ def moments(
             pinned off). None: float64 on CPUs and on accelerators that have it at speed (A100, H100, ...), else
             float32. Blocks are added in float64 either way, and the result is float64.
         block_rows: rows a block; by default about 32 MiB of float64.
-        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.devices()``, or a Mesh of
-            "rows" and "columns": each device adds up the products of its rows (and of its columns).
+        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.local_devices()``, or a
+            Mesh of "rows" and "columns": each device adds up the products of its rows (and of its columns).
         checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from
             there and ends with the same bits. Deleted at the end.
         checkpoint_every: seconds between two checkpoints.
-        progress: called with (samples done, n) after each block.
+        progress: called with (samples done, n) after each block; in a group, of the share of this process.
 
     Returns:
         Moments, NumPy float64.
 
     Raises:
-        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers.
+        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers;
+            other arrays in another process of the group.
+        HostsLost: another process of the group has gone (a RuntimeError).
 
     Cost: n (d_weak + d_strong + c)^2 flops on the CPU, where the symmetric product is used; memory
     (d_weak + d_strong + c)^2 and some blocks; what is on disk is read ahead. Source: arXiv 2502.00620, section 3 (the
@@ -136,18 +140,29 @@ def accumulate(
         tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
     )
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
-    rows = min(n, max(rows // groups, 1) * groups)
+    part = own_part()
+    rows, in_turn = _cut(n, rows, groups, part)
     accumulators = [Accumulator(layout) for _ in range(groups)]
     arrays = [*weak, *target]
-    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups)
-    done = checkpoint.restore(accumulators)
-    with closing(_blocks(arrays, rows, done)) as blocks, np.errstate(invalid="ignore", over="ignore"):
-        for index, block in enumerate(blocks, start=done):
-            for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
-                accumulators[group].add(part[: len(weak)], part[len(weak) :])
+    if part.count > 1:
+        agree(identity_of(arrays, layout, rows, groups, None), part)
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
+    meetings = Meetings(part, -(-n // rows))
+    own = meetings.own
+    left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+        for index, block in zip(left, blocks, strict=True):
+            for group, found in _grouped(block, index, groups, in_turn=in_turn):
+                accumulators[group].add(found[: len(weak)], found[len(weak) :])
             checkpoint.after_block(index + 1, accumulators)
+            meetings.before_block(index + 1)
             if progress is not None:
-                progress(min(n, (index + 1) * rows), n)
+                progress(min(n, (index + 1) * rows) - own.start * rows, min(n, own.stop * rows) - own.start * rows)
+        if part.count > 1:
+            checkpoint.save(own.stop, accumulators)
+            meetings.before_block(own.stop)
+            for accumulator in accumulators:
+                add_up(accumulator, part)
     return accumulators
 
 
@@ -209,10 +224,18 @@ def moments_from_batches(
     return found
 
 
-def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Array]]:
-    """Slices of equal size, but for the first ``done`` of them; read ahead where an array is on disk."""
-    n = arrays[0].shape[0]
-    slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
+def _cut(n: int, rows: int, groups: int, part: Part) -> tuple[int, bool]:
+    """Rows a block, and whether whole blocks go to the groups in turn; the groups do not depend on the processes."""
+    rows = min(n, max(rows // groups, 1) * groups)
+    in_turn = groups > 1 and n >= ROUNDS * groups * rows
+    if not in_turn:  # a block for each process at least
+        rows = min(rows, -(-n // (groups * part.count)) * groups)
+    return rows, in_turn
+
+
+def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+    """Slices of equal size with these numbers; read ahead where an array is on disk."""
+    slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):
         yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
         return

@@ -72,7 +72,13 @@ class RankOptions:
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
     checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
-    """Save the sums here every two minutes; a killed run goes on from there. Removed at the end."""
+    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
+    checkpoint_every: float = 120.0
+    """Seconds between two checkpoints."""
+    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
+    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
+    hosts_timeout: int = 300
+    """Seconds to wait for all processes of --hosts to start."""
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -129,6 +135,7 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             dtype=None if options.precision == "auto" else options.precision,
             devices=options.devices,
             checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
             progress=progress,
         )
 
