@@ -52,7 +52,8 @@ def short_bench(sizes: Sizes, progress: Callable[[int, int], None] | None = None
         machine: its limits; points: each pass with its share and its bound; gap: seconds from moments, and beside the
         moments' own; sentences and advice: in words.
     """
-    plan = [(d, dtype) for d in sizes.widths for dtype in ("float64", "float32")]
+    widest = max(sizes.widths)
+    plan = [(d, dtype) for d in sorted(sizes.widths) for dtype in ("float32", "float64")]
     steps = len(plan) + 2 + bool(sizes.disk_bytes)
     done = _counter(steps, progress)
     machine = measure_machine(size=sizes.product, at_least=sizes.at_least)
@@ -66,17 +67,14 @@ def short_bench(sizes: Sizes, progress: Callable[[int, int], None] | None = None
     if sizes.disk_bytes:
         points.append(_from_disk(sizes))
         done()
-    widest = max(sizes.widths)
-    seconds, passed = (
-        _gap_seconds(widest, sizes),
-        next(p for p in points[::-1] if p.dtype == "float64" and not p.reading),
-    )
+    seconds = _gap_seconds(widest, sizes)
+    rate = points[-1 - bool(sizes.disk_bytes)].rate
     done()
     return {
         "machine": asdict(machine),
         "cores": os.cpu_count(),
         "points": [_described(point, machine) for point in points],
-        "gap": {"d": widest, "seconds": seconds, "samples_in_that_time": _samples_in(seconds, passed, widest)},
+        "gap": {"d": widest, "seconds": seconds, "samples_in_that_time": round(seconds * rate / _flops(1, widest))},
         "sentences": [sentence(point, machine) for point in points],
         "advice": advice(points, machine, cores=os.cpu_count() or 1, platform=jax.default_backend()),
     }
@@ -124,11 +122,6 @@ def _preparing(samples: np.ndarray, dtype: str) -> float:
 def _gap_seconds(d: int, sizes: Sizes) -> float:
     found = moments(*pair(4 * d, d, d))
     return timed(lambda: gap(found), repeats=2).low
-
-
-def _samples_in(seconds: float, point: Point, d: int) -> int:
-    """Samples whose moments take as long."""
-    return round(seconds / point.seconds * point.flops / _flops(1, d))
 
 
 def _described(point: Point, machine: Machine) -> dict[str, Any]:

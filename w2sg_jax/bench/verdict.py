@@ -7,8 +7,6 @@ from .machine import Machine
 
 HIGH_SHARE = 0.6
 """Of the matrix-product rate: above it products are what bounds."""
-EXPLAINED = 0.5
-"""Share of a time that something has to account for, to be named as its bound."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,14 @@ class Point:
     preparing: float = 0.0
     reading: float = 0.0
 
+    @property
+    def rate(self) -> float:
+        """Floating-point operations a second."""
+        return self.flops / self.seconds
+
     def share(self, machine: Machine) -> float:
         """Of the machine's matrix-product rate in this precision."""
-        return self.flops / machine.flops[self.dtype] / self.seconds
+        return self.rate / machine.flops[self.dtype]
 
     def bound(self, machine: Machine) -> str:
         """What the time is spent on: "products", "casting and centring", "reading", or "overheads"."""
@@ -44,8 +47,8 @@ class Point:
             "casting and centring": self.preparing,
             "reading": self.reading,
         }
-        name = max(parts, key=lambda part: parts[part])
-        return name if parts[name] >= EXPLAINED * self.seconds else "overheads"
+        parts["overheads"] = self.seconds - sum(parts.values())
+        return max(parts, key=lambda part: parts[part])
 
 
 def sentence(point: Point, machine: Machine) -> str:
