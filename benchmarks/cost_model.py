@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import rich.console
 import rich.table
 import tyro
@@ -19,9 +20,9 @@ import tyro
 import w2sg_jax as w2sg
 from benchmarks.results import markdown_table, save
 from benchmarks.scaling import synthetic_moments
-from w2sg_jax._pass import DEVICE_BLOCK_BYTES
+from w2sg_jax._pass import BLOCK_BYTES, DEVICE_BLOCK_BYTES, FEWEST_ROWS
 from w2sg_jax._streaming import accumulate
-from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, product_rate, timed
+from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
 
 WITHIN = 0.25
 """Of the measured time: how far the model may be off."""
@@ -63,6 +64,7 @@ class Device:
         name, source: what it is, and where its numbers are from.
         flops: operations a second in the job's precision.
         bandwidth: bytes a second of its memory.
+        preparing: the same while samples are cast and centred; None for ``bandwidth``.
         link: bytes a second to other devices.
         reading: bytes a second at which samples reach it.
         memory: its bytes.
@@ -72,6 +74,7 @@ class Device:
     source: str
     flops: float
     bandwidth: float
+    preparing: float | None = None
     link: float = 50e9
     reading: float = 2e9
     memory: float = 80e9
@@ -108,30 +111,37 @@ def cost(job: Job, device: Device) -> Cost:
     """The model.
 
     A row device has n / rows of the samples and all columns of them; of the sums it has 1 / columns. Means are agreed
-    upon twice a block; sums are added up once, over row devices, in a ring.
+    upon twice a block; sums are added up once. Both over row devices, in a ring.
     """
     rows = job.devices // job.columns
     weak, target = [job.d_weak] * job.models, job.d_strong
     width = sum(weak) + target
-    work = pass_work(job.n / rows, weak, target, dtype=job.dtype, itemsize=job.itemsize, symmetric=job.host)
+    block_rows = max(FEWEST_ROWS[job.dtype], (BLOCK_BYTES if job.host else DEVICE_BLOCK_BYTES) // (8 * width))
+    work = pass_work(
+        job.n / rows,
+        weak,
+        target,
+        dtype=job.dtype,
+        itemsize=job.itemsize,
+        symmetric=job.host,
+        block_rows=block_rows,
+    )
     entries = sum(w * w + w * target for w in weak) + target**2
     sums = 8 * entries / job.columns
-    block_rows = DEVICE_BLOCK_BYTES / (8 * width)
-    blocks = job.n / rows / block_rows
-    ring = 2 * (rows - 1) / rows
-    collective = ring * (2 * 8 * width * blocks + sums / 2)
+    adding = work.adding / job.columns
+    collective = 2 * (rows - 1) / rows * (2 * 8 * width * job.n / rows / block_rows + sums)
     flops, read = work.flops / job.columns, job.n / rows * width * job.itemsize
-    block = block_rows * width * (job.itemsize + 8 + int(job.dtype[-2:]) // 8)
+    block = block_rows * width * (job.itemsize + 8 + np.dtype(job.dtype).itemsize)
     seconds = {
         "products_s": flops / device.flops,
-        "traffic_s": work.traffic / device.bandwidth,
+        "traffic_s": work.preparing / (device.preparing or device.bandwidth) + adding / device.bandwidth,
         "collective_s": collective / device.link,
         "reading_s": 0.0 if job.host else read / device.reading,
     }
     computing = seconds["products_s"] + seconds["traffic_s"] + seconds["collective_s"]
     return Cost(
         flops=flops,
-        traffic=work.traffic,
+        traffic=work.preparing + adding,
         collective=collective,
         memory=sums + block,
         read=read,
@@ -240,9 +250,17 @@ def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config
     seconds = timed(run, repeats=2).low
     rate = product_rate(job.dtype, size=config.product, at_least=config.at_least / 4)
     machine.flops[job.dtype] = max(rate, machine.flops[job.dtype])
-    here = Device(machine.device, "measured", machine.flops[job.dtype], machine.bandwidth, reading=machine.bandwidth)
+    here = Device(machine.device, "measured", machine.flops[job.dtype], machine.bandwidth, _preparing_rate(job))
     model = getattr(cost(job, here), part)
     return {"name": name, "job": asdict(job), "measured_s": seconds, "model_s": model, "ratio": model / seconds}
+
+
+def _preparing_rate(job: Job) -> float | None:
+    """Bytes a second, as ``pass_work`` counts them, while the strong model's samples are cast and centred."""
+    samples, _ = pair(min(int(job.n), 1 << 14), job.d_strong, job.d_strong)
+    seconds = preparing_seconds(samples, job.dtype)
+    work = pass_work(len(samples), [], job.d_strong, dtype=job.dtype, itemsize=4, symmetric=job.host)
+    return work.preparing / seconds if seconds else None
 
 
 def projection(config: Config) -> list[dict[str, Any]]:

@@ -13,3 +13,4 @@ from .verdict import sentence as sentence
 from .work import Work as Work
 from .work import pair as pair
 from .work import pass_work as pass_work
+from .work import preparing_seconds as preparing_seconds

@@ -11,14 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._accumulate import centred
 from .._gap import gap
-from .._pass import Layout
 from .._streaming import moments
 from .machine import Machine, measure_machine, product_rate
 from .timing import timed
 from .verdict import Point, advice, sentence
-from .work import pair, pass_work
+from .work import pair, pass_work, preparing_seconds
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
     n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
     weak, strong = pair(n, d, d)
     seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).low
-    return Point(f"moments of ({d}, {d}) in {dtype}", dtype, seconds, _flops(n, d), _preparing(weak, dtype))
+    return Point(f"moments of ({d}, {d}) in {dtype}", dtype, seconds, _flops(n, d), 2 * preparing_seconds(weak, dtype))
 
 
 def _from_disk(sizes: Sizes) -> Point:
@@ -100,23 +98,12 @@ def _from_disk(sizes: Sizes) -> Point:
         reading = time.perf_counter() - start
         arrays = [np.load(path, mmap_mode="r") for path in paths]
         seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).low
-        preparing = _preparing(arrays[0], "float64")
+        preparing = 2 * preparing_seconds(arrays[0], "float64")
     return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
 
 
 def _flops(n: float, d: int) -> float:
     return pass_work(n, [d], d, dtype="float64", itemsize=4, symmetric=jax.default_backend() == "cpu").flops
-
-
-def _preparing(samples: np.ndarray, dtype: str) -> float:
-    """Seconds for casting and centring two such arrays on the host; 0 where the device does it."""
-    if jax.default_backend() != "cpu":
-        return 0.0
-    n, d = samples.shape
-    rows = min(n, Layout((d,), d, 0, True, dtype).block_rows)
-    room = np.empty((rows, d))
-    out = room if dtype == "float64" else np.empty((rows, d), dtype)
-    return 2 * n / rows * timed(lambda: centred([samples[:rows]], room, out, center=True), at_least=0.2).low
 
 
 def _gap_seconds(d: int, sizes: Sizes) -> float:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
+from .._accumulate import centred
 from .._pass import Layout
+from .timing import timed
 
 TILE_ROWS = 8192
 """Samples that are drawn; longer arrays repeat them, which products do not notice."""
@@ -18,15 +21,31 @@ class Work:
     Attributes:
         flops: of the products that are computed.
         flops_full: of three full products W, T and X for each weak model, whether or not symmetry saves half.
-        traffic: bytes between memory and cores: samples as they come, their centred copies, and the sums.
+        preparing: bytes between memory and cores for samples as they come, and for their centred copies.
+        adding: the same for the sums, which every block is added to.
     """
 
     flops: float
     flops_full: float
-    traffic: float
+    preparing: float
+    adding: float
+
+    @property
+    def traffic(self) -> float:
+        """Bytes between memory and cores."""
+        return self.preparing + self.adding
 
 
-def pass_work(n: float, weak: Sequence[int], target: int, *, dtype: str, itemsize: int, symmetric: bool) -> Work:
+def pass_work(
+    n: float,
+    weak: Sequence[int],
+    target: int,
+    *,
+    dtype: str,
+    itemsize: int,
+    symmetric: bool,
+    block_rows: float | None = None,
+) -> Work:
     """Count a pass over n samples.
 
     Args:
@@ -36,16 +55,28 @@ def pass_work(n: float, weak: Sequence[int], target: int, *, dtype: str, itemsiz
         dtype: precision of the products.
         itemsize: bytes of a number as it comes.
         symmetric: whether half of W and T is computed (the host) or all of it (accelerators).
+        block_rows: samples a block; by default those of this machine.
     """
     grams = target**2 + sum(w**2 for w in weak)
     crosses = target * sum(weak)
     width = np.dtype(dtype).itemsize
-    # Read; written and read in float64; written in the dtype of the products; read for W or T and for X.
-    samples = n * (target + sum(weak)) * (itemsize + 8 + 8 + 3 * width)
-    blocks = max(1.0, n / Layout(tuple(weak), target, 0, True, dtype).block_rows)
+    # Read; written, read and written in float64 or in the dtype of the products; read for W or T and for X.
+    preparing = n * (target + sum(weak)) * (itemsize + 8 + 8 + 3 * width)
+    rows = block_rows or Layout(tuple(weak), target, 0, True, dtype).block_rows
     entries = grams * (0.5 if symmetric else 1.0) + crosses
-    sums = blocks * entries * (16 if width == 8 else 24)
-    return Work(n * (grams * (1 if symmetric else 2) + 2 * crosses), 2 * n * (grams + crosses), samples + sums)
+    adding = max(1.0, n / rows) * entries * (16 if width == 8 else 24)
+    return Work(n * (grams * (1 if symmetric else 2) + 2 * crosses), 2 * n * (grams + crosses), preparing, adding)
+
+
+def preparing_seconds(samples: np.ndarray, dtype: str) -> float:
+    """Seconds that casting and centring this array takes on the host, block by block; 0 where a device does it."""
+    if jax.default_backend() != "cpu":
+        return 0.0
+    n, d = samples.shape
+    rows = min(n, Layout((d,), d, 0, True, dtype).block_rows)
+    room = np.empty((rows, d))
+    out = room if dtype == "float64" else np.empty((rows, d), dtype)
+    return n / rows * timed(lambda: centred([samples[:rows]], room, out, center=True), at_least=0.2).low
 
 
 def pair(n: int, d_weak: int, d_strong: int, dtype: str = "float32", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
