@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from ._linalg import mirror
+from ._linalg import mirror, transpose
 from ._moments import joint_mean
 from ._threads import each
 
@@ -206,6 +206,6 @@ def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarr
     np.divide(target_product.T, n, out=joint[d_weak:, d_weak:])
     mirror(joint[:d_weak, :d_weak].T)
     mirror(joint[d_weak:, d_weak:].T)
-    np.divide(cross, n, out=joint[:d_weak, d_weak:])
-    joint[d_weak:, :d_weak] = joint[:d_weak, d_weak:].T
+    np.divide(cross.T, n, out=joint[d_weak:, :d_weak])
+    transpose(joint[d_weak:, :d_weak], joint[:d_weak, d_weak:])
     return joint
