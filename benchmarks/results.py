@@ -1,6 +1,8 @@
 """Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
 
+import os
 import subprocess
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ def folder_of(out: Path | None) -> Path:
 
 
 def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
-    """Write NAME.json with settings, versions, device and commit; return the record.
+    """Write NAME.json with settings, versions, device, cores and commit; return the record.
 
     Args:
         name: of the benchmark.
@@ -29,7 +31,7 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
         result: what was measured.
     """
     settings = asdict(config) | {"out": str(config.out) if config.out else None}
-    entry = record(f"benchmarks.{name}", settings, {}, result) | {"commit": commit()}
+    entry = record(f"benchmarks.{name}", settings, {}, result) | {"commit": commit(), "cores": os.cpu_count()}
     write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
     return entry
 
@@ -39,3 +41,8 @@ def commit() -> str | None:
     command = ["git", "rev-parse", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return found.stdout.strip() or None
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table for the README."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows))

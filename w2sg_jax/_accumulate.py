@@ -1,13 +1,18 @@
 """Sums over blocks of samples, on the host: what every pair (weak model, strong model) needs, added in place."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from ._linalg import mirror
+from ._linalg import mirror, transpose
 from ._moments import joint_mean
+from ._threads import each
+
+GUESS_ROWS = 64
+"""Rows from which the means of a block are guessed."""
 
 
 class RunningMean:
@@ -29,6 +34,13 @@ class RunningMean:
         delta, *moved = joint_mean(self.mean, self.rest, mean, rest, share)
         self.mean, self.rest = (mean, rest) if share == 1.0 else moved  # the first block has no old mean
         return delta
+
+
+class _Block(NamedTuple):
+    """Centred rows, and how far their mean was from that of the samples before."""
+
+    rows: np.ndarray
+    delta: np.ndarray
 
 
 class HostAccumulator:
@@ -62,13 +74,13 @@ class HostAccumulator:
         """Add a block of samples: one array for each weak model, and the arrays that make up t, side by side."""
         rows = target[0].shape[0]
         total = self.n + rows
-        t, t_delta = self._centred("target", target, self.target_mean, rows / total)
         correction = self.n * rows / total if self.center else 0.0
-        add_gram(self.target_product, t, t_delta, correction)
+        t = self._centred("target", target, self.target_mean, correction, total)
+        self._add_gram(self.target_product, t, correction)
         for w, mean, gram, cross in zip(weak, self.weak_means, self.weak_products, self.cross_products, strict=True):
-            w, w_delta = self._centred("weak", [w], mean, rows / total)
-            add_gram(gram, w, w_delta, correction)
-            add_cross(cross, w, t, w_delta, t_delta, correction)
+            w = self._centred("weak", [w], mean, correction, total)
+            self._add_gram(gram, w, correction)
+            self._add_cross(cross, w, t, correction)
         self.n = total
 
     def on_host(self) -> "HostAccumulator":
@@ -95,58 +107,95 @@ class HostAccumulator:
             self.weak_products[index][...] = state[f"weak{index}"].T
             self.cross_products[index][...] = state[f"cross{index}"].T
 
-    def _centred(
-        self, name: str, parts: Sequence[Any], running: RunningMean, share: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The block in float64, then in the precision of the products; and the difference of the means."""
+    def _centred(self, name: str, parts: Sequence[Any], running: RunningMean, correction: float, total: int) -> _Block:
+        """The block, centred by its own means; its last row is the correction, where sums have the block's dtype."""
         rows, width = parts[0].shape[0], len(running.mean)
-        block = self._block(name, rows, width)
-        start = 0
-        for part in parts:
-            block[:, start : start + part.shape[1]] = np.asarray(part)
-            start += part.shape[1]
-        mean, rest = centre(block) if self.center else (block.mean(axis=0), np.zeros(width))
-        return block.astype(self.dtype, copy=False), running.add(mean, rest, share)
+        room = self._room_for(name, (rows + 1, width), np.float64)
+        block = room
+        if self.dtype != "float64":
+            block = self._room_for(f"{name} in {self.dtype}", (rows, width), self.dtype)
+        arrays = [np.asarray(part) for part in parts]
+        mean, rest = centred(arrays, room[:rows], block[:rows], center=self.center)
+        delta = running.add(mean, rest, rows / total)
+        np.multiply(np.sqrt(correction), delta, out=room[rows])
+        return _Block(block, delta)
 
-    def _block(self, name: str, rows: int, width: int) -> np.ndarray:
-        """Room for a block, kept from one block to the next: fresh memory costs as much as filling it."""
+    def _add_gram(self, upper: np.ndarray, x: _Block, correction: float) -> None:
+        """S += X^T X + correction * delta delta^T, in the upper half of S (Fortran order)."""
+        (syrk,) = get_blas_funcs(("syrk",), (x.rows,))
+        if x.rows.dtype == upper.dtype:
+            syrk(1.0, x.rows.T, beta=1.0, c=upper, overwrite_c=1)
+            return
+        product = self._room_for("product", upper.shape[::-1], self.dtype).T
+        syrk(1.0, x.rows.T, c=product, overwrite_c=1)
+
+        def add(columns: slice) -> None:
+            upper[: columns.stop, columns] += product[: columns.stop, columns]
+
+        each(add, *upper.shape)
+        if correction:
+            get_blas_funcs(("syr",), (upper,))[0](correction, x.delta, a=upper, overwrite_a=1)
+
+    def _add_cross(self, s: np.ndarray, x: _Block, y: _Block, correction: float) -> None:
+        """S += X^T Y + correction * x_delta y_delta^T (Fortran order)."""
+        (gemm,) = get_blas_funcs(("gemm",), (x.rows, y.rows))
+        if x.rows.dtype == s.dtype:
+            gemm(1.0, x.rows.T, y.rows.T, trans_b=1, beta=1.0, c=s, overwrite_c=1)
+            return
+        product = self._room_for("product", s.shape[::-1], self.dtype).T
+        gemm(1.0, x.rows.T, y.rows.T, trans_b=1, c=product, overwrite_c=1)
+
+        def add(columns: slice) -> None:
+            s[:, columns] += product[:, columns]
+
+        each(add, *s.shape[::-1])
+        if correction:
+            get_blas_funcs(("ger",), (s,))[0](correction, x.delta, y.delta, a=s, overwrite_a=1)
+
+    def _room_for(self, name: str, shape: tuple[int, int], dtype: Any) -> np.ndarray:
+        """Room in C order, kept from one block to the next: fresh memory costs as much as filling it."""
+        size = shape[0] * shape[1]
         room = self._room.get(name)
-        if room is None or room.size < rows * width:
-            room = self._room[name] = np.empty(rows * width)
-        return room[: rows * width].reshape(rows, width)
+        if room is None or room.size < size:
+            room = self._room[name] = np.zeros(size, dtype)
+        return room[:size].reshape(shape)
 
 
-def centre(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the column means in place, twice: the second time what rounding left. Return both."""
-    mean = block.mean(axis=0)
-    block -= mean
-    rest = block.mean(axis=0)
-    block -= rest
-    return mean, rest
+def centred(
+    parts: Sequence[np.ndarray], room: np.ndarray, out: np.ndarray, *, center: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write arrays side by side, minus their column means; return the means, in two parts.
 
+    A first guess of the means is subtracted, then the mean of what is left, so that an offset costs no digits.
 
-def add_gram(upper: np.ndarray, x: np.ndarray, delta: np.ndarray, correction: float) -> None:
-    """S += X^T X + correction * delta delta^T, in the upper half of S (Fortran order)."""
-    (syrk,) = get_blas_funcs(("syrk",), (x,))
-    if x.dtype == upper.dtype:
-        syrk(1.0, x.T, beta=1.0, c=upper, overwrite_c=1)
-    else:
-        upper += syrk(1.0, x.T)
-    if correction:
-        get_blas_funcs(("syr",), (upper,))[0](correction, delta, a=upper, overwrite_a=1)
+    Args:
+        parts: (rows, width) each.
+        room: float64 (rows, sum of widths), for the work; may be an only part itself.
+        out: where the result goes: ``room`` itself, or of its shape in another precision.
+        center: False to subtract nothing.
+    """
+    rows, width = room.shape
+    places = [slice(*pair) for pair in pairwise(np.cumsum([0, *(part.shape[1] for part in parts)]))]
+    guess = np.zeros(width)
+    if center:
+        guess = np.concatenate([np.array(part[:GUESS_ROWS], np.float64, order="C").mean(axis=0) for part in parts])
 
+    def shifted(slab: slice) -> np.ndarray:
+        for place, part in zip(places, parts, strict=True):
+            room[slab, place] = part[slab]
+        if center:
+            room[slab] -= guess
+        return room[slab].sum(axis=0)
 
-def add_cross(
-    s: np.ndarray, x: np.ndarray, y: np.ndarray, x_delta: np.ndarray, y_delta: np.ndarray, correction: float
-) -> None:
-    """S += X^T Y + correction * x_delta y_delta^T (Fortran order)."""
-    (gemm,) = get_blas_funcs(("gemm",), (x, y))
-    if x.dtype == s.dtype:
-        gemm(1.0, x.T, y.T, trans_b=1, beta=1.0, c=s, overwrite_c=1)
-    else:
-        s += gemm(1.0, x.T, y.T, trans_b=1)
-    if correction:
-        get_blas_funcs(("ger",), (s,))[0](correction, x_delta, y_delta, a=s, overwrite_a=1)
+    def finished(slab: slice) -> None:
+        np.subtract(room[slab], left if center else 0.0, out=out[slab], casting="same_kind")
+
+    left = np.sum(each(shifted, rows, width), axis=0) / rows
+    if center or out.dtype != room.dtype:
+        each(finished, rows, width)
+    mean = guess + left
+    moved = mean - guess
+    return mean, (guess - (mean - moved)) + (left - moved)
 
 
 def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarray, n: int) -> np.ndarray:
@@ -157,6 +206,6 @@ def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarr
     np.divide(target_product.T, n, out=joint[d_weak:, d_weak:])
     mirror(joint[:d_weak, :d_weak].T)
     mirror(joint[d_weak:, d_weak:].T)
-    np.divide(cross, n, out=joint[:d_weak, d_weak:])
-    joint[d_weak:, :d_weak] = joint[:d_weak, d_weak:].T
+    np.divide(cross.T, n, out=joint[d_weak:, :d_weak])
+    transpose(joint[d_weak:, :d_weak], joint[:d_weak, d_weak:])
     return joint

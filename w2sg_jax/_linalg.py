@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs
 
+TILE = 128
+"""Rows and columns of what is transposed at once."""
 HIGHEST = jax.lax.Precision.HIGHEST
 """float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
 
@@ -186,10 +188,18 @@ def _blas(name: str, *arrays: np.ndarray) -> Any:
     return get_blas_funcs((name,), arrays)[0]
 
 
-def mirror(upper: np.ndarray, block: int = 128) -> None:
+def mirror(upper: np.ndarray) -> None:
     """Copy the upper half of a square matrix onto the lower one, in place."""
-    for start in range(0, len(upper), block):
-        stop = start + block
-        upper[stop:, start:stop] = upper[start:stop, stop:].T
+    for start in range(0, len(upper), TILE):
+        stop = start + TILE
+        transpose(upper[start:stop, stop:], upper[stop:, start:stop])
         diagonal = upper[start:stop, start:stop]
         diagonal[...] = np.triu(diagonal) + np.triu(diagonal, 1).T
+
+
+def transpose(a: np.ndarray, out: np.ndarray) -> None:
+    """Write A^T, by tiles that are copied first: rows of a wide matrix, a power of two apart, share few cache lines."""
+    for row in range(0, a.shape[0], TILE):
+        for column in range(0, a.shape[1], TILE):
+            rows, columns = slice(row, row + TILE), slice(column, column + TILE)
+            out[columns, rows] = a[rows, columns].copy(order="K").T

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ._accumulate import HostAccumulator, RunningMean, centre, joined
+from ._accumulate import HostAccumulator, RunningMean, centred, joined
 from ._device_accumulate import DeviceAccumulator
 from ._devices import ROWS
 from ._inputs import Array
@@ -15,6 +15,8 @@ from ._moments import Moments
 
 BLOCK_BYTES = 1 << 25
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
+FEWEST_ROWS = {"float64": 256, "float32": 2048}
+"""A block, at least: float32 products are added to float64 sums, a pass over them that many rows have to outweigh."""
 DEVICE_BLOCK_BYTES = 1 << 28
 """The same on each accelerator, where a product has to outlast the start of its program."""
 
@@ -51,7 +53,7 @@ class Layout:
         size = BLOCK_BYTES
         if jax.default_backend() != "cpu":
             size = DEVICE_BLOCK_BYTES * (1 if self.mesh is None else self.mesh.shape[ROWS])
-        return max(256, size // (8 * (sum(self.weak_widths) + self.target_width)))
+        return max(FEWEST_ROWS[self.dtype], size // (8 * (sum(self.weak_widths) + self.target_width)))
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
         """Sums of products, none yet."""
@@ -148,7 +150,7 @@ class Accumulator:
             return alone.moments()
         rows = np.concatenate([weak, target], axis=1)
         mean = RunningMean(rows.shape[1])
-        mean.add(*(centre(rows) if layout.center else (rows.mean(axis=0), mean.rest)), 1.0)
+        mean.add(*centred([rows], rows, rows, center=layout.center), 1.0)
         rows = rows.astype(layout.dtype).astype(np.float64)
         return layout.moments(index, (mean,), rows, None, self.n)
 

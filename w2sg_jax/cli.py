@@ -29,6 +29,7 @@ commands:
   gap         one weak and one strong model, from two files of representations
   rank        several weak models against a strong one, best first, with intervals
   quickstart  the whole method on bundled molecules: train encoders, rank them, compare with what happens
+  bench       what this machine reaches, beside its limit, in a minute
 
 w2sg COMMAND --help explains the numbers and shows an example.
 
@@ -148,7 +149,13 @@ def _quickstart() -> tuple[type, Callable[[Any], int]]:
     return QuickstartOptions, _reporting(run)
 
 
-COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart}
+def _bench() -> tuple[type, Callable[[Any], int]]:
+    from .commands.bench import BenchOptions, run
+
+    return BenchOptions, _reporting(run)
+
+
+COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart, "bench": _bench}
 
 if __name__ == "__main__":
     sys.exit(main())

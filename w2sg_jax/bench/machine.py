@@ -41,13 +41,15 @@ def measure_machine(*, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> Machi
         at_least: seconds for each of the three measurements.
     """
     first = jax.devices()[0]
-    run = _on_host if first.platform == "cpu" else _on_device
-    flops = {}
-    for dtype in ("float64", "float32"):
-        timing = timed(run(dtype, size), repeats=3, at_least=at_least)
-        flops[dtype] = 2 * size**3 / timing.low
+    flops = {dtype: product_rate(dtype, size=size, at_least=at_least) for dtype in ("float64", "float32")}
     traffic = timed(_traffic(first.platform == "cpu"), repeats=3, at_least=at_least)
     return Machine(first.device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
+
+
+def product_rate(dtype: str, *, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> float:
+    """Floating-point operations a second of a square matrix product; arguments as in ``measure_machine``."""
+    run = _on_host if jax.default_backend() == "cpu" else _on_device
+    return 2 * size**3 / timed(run(dtype, size), repeats=3, at_least=at_least).low
 
 
 def _on_host(dtype: str, size: int) -> Callable[[], Any]:

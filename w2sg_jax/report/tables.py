@@ -1,6 +1,6 @@
 """Gaps and rankings as tables for a terminal."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -88,6 +88,27 @@ def ranking_table(ranking: "Ranking", title: str) -> Table:
             if name in bounded:
                 cells.append(interval(row.intervals.get(name)))
         table.add_row(*cells)
+    return table
+
+
+def bench_table(result: dict[str, Any]) -> Table:
+    """What a machine reaches: a row for each pass that was timed, beside the machine's limits.
+
+    Args:
+        result: of `w2sg_jax.bench.short_bench`.
+    """
+    machine = result["machine"]
+    rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, rate in machine["flops"].items())
+    title = f"{machine['device']}: {rates}, memory {machine['bandwidth'] / 1e9:,.0f} GB/s"
+    table = _table(title, "")
+    for name in ("seconds", "GFLOP/s", "share of the limit"):
+        table.add_column(name, justify="right")
+    table.add_column("bound by")
+    for point in result["points"]:
+        rate = point["flops"] / point["seconds"] / 1e9
+        table.add_row(
+            point["name"], number(point["seconds"], 3), f"{rate:,.0f}", f"{point['share']:.0%}", point["bound"]
+        )
     return table
 
 

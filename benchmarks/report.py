@@ -1,0 +1,60 @@
+"""The README's tables, made from the committed results, so that no number in it is typed.
+
+    python -m benchmarks.report
+
+Between `<!-- NAME:begin -->` and `<!-- NAME:end -->` comes what `benchmarks.NAME.markdown` makes of
+benchmarks/results/<device>/NAME.json, for each device that has one.
+"""
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import RESULTS
+from w2sg_jax.atomic import write_text
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
+
+
+def main(readme: Path = README, results: Path = RESULTS) -> bool:
+    """Rewrite the README's blocks; return whether anything changed."""
+    text = readme.read_text(encoding="utf-8")
+    made = rewritten(text, results)
+    if made != text:
+        write_text(readme, made)
+    return made != text
+
+
+def rewritten(text: str, results: Path = RESULTS) -> str:
+    """The text with each block as the results give it."""
+    return BLOCK.sub(lambda found: f"{found[1]}{block(found[2], results)}\n{found[3]}", text)
+
+
+def block(name: str, results: Path = RESULTS) -> str:
+    """The tables of one benchmark, one for each device.
+
+    Raises:
+        FileNotFoundError: there is no result.
+    """
+    paths = sorted(results.glob(f"*/{name}.json"))
+    if not paths:
+        raise FileNotFoundError(f"{results}/*/{name}.json: there is none; run python -m benchmarks.{name}")
+    markdown = import_module(f"benchmarks.{name}").markdown
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return "\n\n".join(f"{where(entry)}\n\n{markdown(entry)}" for entry in entries)
+
+
+def where(entry: dict[str, Any]) -> str:
+    """What the numbers were measured on."""
+    machine, versions = entry["machine"], entry["versions"]
+    on_cpu = machine["backend"] == "cpu"
+    name, count = ("CPU", entry.get("cores")) if on_cpu else (machine["device"], machine["devices"])
+    number = "" if count is None else f", {count} {'cores' if on_cpu else 'devices'}"
+    return f"{name}{number}, JAX {versions['jax']}, {entry['time'][:10]}:"
+
+
+if __name__ == "__main__":
+    print("README.md is rewritten" if main() else "README.md is as the results say")

@@ -1,0 +1,127 @@
+"""The one-minute benchmark: limits of the machine, passes in memory and from disk, and the gap."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._gap import gap
+from .._streaming import moments
+from .machine import Machine, measure_machine, product_rate
+from .timing import timed
+from .verdict import Point, advice, sentence
+from .work import pair, pass_work, preparing_seconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        product: rows and columns of the matrices whose product is the limit.
+        widths: of both representations, one pass each in every precision.
+        flops, memory_bytes: of each pass and of its samples, at most, about.
+        disk_bytes: of the samples that are read from disk, about; 0 for no such pass.
+        at_least: seconds for each limit.
+    """
+
+    product: int = 2048
+    widths: tuple[int, ...] = (128, 1024)
+    flops: float = 1e11
+    memory_bytes: int = 1 << 28
+    disk_bytes: int = 1 << 27
+    at_least: float = 1.0
+
+
+def short_bench(sizes: Sizes, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Measure this machine, and say what the times mean.
+
+    Args:
+        sizes: how much is measured.
+        progress: called with (steps done, steps).
+
+    Returns:
+        machine: its limits; points: each pass with its share and its bound; gap: seconds from moments, and beside the
+        moments' own; sentences and advice: in words.
+    """
+    widest = max(sizes.widths)
+    plan = [(d, dtype) for d in sorted(sizes.widths) for dtype in ("float32", "float64")]
+    steps = len(plan) + 2 + bool(sizes.disk_bytes)
+    done = _counter(steps, progress)
+    machine = measure_machine(size=sizes.product, at_least=sizes.at_least)
+    done()
+    points = []
+    for d, dtype in plan:
+        points.append(_in_memory(d, dtype, sizes))
+        again = product_rate(dtype, size=sizes.product, at_least=sizes.at_least / 4)
+        machine.flops[dtype] = max(machine.flops[dtype], again)  # others may have had the cores the first time
+        done()
+    if sizes.disk_bytes:
+        points.append(_from_disk(sizes))
+        done()
+    seconds = _gap_seconds(widest, sizes)
+    rate = points[-1 - bool(sizes.disk_bytes)].rate
+    done()
+    return {
+        "machine": asdict(machine),
+        "cores": os.cpu_count(),
+        "points": [_described(point, machine) for point in points],
+        "gap": {"d": widest, "seconds": seconds, "samples_in_that_time": round(seconds * rate / _flops(1, widest))},
+        "sentences": [sentence(point, machine) for point in points],
+        "advice": advice(points, machine, cores=os.cpu_count() or 1, platform=jax.default_backend()),
+    }
+
+
+def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
+    n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
+    weak, strong = pair(n, d, d)
+    seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).low
+    return Point(f"moments of ({d}, {d}) in {dtype}", dtype, seconds, _flops(n, d), 2 * preparing_seconds(weak, dtype))
+
+
+def _from_disk(sizes: Sizes) -> Point:
+    d = max(sizes.widths)
+    n = max(4 * d, sizes.disk_bytes // (2 * 2 * d))
+    with tempfile.TemporaryDirectory(prefix="w2sg-bench-") as folder:
+        paths = [Path(folder) / name for name in ("weak.npy", "strong.npy")]
+        for path, array in zip(paths, pair(n, d, d, "float16"), strict=True):
+            np.save(path, array)
+        start = time.perf_counter()
+        for path in paths:
+            path.read_bytes()
+        reading = time.perf_counter() - start
+        arrays = [np.load(path, mmap_mode="r") for path in paths]
+        seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).low
+        preparing = 2 * preparing_seconds(arrays[0], "float64")
+    return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
+
+
+def _flops(n: float, d: int) -> float:
+    return pass_work(n, [d], d, dtype="float64", itemsize=4, symmetric=jax.default_backend() == "cpu").flops
+
+
+def _gap_seconds(d: int, sizes: Sizes) -> float:
+    found = moments(*pair(4 * d, d, d))
+    return timed(lambda: gap(found), repeats=2).low
+
+
+def _described(point: Point, machine: Machine) -> dict[str, Any]:
+    return asdict(point) | {"share": point.share(machine), "bound": point.bound(machine)}
+
+
+def _counter(steps: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    count = 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(count, steps)
+
+    return done
