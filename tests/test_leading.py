@@ -9,6 +9,7 @@ from helpers import cases, relative, rotation
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
+from benchmarks.wide import known_pair
 from w2sg_jax import _leading
 
 CASES = cases()
@@ -102,6 +103,13 @@ def test_raw_units():
     raw = w2sg.moments(WEAK, STRONG, center=False)
     found, full = (f(raw, (0.3, 0.1), scale="none") for f in (w2sg.leading_gap, w2sg.gap))
     assert found.method == "lanczos" and relative(found.norm, full.norm) <= 1e-8
+
+
+def test_a_population_whose_norm_is_known():
+    m, norm = known_pair(96, 1e-3, seed=3)
+    assert relative(w2sg.leading_gap(m, 1e-3).norm, norm) <= 1e-10
+    assert relative(w2sg.gap(m, 1e-3).norm, norm) <= 1e-10
+    assert np.linalg.eigvalsh(m.product)[0] > 0 and np.allclose(m.product, m.product.T, atol=1e-15)
 
 
 def test_refusals():

@@ -10,8 +10,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ._accumulate import HostAccumulator, RunningMean, add_cross, add_gram
+from ._accumulate import HostAccumulator, RunningMean
 from ._errors import InputError
+from ._linalg import Host
 from ._pass import Accumulator
 
 HOSTS = "hosts"
@@ -147,14 +148,14 @@ def _whole(local: HostAccumulator, counts: np.ndarray, part: Part) -> HostAccumu
     (local.target_mean, t), *weak = _joint_means([local.target_mean, *local.weak_means], counts, part)
     local.target_product = _summed_columns(local.target_product)
     if local.center:
-        add_gram(local.target_product, t, local.target_mean.mean, 0.0)
+        local.target_product += Host().cross(t, t)
     for index, (mean, w) in enumerate(weak):
         local.weak_means[index] = mean
         local.weak_products[index] = _summed_columns(local.weak_products[index])
         local.cross_products[index] = _summed_columns(local.cross_products[index])
         if local.center:
-            add_gram(local.weak_products[index], w, mean.mean, 0.0)
-            add_cross(local.cross_products[index], w, t, mean.mean, local.target_mean.mean, 0.0)
+            local.weak_products[index] += Host().cross(w, w)
+            local.cross_products[index] += Host().cross(w, t)
     local.n = int(counts.sum())
     return local
 
