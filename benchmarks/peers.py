@@ -23,7 +23,7 @@ import tyro
 from w2sg_jax.bench import Timing, measure_machine, timed
 
 from .peer_routes import OURS, OURS_SCORES, PEERS, Problem, Route, samples
-from .results import folder_of, save
+from .results import folder_of, markdown_table, save
 
 AGREEMENT = 1e-9
 
@@ -183,22 +183,39 @@ print(peak() - before)
 
 def table(result: dict[str, Any]) -> rich.table.Table:
     """Seconds of every route at every n, and where it ends."""
-    ns = sorted({row["n"] for row in result["rows"]})
     made = rich.table.Table(title=f"Widths {result['d_weak']} and {result['d_strong']}: seconds, median")
-    made.add_column("")
-    for name in [f"n = {n}" for n in ns]:
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("error")
-    made.add_column("ends by")
+    headings, rows = _cells(result)
+    for name in headings:
+        made.add_column(name, justify="right" if name.startswith("n =") else "left", no_wrap=name.startswith("n ="))
+    for row in rows:
+        made.add_row(*row)
+    made.caption = _memory(result)
+    return made
+
+
+def markdown(entry: dict[str, Any]) -> str:
+    """The result for the README."""
+    parts = []
+    for result in entry["result"]["widths"]:
+        title = f"Seconds, widths {result['d_weak']} and {result['d_strong']}:"
+        parts += [title, markdown_table(*_cells(result)), *filter(None, [_memory(result)])]
+    return "\n\n".join(parts)
+
+
+def _cells(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    ns = sorted({row["n"] for row in result["rows"]})
+    made = []
     for name, ended in result["ended"].items():
         rows = {row["n"]: row for row in result["rows"] if row["route"] == name}
         errors = [row["relative_difference"] for row in rows.values() if "relative_difference" in row]
-        cells = [f"{rows[n]['median_s']:.3g}" if n in rows else "" for n in ns]
-        made.add_row(name, *cells, f"{max(errors):.0e}" if errors else "", ended or "")
-    memory = [f"{row['memory_mib']:.0f} MiB at n = {row['n']}" for row in result["rows"] if "memory_mib" in row]
-    if memory:
-        made.caption = f"memory of gap(moments) beyond the input: {', '.join(memory)}"
-    return made
+        times = [f"{rows[n]['median_s']:.3g}" if n in rows else "" for n in ns]
+        made.append([name, *times, f"{max(errors):.0e}" if errors else "", ended or ""])
+    return ["", *(f"n = {n}" for n in ns), "differs by", "ends by"], made
+
+
+def _memory(result: dict[str, Any]) -> str | None:
+    found = [f"{row['memory_mib']:.0f} MiB at n = {row['n']}" for row in result["rows"] if "memory_mib" in row]
+    return f"Memory of gap(moments) beyond the input: {', '.join(found)}." if found else None
 
 
 def figure(results: list[dict[str, Any]], path: Path) -> None:

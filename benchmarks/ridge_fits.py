@@ -25,10 +25,21 @@ import w2sg_jax as w2sg
 from w2sg_jax.bench import measure_machine, timed
 from w2sg_jax.datasets import load_freesolv, load_lipophilicity
 
-from .results import folder_of, save
+from .results import folder_of, markdown_table, save
 
 AGREEMENT = 1e-8
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
+HEADINGS = (
+    "molecules",
+    "samples",
+    "widths",
+    "ours [s]",
+    "Ridge loop [s]",
+    "times",
+    "Ridge, one SVD a head [s]",
+    "times",
+    "differs by",
+)
 MOLECULES = {"FreeSolv": load_freesolv, "Lipophilicity": load_lipophilicity}
 
 
@@ -184,22 +195,30 @@ def difference(found: Errors, truth: Errors) -> float:
 def table(rows: list[dict[str, Any]]) -> rich.table.Table:
     """The result as a table."""
     made = rich.table.Table(title=f"{rows[0]['pipelines']} weak-to-strong pipelines and ceilings: seconds, median")
-    names = ("molecules", "samples", "widths", "ours", "Ridge loop", "times", "Ridge, one SVD a head", "times", "error")
-    for name in names:
+    for name in HEADINGS:
         made.add_column(name, justify="right")
     for row in rows:
-        made.add_row(
-            row["molecules"],
-            str(row["samples"]),
-            f"{row['d_weak']}, {row['d_strong']}",
-            f"{row['ours_median_s']:.3f}",
-            f"{row['loop_median_s']:.2f}",
-            f"{row['times_faster_than_loop']:.0f}",
-            f"{row['paths_median_s']:.2f}",
-            f"{row['times_faster_than_paths']:.1f}",
-            f"{row['largest_difference']:.0e}",
-        )
+        made.add_row(*_cells(row))
     return made
+
+
+def markdown(entry: dict[str, Any]) -> str:
+    """The result for the README."""
+    return markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["molecules"],
+        str(row["samples"]),
+        f"{row['d_weak']}, {row['d_strong']}",
+        f"{row['ours_median_s']:.3f}",
+        f"{row['loop_median_s']:.2f}",
+        f"{row['times_faster_than_loop']:.0f}",
+        f"{row['paths_median_s']:.2f}",
+        f"{row['times_faster_than_paths']:.1f}",
+        f"{row['largest_difference']:.0e}",
+    ]
 
 
 def figure(rows: list[dict[str, Any]], path: Path) -> None:
