@@ -64,7 +64,8 @@ class Device:
         name, source: what it is, and where its numbers are from.
         flops: operations a second in the job's precision.
         bandwidth: bytes a second of its memory.
-        preparing: the same while samples are cast and centred; None for ``bandwidth``.
+        gram_flops: operations a second of symmetric products of which half is computed; None for ``flops``.
+        preparing: bytes a second while samples are cast and centred; None for ``bandwidth``.
         link: bytes a second to other devices.
         reading: bytes a second at which samples reach it.
         memory: its bytes.
@@ -74,6 +75,7 @@ class Device:
     source: str
     flops: float
     bandwidth: float
+    gram_flops: float | None = None
     preparing: float | None = None
     link: float = 50e9
     reading: float = 2e9
@@ -133,7 +135,7 @@ def cost(job: Job, device: Device) -> Cost:
     flops, read = work.flops / job.columns, job.n / rows * width * job.itemsize
     block = block_rows * width * (job.itemsize + 8 + np.dtype(job.dtype).itemsize)
     seconds = {
-        "products_s": flops / device.flops,
+        "products_s": (work.grams / (device.gram_flops or device.flops) + work.crosses / device.flops) / job.columns,
         "traffic_s": work.preparing / (device.preparing or device.bandwidth) + adding / device.bandwidth,
         "collective_s": collective / device.link,
         "reading_s": 0.0 if job.host else read / device.reading,
@@ -156,7 +158,7 @@ def norm_seconds(d_weak: int, d_strong: int, device: Device) -> float:
     flops = (d_weak**3 + 2 * d_strong**3) / 3 + 2 * (d_weak**3 + d_strong**3) / 3
     # Once each: R twice, M_s^-1 twice, Sigma_s, M_w^-1 twice, as half a matrix; Sigma_sw twice, whole.
     read = 8 * PRODUCTS * (2.5 * d_strong**2 + d_weak**2 + 2 * d_weak * d_strong)
-    return flops / device.flops + read / device.bandwidth
+    return flops / (device.gram_flops or device.flops) + read / device.bandwidth
 
 
 H100 = Device("H100 SXM", "NVIDIA H100 data sheet: float64 by tensor cores 67 TFLOP/s, HBM3 3.35 TB/s", 67e12, 3.35e12)
@@ -250,15 +252,23 @@ def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config
     seconds = timed(run, repeats=2).low
     rate = product_rate(job.dtype, size=config.product, at_least=config.at_least / 4)
     machine.flops[job.dtype] = max(rate, machine.flops[job.dtype])
-    here = Device(machine.device, "measured", machine.flops[job.dtype], machine.bandwidth, _preparing_rate(job))
+    gram_rate = product_rate(job.dtype, size=job.d_strong, at_least=config.at_least / 4, symmetric=job.host)
+    here = Device(
+        machine.device,
+        "measured",
+        machine.flops[job.dtype],
+        machine.bandwidth,
+        gram_flops=gram_rate,
+        preparing=_preparing_rate(job, config.at_least / 4),
+    )
     model = getattr(cost(job, here), part)
     return {"name": name, "job": asdict(job), "measured_s": seconds, "model_s": model, "ratio": model / seconds}
 
 
-def _preparing_rate(job: Job) -> float | None:
+def _preparing_rate(job: Job, at_least: float) -> float | None:
     """Bytes a second, as ``pass_work`` counts them, while the strong model's samples are cast and centred."""
     samples, _ = pair(min(int(job.n), 1 << 14), job.d_strong, job.d_strong)
-    seconds = preparing_seconds(samples, job.dtype)
+    seconds = preparing_seconds(samples, job.dtype, at_least=at_least)
     work = pass_work(len(samples), [], job.d_strong, dtype=job.dtype, itemsize=4, symmetric=job.host)
     return work.preparing / seconds if seconds else None
 
