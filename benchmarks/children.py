@@ -70,6 +70,27 @@ def moments_on_devices(count: int, n: int, width: int, repeats: int) -> dict[str
     return {"devices": count, "seconds": timing.median, "first_s": timing.first}
 
 
+def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
+    """Seconds and peak memory, moments included, of the norm of a wide pair that is known."""
+    import w2sg_jax as w2sg
+    from benchmarks.wide import known_pair
+
+    with memory() as grown:
+        m, norm = known_pair(width, ridge, seed)
+        start = time.perf_counter()
+        found = w2sg.leading_gap(m, ridge)
+        seconds = time.perf_counter() - start
+    return {
+        "d": width,
+        "seconds": seconds,
+        "memory_mib": grown["mib"],
+        "method": found.method,
+        "products": found.products,
+        "residual": found.residual,
+        "relative_difference": abs(found.norm - norm) / norm,
+    }
+
+
 @contextmanager
 def memory() -> Iterator[dict[str, float | None]]:
     """Growth of this process's anonymous memory, at its peak, in MiB: pages of files do not count. Linux alone."""
@@ -100,10 +121,5 @@ def _anonymous() -> float:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"gap_of_files": gap_of_files, "moments_on_devices": moments_on_devices}[sys.argv[1]](
-                **json.loads(sys.argv[2])
-            )
-        )
-    )
+    functions = {one.__name__: one for one in (gap_of_files, moments_on_devices, known_norm)}
+    print(json.dumps(functions[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -1,39 +1,43 @@
-"""The gap norm of wide representations: Lanczos (leading_gap), Cholesky solves (gap), and full eigendecompositions.
+"""The gap norm of wide representations: the leading singular values alone beside full eigendecompositions.
 
     python -m benchmarks.wide
 
-All three start from the same moments, and are checked to agree to 1e-8 before anything is timed.
+All routes start from the same moments, and are checked to agree to 1e-8 before anything is timed. The widest pair has a
+norm in closed form instead, and its time and memory are those of a process of its own.
 """
 
-import subprocess
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
+from benchmarks.children import in_child
+from benchmarks.results import folder_of, markdown_table, save
 from w2sg_jax._eigenpairs import make_pair
 from w2sg_jax._factor import joint_factor
 from w2sg_jax._gap import gap_of_pair
-from w2sg_jax.atomic import write_text
-from w2sg_jax.report.record import record, to_json
+from w2sg_jax.bench import timed
 
 AGREEMENT = 1e-8
+HEADINGS = ("d", "threshold", "n", "leading_gap [s]", "gap [s]", "eigendecompositions [s]", "times faster", "residual")
 
 
 @dataclass(frozen=True)
 class Config:
     """What is measured, and where the result goes."""
 
-    widths: tuple[int, ...] = (512, 1024, 2048, 4096)
+    widths: tuple[int, ...] = (1024, 2048, 4096)
     """Width of both representations."""
+    thresholds: tuple[float, ...] = (0.0, 0.02)
+    """0: every direction is kept; above: the leading ones."""
+    widest: int = 16_384
+    """Width of the pair whose norm is known; 0 for none."""
     samples_per_width: float = 2.5
     """Samples, in multiples of the width."""
     ridge: float = 1e-2
@@ -52,40 +56,48 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for width in config.widths:
         with console.status(f"d = {width}"):
-            rows.append(measure(width, config))
+            m = moments(width, config)
+            rows += [measure(m, threshold, config) for threshold in config.thresholds]
+    widest = None
+    if config.widest:
+        with console.status(f"d = {config.widest}"):
+            widest = in_child("known_norm", width=config.widest, ridge=config.ridge, seed=config.seed)
+        if widest["relative_difference"] > AGREEMENT:
+            raise ArithmeticError(f"d = {config.widest}: the norm is off by {widest['relative_difference']:.1e}")
+    entry = save("wide", config, {"rows": rows, "widest": widest})
     console.print(table(rows))
-    folder = config.out or Path(__file__).parent / "results" / jax.devices()[0].device_kind.replace(" ", "-").lower()
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = asdict(config) | {"out": str(config.out) if config.out else None}
-    entry = record("benchmarks.wide", settings, {}, {"rows": rows}) | {"commit": commit()}
-    write_text(folder / "wide.json", to_json(entry))
-    console.print(f"written to {folder}")
+    if widest:
+        console.print(_sentence(widest))
+    console.print(f"written to {folder_of(config.out)}")
     return entry
 
 
-def measure(width: int, config: Config) -> dict[str, Any]:
-    """Time one width; agreement first."""
-    m = moments(width, config)
+def measure(m: w2sg.Moments, threshold: float, config: Config) -> dict[str, Any]:
+    """Time one width at one threshold; agreement first."""
     routes: dict[str, Callable[[], Any]] = {
-        "leading": lambda: w2sg.leading_gap(m, config.ridge),
-        "solves": lambda: w2sg.gap(m, config.ridge),
-        "eigenpairs": lambda: by_eigenpairs(m, config.ridge),
+        "leading": lambda: w2sg.leading_gap(m, config.ridge, threshold),
+        "gap": lambda: w2sg.gap(m, config.ridge, threshold),
+        "eigenpairs": lambda: by_eigenpairs(m, config.ridge, threshold),
     }
     found = {name: run() for name, run in routes.items()}
     norm = found["eigenpairs"].norm
     worst = max(abs(each.norm - norm) / norm for each in found.values())
     if worst > AGREEMENT:
-        raise ArithmeticError(f"d = {width}: the routes differ by {worst:.1e}; nothing is timed")
-    row: dict[str, Any] = {"d": width, "n": int(m.n), "norm": norm, "largest_difference": worst}
-    row |= {f"{name}_s": float(np.median([_timed(run) for _ in range(config.repeats)])) for name, run in routes.items()}
-    row |= {"products": found["leading"].products, "residual": found["leading"].residual}
+        raise ArithmeticError(f"d = {m.d_strong}: the routes differ by {worst:.1e}; nothing is timed")
+    leading = found["leading"]
+    row: dict[str, Any] = {"d": m.d_strong, "n": int(m.n), "threshold": threshold, "norm": norm}
+    row |= {"largest_difference": worst, "method": leading.method, "products": leading.products}
+    row |= {"residual": leading.residual, "rank_weak": leading.rank_weak, "rank_strong": leading.rank_strong}
+    for name, run in routes.items():
+        time = timed(run, repeats=config.repeats)
+        row |= {f"{name}_s": time.median, f"{name}_spread_s": [time.low, time.high]}
     return row | {"times_faster": row["eigenpairs_s"] / row["leading_s"]}
 
 
-def by_eigenpairs(m: w2sg.Moments, ridge: float) -> w2sg.Gap:
-    """The route of thresholds and of deficient ranks: full eigendecompositions of both second moments."""
+def by_eigenpairs(m: w2sg.Moments, ridge: float, threshold: float) -> w2sg.Gap:
+    """Full eigendecompositions of both second moments, whatever the threshold."""
     factor = joint_factor(m)
-    return gap_of_pair(m, factor, make_pair(m, factor), ridge, 0.0)
+    return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold)
 
 
 def moments(width: int, config: Config) -> w2sg.Moments:
@@ -98,36 +110,73 @@ def moments(width: int, config: Config) -> w2sg.Moments:
     return w2sg.moments(weak * scales, strong * scales)
 
 
-def commit() -> str | None:
-    """The checkout's commit, or None outside one."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return found.stdout.strip() or None
+def known_pair(width: int, ridge: float, seed: int) -> tuple[w2sg.Moments, float]:
+    """Moments of a population whose gap norm is known: max_i g_i sqrt(1 - (2 g_i - g_i^2) c_i^2).
+
+    Both models have the eigenvalues 1 / i, up to unit trace, and direction i of one is correlated by c_i with direction
+    i of the other alone; then each space is reflected, so that no entry of the moments is zero.
+    """
+    rng = np.random.default_rng(seed)
+    eigenvalues = 1 / np.arange(1, width + 1.0)
+    eigenvalues /= eigenvalues.sum()
+    correlations = np.linspace(0.99, 0.5, width)
+    weak, strong = (u / np.linalg.norm(u) for u in rng.standard_normal((2, width)))
+    product = np.empty((2 * width, 2 * width))
+    _reflected(product[:width, :width], eigenvalues, weak, weak)
+    _reflected(product[width:, width:], eigenvalues, strong, strong)
+    _reflected(product[:width, width:], eigenvalues * correlations, weak, strong)
+    for start in range(0, width, 256):
+        product[width + start : width + start + 256, :width] = product[:width, width + start : width + start + 256].T
+    gains = eigenvalues / (eigenvalues + ridge)
+    norm = float((gains * np.sqrt(1 - (2 * gains - gains**2) * correlations**2)).max())
+    none = np.zeros(2 * width)
+    return w2sg.Moments(1e9, none, none, None, product, width, width, 0, True, "float64"), norm
+
+
+def _reflected(out: np.ndarray, diagonal: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """(I - 2 u u^T) D (I - 2 v v^T), a few rows at a time."""
+    middle = 4 * (left * diagonal) @ right
+    for start in range(0, len(out), 256):
+        rows = slice(start, start + 256)
+        u = left[rows, None]
+        out[rows] = u * (middle * right - 2 * left * diagonal) - 2 * (diagonal * right)[rows, None] * right
+        out[rows, rows] += np.diag(diagonal[rows])
 
 
 def table(rows: list[dict[str, Any]]) -> rich.table.Table:
     """The result as a table."""
-    made = rich.table.Table(title="One pair of width (d, d), from its moments")
-    for name in ("d", "Lanczos [s]", "solves [s]", "eigenpairs [s]", "times faster", "products", "residual"):
-        made.add_column(name, justify="right", no_wrap=True)
+    made = rich.table.Table(title="Gap norm of one pair of widths (d, d), from its moments")
+    for name in HEADINGS:
+        made.add_column(name, justify="right")
     for row in rows:
-        made.add_row(
-            str(row["d"]),
-            f"{row['leading_s']:.3f}",
-            f"{row['solves_s']:.3f}",
-            f"{row['eigenpairs_s']:.3f}",
-            f"{row['times_faster']:.1f}",
-            str(row["products"]),
-            f"{row['residual']:.0e}",
-        )
+        made.add_row(*_cells(row))
     return made
 
 
-def _timed(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def markdown(entry: dict[str, Any]) -> str:
+    """The result for the README."""
+    made = markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
+    widest = entry["result"]["widest"]
+    return f"{made}\n\n{_sentence(widest)}" if widest else made
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    times = [f"{row[f'{name}_s']:.2f}" for name in ("leading", "gap", "eigenpairs")]
+    return [
+        str(row["d"]),
+        f"{row['threshold']:g}",
+        str(row["n"]),
+        *times,
+        f"{row['times_faster']:.1f}",
+        f"{row['residual']:.0e}",
+    ]
+
+
+def _sentence(widest: dict[str, Any]) -> str:
+    return (
+        f"d = {widest['d']}, a pair whose norm is known in closed form: {widest['seconds']:.0f} s,"
+        f" {widest['memory_mib'] / 1024:.1f} GiB with its moments, {widest['relative_difference']:.0e} from the truth."
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Checkpoints of a pass: killed anywhere and started again, a run ends with the bits of an undisturbed one."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import w2sg_jax as w2sg
 from w2sg_jax import _checkpoint
@@ -126,6 +128,62 @@ def test_bad_settings_are_refused_before_the_pass(tmp_path):
         w2sg.moments(WEAK, STRONG, checkpoint=tmp_path / "file")
     with pytest.raises(w2sg.InputError, match=r"checkpoint_every: got -1.0; expected a number of seconds above 0"):
         w2sg.moments(WEAK, STRONG, checkpoint=tmp_path, checkpoint_every=-1.0)
+
+
+FULL = """
+import resource, sys, numpy as np, w2sg_jax as w2sg
+folder, limit = sys.argv[1], int(sys.argv[2])
+rng = np.random.default_rng(0)
+weak, strong = rng.normal(size=(2000, 30)), rng.normal(size=(2000, 50))
+def fill(done, n):
+    if limit and done == 600:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    m = w2sg.moments(weak, strong, block_rows=20, checkpoint=folder, checkpoint_every=1e-9, progress=fill)
+    print(np.array_equal(m.second, w2sg.moments(weak, strong, block_rows=20).second))
+except OSError as error:
+    print(error)
+"""
+
+
+def full(folder, limit):
+    run = subprocess.run([sys.executable, "-c", FULL, str(folder), str(limit)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
+    """No file may grow beyond 20 000 bytes from some block on; the state has 40 000."""
+    message = full(tmp_path, 20_000)
+    (left,) = tmp_path.iterdir()
+    assert message.count("\n") == 1 and message.startswith(f"{left}: cannot be written (")
+    assert "File too large" in message and message.endswith(
+        "free some space if the disk is full, or write to another one\n"
+    )
+    with safe_open(left, "numpy") as file:
+        assert file.metadata()["blocks"] == "30"
+    assert full(tmp_path, 0) == "True\n" and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a file system needs root")
+def test_a_file_system_without_space_leaves_the_last_checkpoint(tmp_path):
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(tmp_path)], capture_output=True
+    ).returncode:
+        pytest.skip("this machine does not let its root mount")
+    try:
+        full(tmp_path, 20_000)
+        (left,) = tmp_path.iterdir()
+        before = left.read_bytes()
+        with contextlib.suppress(OSError), open(tmp_path / "fill", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1024))
+        assert f"{left}: cannot be written (" in (message := full(tmp_path, 0)) and "No space left on device" in message
+        assert left.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+        (tmp_path / "fill").unlink()
+        assert full(tmp_path, 0) == "True\n" and list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_a_killed_process_goes_on_with_the_same_bits(tmp_path):

@@ -156,7 +156,7 @@ def test_bad_input_is_one_line_and_exit_code_2(samples, capsys):
     bad = np.array(store.load("weak5.npy"))
     bad[3, 1] = np.nan
     store.save("bad.npy", bad)
-    assert "row 3, column 1" in _fails(capsys, "gap", "bad.npy", "strong.safetensors")
+    assert "row 3 (row 3 of bad.npy), column 1" in _fails(capsys, "gap", "bad.npy", "strong.safetensors")
     assert "the folder" in _fails(
         capsys, "gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy", "--scores", "none/s.npy"
     )
@@ -264,7 +264,7 @@ def test_rank_refuses_bad_input(samples, capsys):
     assert "--out: labels.npy is a file; give a folder" in _fails(capsys, *RANK, "--out", "labels.npy")
     store.save("short.npy", np.ones((9, 2)))
     message = _fails(capsys, "rank", "strong.safetensors", "weak2.npy", "short.npy")
-    assert "strong has 300 rows and weak['short'] has 9" in message
+    assert "strong (strong.safetensors) has 300 rows and weak['short'] (short.npy) has 9" in message
 
 
 def test_ranking_figure_shows_every_predictor_with_its_interval(rng):

@@ -83,19 +83,41 @@ def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(monkeypatch):
 
 
 @pytest.mark.parametrize("columns", [1, 2])
+def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch, columns):
+    widths = [int(width) for width in RNG.integers(4, 65, size=50)]
+    buckets = {4, 6, 8, 12, 16, 24, 32, 48, 64}
+    assert len(set(widths)) > 20
+    chex.clear_trace_counter()
+    counted = jax.jit(
+        chex.assert_max_traces(_device_accumulate._add_weak.__wrapped__, n=len(buckets)),
+        static_argnames=("mesh", "center"),
+    )
+    monkeypatch.setattr(_device_accumulate, "_add_weak", counted)
+    models = [RNG.normal(size=(500, width)) + 3 for width in widths]
+    mesh = mesh_of(jax.devices()[:4], columns=columns)
+    sums = DeviceAccumulator(widths, 11, center=True, dtype="float64", mesh=mesh)
+    truth = HostAccumulator(widths, 11, center=True, dtype="float64")
+    for part in (slice(0, 300), slice(300, 500)):
+        for each in (sums, truth):
+            each.add([model[part] for model in models], [STRONG[part], Y[part]])
+    assert {batch.width for batch in sums.batches} <= buckets
+    assert_close(sums.on_host(), truth, 1e-13)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
 def test_a_device_holds_no_n_by_n_matrix_and_only_its_columns_of_a_sum(columns):
     mesh = mesh_of(jax.devices()[:4], columns=columns)
     with jax.enable_x64(True):
         sums = DeviceAccumulator([7], 11, center=True, dtype="float32", mesh=mesh)
         sums.add([WEAK], [STRONG, Y])
-    assert sums.target_sum.sharding.shard_shape(sums.target_sum.shape) == (1, 11, 11 if columns == 1 else 6)
+    assert sums.target_sum.sharding.shard_shape(sums.target_sum.shape) == (1, 1, 11, 11 if columns == 1 else 6)
     with jax.enable_x64(True):
         block = _device_accumulate._Block(jax.numpy.asarray(0.0), jax.numpy.asarray(500.0))
-        x = jax.numpy.ones((500, 11), jax.numpy.float32)
+        x = jax.numpy.ones((1, 500, 11), jax.numpy.float32)
         jaxpr = str(
             jax.make_jaxpr(
                 lambda total, x, delta: _device_accumulate._add_gram(total, x, delta, block, mesh=mesh, center=True)
-            )(sums.target_sum, x, jax.numpy.ones(11))
+            )(sums.target_sum, x, jax.numpy.ones((1, 11)))
         )
     assert "500,500" not in jaxpr and "HIGHEST" in jaxpr.upper()
 

@@ -1,5 +1,6 @@
 """gap, gap_grid and gap_scores against the dense float64 definition, on everything that breaks linear algebra."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -7,6 +8,10 @@ from helpers import RIDGES, cases, labels_for, relative, tolerance
 from oracles import dense_gap, prepared, smoother, smoother_by_solve
 
 import w2sg_jax as w2sg
+from w2sg_jax import _sweep
+from w2sg_jax._eigenpairs import make_pair
+from w2sg_jax._factor import joint_factor
+from w2sg_jax._gap import gap_of_pair
 
 CASES = cases()
 FIELDS = ("norm", "frobenius", "predicted", "dof_weak", "dof_strong")
@@ -123,6 +128,47 @@ def test_grid_equals_single_calls():
             for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong"):
                 assert getattr(grid, field)[i, j] == pytest.approx(getattr(g, field), rel=1e-11), field
     assert w2sg.gap_grid(w2sg.moments(weak, strong), [1.0]).predicted is None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_point_of_a_grid_over_a_hard_pair_is_that_of_its_own_computation(name):
+    """Whether the sweep resolves it or not; so also beside repeated eigenvalues, lost rank and vanishing norms."""
+    weak, strong = CASES[name]
+    m = w2sg.moments(weak, strong, labels_for(strong))
+    ridges, thresholds = (1e-8, 1e-4, 1e-2, (10.0, 1e-2)), (0.0, (1e-3, 1e-2))
+    grid = w2sg.gap_grid(m, ridges, thresholds)
+    factor = joint_factor(m)
+    pair = make_pair(m, factor)
+    for i, ridge in enumerate(ridges):
+        for j, threshold in enumerate(thresholds):
+            g = gap_of_pair(m, factor, pair, ridge, threshold)
+            for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong"):
+                assert relative(getattr(grid, field)[i, j], getattr(g, field)) <= 1e-9, field
+            assert (grid.rank_weak[i, j], grid.rank_strong[i, j]) == (g.rank_weak, g.rank_strong)
+
+
+def test_points_that_do_not_converge_or_are_too_coarse_are_computed_one_by_one(monkeypatch):
+    weak, strong = CASES["gaussian"]
+    m = w2sg.moments(weak, strong)
+    truth = w2sg.gap_grid(m, [1e-4, 1e-2])
+    monkeypatch.setattr(_sweep, "STEPS", (2,))
+    np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
+    monkeypatch.setattr(_sweep, "STEPS", (3, 48))
+    monkeypatch.setattr(_sweep, "BASIS_BYTES", 1)
+    np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
+
+
+def test_a_grid_is_one_program_whatever_its_points(monkeypatch):
+    chex.clear_trace_counter()
+    counted = jax.jit(chex.assert_max_traces(_sweep._lanczos.__wrapped__, n=1), static_argnames=("steps",))
+    monkeypatch.setattr(_sweep, "_lanczos", counted)
+    m = w2sg.moments(*CASES["gaussian"])
+    for ridges in ([1e-3, 1e-2, 1e-1], [1e-2, 1.0, 10.0]):
+        w2sg.gap_grid(m, ridges)
+
+
+def test_an_empty_grid_is_refused():
+    m = w2sg.moments(*CASES["gaussian"])
     with pytest.raises(w2sg.InputError, match="ridges: empty; pass at least one"):
         w2sg.gap_grid(m, [])
 

@@ -5,10 +5,11 @@ import json
 import jax
 import numpy as np
 import pytest
-from helpers import cases, relative
+from helpers import cases, relative, rotation
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
+from benchmarks.wide import known_pair
 from w2sg_jax import _leading
 
 CASES = cases()
@@ -69,10 +70,46 @@ def test_the_device_operator_is_that_of_the_host(monkeypatch):
     assert jax.default_backend() == "gpu"
 
 
+SCALES = np.arange(1, 401.0) ** -0.9
+WIDE = RNG.normal(size=(900, 400)) * SCALES
+WIDE_WEAK = (0.7 * WIDE[:, :300] + RNG.normal(size=(900, 300)) * SCALES[:300]) @ rotation(RNG, 300)
+WIDE_MOMENTS = w2sg.moments(WIDE_WEAK, WIDE)
+
+
+@pytest.mark.parametrize("threshold", [0.05, (0.05, 0.01), (0.0, 0.05), (0.05, 0.0)], ids=str)
+@pytest.mark.parametrize("ridge", [1e-2, (1e-3, 0.1)], ids=str)
+def test_thresholds_need_the_kept_components_alone(threshold, ridge):
+    found = w2sg.leading_gap(WIDE_MOMENTS, ridge, threshold, count=3)
+    full, truth = w2sg.gap(WIDE_MOMENTS, ridge, threshold), dense_gap(WIDE_WEAK, WIDE, ridge=ridge, threshold=threshold)
+    assert found.method == ("lanczos" if threshold == (0.05, 0.0) else "principal") and found.residual <= 2e-8
+    np.testing.assert_allclose(found.singular_values, full.singular_values[:3], rtol=1e-8)
+    assert relative(found.norm, truth.norm) <= 1e-8
+    assert (found.rank_weak, found.rank_strong) == (full.rank_weak, full.rank_strong)
+    assert (found.dof_weak, found.dof_strong) == pytest.approx((full.dof_weak, full.dof_strong), rel=1e-9)
+
+
+def test_projectors_at_ridge_zero():
+    found, full = (f(WIDE_MOMENTS, 0.0, 0.05) for f in (w2sg.leading_gap, w2sg.gap))
+    assert found.method == "principal" and relative(found.norm, full.norm) <= 1e-8
+
+
+@pytest.mark.parametrize("threshold", [1e-6, (1e-6, 0.05)], ids=str)
+def test_thresholds_that_keep_most_components_fall_back(threshold):
+    found, full = (f(WIDE_MOMENTS, 1e-2, threshold) for f in (w2sg.leading_gap, w2sg.gap))
+    assert found.method == "full" and found.norm == full.norm and found.rank_strong == full.rank_strong
+
+
 def test_raw_units():
     raw = w2sg.moments(WEAK, STRONG, center=False)
     found, full = (f(raw, (0.3, 0.1), scale="none") for f in (w2sg.leading_gap, w2sg.gap))
     assert found.method == "lanczos" and relative(found.norm, full.norm) <= 1e-8
+
+
+def test_a_population_whose_norm_is_known():
+    m, norm = known_pair(96, 1e-3, seed=3)
+    assert relative(w2sg.leading_gap(m, 1e-3).norm, norm) <= 1e-10
+    assert relative(w2sg.gap(m, 1e-3).norm, norm) <= 1e-10
+    assert np.linalg.eigvalsh(m.product)[0] > 0 and np.allclose(m.product, m.product.T, atol=1e-15)
 
 
 def test_refusals():

@@ -1,5 +1,10 @@
 """weak_to_strong against scikit-learn heads, its identities, and its refusals."""
 
+import os
+import subprocess
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -97,6 +102,21 @@ def test_vmapped_splits_and_ridges_equal_the_loop():
             for field in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "pgr", "residual_w2s"):
                 assert getattr(many, field)[s, r] == pytest.approx(getattr(one, field), rel=1e-9), field
     assert many.err_weak.shape == (3, 2) and many.to_dict()["pgr"][0][0] == many.pgr[0, 0]
+
+
+def test_many_splits_do_not_wait_for_each_other():
+    """Batches of decompositions that block all threads of the pool of a small CPU would hang here."""
+    code = """
+import numpy as np, w2sg_jax as w2sg
+strong = np.random.default_rng(0).normal(size=(450, 128))
+rows = np.stack([np.random.default_rng(seed).permutation(450) for seed in range(20)]).reshape(20, 3, 150)
+splits = dict(zip(("train", "w2s", "test"), rows.swapaxes(0, 1)))
+for _ in range(3):
+    print(w2sg.weak_to_strong_splits(strong[:, :64], strong, strong.sum(axis=1), **splits).err_w2s.shape)
+"""
+    run = partial(subprocess.run, capture_output=True, text=True, check=True, timeout=120)
+    done = run([sys.executable, "-c", code], env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    assert done.stdout.split("\n")[:3] == 3 * ["(20, 1)"]
 
 
 def test_refusals():

@@ -2,12 +2,14 @@
 
 import json
 
+import chex
+import jax
 import numpy as np
 import pytest
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from w2sg_jax import _candidates, _eigenpairs
+from w2sg_jax import _candidates, _eigenpairs, _gap, _spectrum
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
@@ -151,3 +153,26 @@ def test_a_bootstrap_sample_without_a_gap_does_not_end_the_ranking():
 def test_equal_models_share_the_first_place():
     ranking = w2sg.rank({"a": ZOO["w5"], "b": ZOO["w5"].copy()}, STRONG, bootstrap=10)
     assert [row.share_best for row in ranking.rows] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("n", [400, 40], ids=["primal", "dual"])
+def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch, n):
+    widths = [int(width) for width in RNG.integers(4, 49, size=50)]
+    buckets = {4, 6, 8, 12, 16, 24, 32, 48}
+    assert len(set(widths)) > 20
+    chex.clear_trace_counter()
+    kernels = {_spectrum: ("_primal", "_dual"), _eigenpairs: ("_scores",), _gap: ("measure",)}
+    for module, names in kernels.items():
+        for name in names:
+            kernel = getattr(module, name).__wrapped__
+            most = len(buckets) + (name in ("_primal", "_dual"))  # the strong model's own
+            monkeypatch.setattr(module, name, jax.jit(chex.assert_max_traces(kernel, n=most)))
+    strong, y = STRONG[:n], Y[:n]
+    weak = {str(index): strong @ RNG.normal(size=(40, width)) for index, width in enumerate(widths)}
+    ranking = w2sg.rank(weak, strong, y, bootstrap=0, threshold=1e-6)
+    monkeypatch.undo()
+    for row in ranking.rows[::7]:
+        g = w2sg.gap(w2sg.moments(weak[row.name], strong, y), threshold=1e-6)
+        for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong"):
+            assert getattr(row, field) == pytest.approx(getattr(g, field), rel=1e-9)
+        assert (row.rank_weak, row.rank_strong) == (g.rank_weak, g.rank_strong)

@@ -1,13 +1,15 @@
 """Shards: a folder is one array, read as rows are asked for, and every fault names its file."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax.shards import Shards
+from w2sg_jax.shards import Shards, unmapped
 from w2sg_jax.store import content_hash
 
 RNG = np.random.default_rng(0)
@@ -65,18 +67,20 @@ def test_shards_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(w2sg.InputError, match=r"part-002.npy: the type of this shard is float32, that of part-000.npy"):
         w2sg.load(folder)
     w2sg.save(folder / "part-002.npy", WEAK[200:, :, None])
-    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard has the shape \(100, 5, 1\)"):
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this file has an array of the shape \(100, 5, 1\)"):
         w2sg.load(folder)
-    np.save(folder / "part-002.npy", np.asfortranarray(WEAK[200:]))
-    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard is stored by columns; save it in C order"):
-        w2sg.load(folder)
+    w2sg.save(folder / "part-002.npy", WEAK[200:])
+    with pytest.raises(w2sg.InputError, match=r"part-000.npy: a .npy file holds one array without a name, but key='x'"):
+        w2sg.load(folder, key="x")
     w2sg.save(folder / "part-002.safetensors", WEAK)
     with pytest.raises(w2sg.InputError, match=r"holds .npy and .safetensors files"):
         w2sg.load(folder)
-    with pytest.raises(w2sg.InputError, match=r"weak has 300 rows and strong has 299"):
+    with pytest.raises(w2sg.InputError, match=r"weak \(.*/b\) has 300 rows and strong \(.*/c\) has 299"):
         w2sg.moments(w2sg.load(write(tmp_path / "b", WEAK, [7])), w2sg.load(write(tmp_path / "c", STRONG[:299], [7])))
-    with pytest.raises(w2sg.InputError, match=r"weak: shards of int64; store representations as floating-point"):
-        w2sg.moments(w2sg.load(write(tmp_path / "d", WEAK.astype(np.int64), [7])), STRONG)
+    large = WEAK.astype(np.int64)
+    large[290] = 2**53 + 2
+    with pytest.raises(w2sg.InputError, match=r"weak: integers up to 9007199254740994 overflow float64"):
+        w2sg.moments(w2sg.load(write(tmp_path / "d", large, [7])), STRONG)
 
 
 def test_a_truncated_shard_is_named(tmp_path):
@@ -97,9 +101,87 @@ def test_a_shard_that_changes_while_it_is_read_is_refused(tmp_path, change):
         os.truncate(folder / "part-002.npy", 200)
     else:
         (folder / "part-002.npy").unlink()
-    with pytest.raises(w2sg.InputError, match=r"part-002.npy: this shard has (changed|gone) since it was opened"):
+    with pytest.raises(w2sg.InputError, match=r"part-002.npy: the file has (changed|gone) since it was opened"):
         w2sg.moments(shards, STRONG)
     assert not any(thread.name == "w2sg-prefetch" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("change", ["rewritten", "shortened", "replaced"])
+def test_a_change_between_two_blocks_is_refused(tmp_path, change):
+    """Behind the first block, in a shard of which some rows were read already."""
+    shards = w2sg.load(write(tmp_path / "a", WEAK, [100]))
+    last = tmp_path / "a" / "part-001.npy"
+
+    def disturb(done, n):
+        if done != 120:
+            return
+        if change == "rewritten":
+            with open(last, "r+b") as file:
+                file.seek(-8, os.SEEK_END)
+                file.write(bytes(8))
+        elif change == "shortened":
+            os.truncate(last, 200)
+        else:
+            os.replace(tmp_path / "a" / "part-000.npy", last)
+
+    with pytest.raises(w2sg.InputError, match=r"part-001.npy: the file has changed since it was opened"):
+        w2sg.moments(shards, STRONG, block_rows=4, progress=disturb)
+
+
+CUT_OFF = """
+import os, sys, numpy as np, w2sg_jax as w2sg
+x = np.random.default_rng(0).normal(size=(20000, 40))
+path = sys.argv[1] + "/x.npy"
+def opened(kind):
+    np.save(path, np.asfortranarray(x) if kind == "columns" else x)
+    array = np.load(path, mmap_mode="r") if kind == "foreign" else w2sg.load(path)
+    return {"rows": array[:], "part": array[7:], "some": array[:, 3:20]}.get(kind, array)
+for kind in ("rows", "part", "columns", "some", "foreign"):
+    array = opened(kind)
+    try:
+        w2sg.moments(x[-len(array) :], array, block_rows=500, progress=lambda done, n: os.truncate(path, 4096))
+    except w2sg.InputError as error:
+        print(kind, str(error).removeprefix(path))
+"""
+
+
+def test_a_mapped_file_that_is_cut_off_during_a_pass_is_named(tmp_path):
+    """Where the system would kill a process that looks at mapped rows that are gone."""
+    run = subprocess.run([sys.executable, "-c", CUT_OFF, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, f"exit code {run.returncode}: {run.stderr}"
+    changed = ": the file has changed since it was opened; let its writer end, then start again"
+    shorter = ": the mapped file has become shorter since it was opened; write or copy it again"
+    expected = {"rows": changed, "part": changed, "columns": changed, "some": shorter, "foreign": shorter}
+    assert run.stdout.splitlines() == [f"{kind} {text}" for kind, text in expected.items()]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_mapped_files_and_their_rows_give_the_same_bits(tmp_path, order):
+    np.save(tmp_path / "a.npy", np.asarray(STRONG, order=order))
+    w2sg.save(tmp_path / "y.safetensors", Y)
+    strong, labels = w2sg.load(tmp_path / "a.npy"), w2sg.load(tmp_path / "y.safetensors")
+    for rows in (slice(None), slice(3, 200), slice(None, None, 3)):
+        assert isinstance(unmapped(strong[rows]), Shards) == (rows.step is None)
+        truth = w2sg.moments(WEAK[rows], STRONG[rows], Y[rows], block_rows=64)
+        found = w2sg.moments(WEAK[rows], strong[rows], labels[rows], block_rows=64)
+        np.testing.assert_array_equal(found.second, truth.second)
+    np.testing.assert_array_equal(unmapped(strong.T)[:], STRONG.T)
+    assert content_hash(strong[3:]) == content_hash(STRONG[3:])
+
+
+def test_numbers_of_rows_that_differ_are_named_by_file(tmp_path):
+    w2sg.save(tmp_path / "weak.npy", WEAK[:299])
+    weak, strong = w2sg.load(tmp_path / "weak.npy"), w2sg.load(write(tmp_path / "strong", STRONG, [150]))
+    with pytest.raises(
+        w2sg.InputError, match=r"weak \(.*weak.npy\) has 299 rows and strong \(.*strong\) has 300; both"
+    ):
+        w2sg.moments(weak, strong)
+    with pytest.raises(
+        w2sg.InputError, match=r"strong \(.*strong\) has 300 rows and weak\['a'\] \(.*weak.npy\) has 299"
+    ):
+        w2sg.rank({"a": weak}, strong)
+    with pytest.raises(w2sg.InputError, match=r"labels \(.*weak.npy\): 299 labels for 300 samples"):
+        w2sg.moments(WEAK, strong, weak)
 
 
 def test_rows_are_read_forwards_by_slices(tmp_path):

@@ -172,7 +172,10 @@ def test_missing_file(tmp_path):
 def test_folder(tmp_path):
     folder = tmp_path / "a.npy"
     folder.mkdir()
-    assert "the folder holds no .npy or .safetensors file; give a file, or a folder of shards" in _refused(folder)
+    assert (
+        "the folder holds no .npy, .safetensors, .parquet or .arrow file; give a file, or a folder of shards"
+        in _refused(folder)
+    )
     with pytest.raises(ValueError, match="this is a folder; give the name of a file in it"):
         store.save(folder, np.zeros(3))
 

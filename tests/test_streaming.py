@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax import _streaming
+from w2sg_jax import _batches, _streaming
 from w2sg_jax._prefetch import on_disk, prefetched
 
 
@@ -57,6 +57,42 @@ def test_batches_that_do_not_fit_are_named(arrays):
     ):
         with pytest.raises(w2sg.InputError, match=message):
             w2sg.moments_from_batches(bad)
+
+
+def test_batches_with_names_are_those_of_a_dataset_or_a_loader(arrays):
+    names = ("weak", "strong", "labels")
+    named = (
+        {name: part.tolist() for name, part in zip(names, batch, strict=True)}
+        for batch in batches(arrays, [100, 150, 250])
+    )
+    found = w2sg.moments_from_batches(named, block_rows=64)
+    np.testing.assert_array_equal(found.second, w2sg.moments(*arrays, block_rows=64).second)
+    weak, strong, labels = arrays
+    without = w2sg.moments_from_batches([{"strong": strong, "weak": weak}])
+    np.testing.assert_array_equal(without.second, w2sg.moments(weak, strong).second)
+    for bad, message in (
+        ({"weak": weak}, r"batch 0 has the keys weak; expected weak, strong and, if there are any, labels"),
+        ({"weak": weak, "strong": strong, "label": labels}, r"batch 0 has the keys weak, strong, label; expected"),
+        ({"a": weak, "b": strong}, r"batch 0 has the keys a, b; .*rename and select the columns first"),
+    ):
+        with pytest.raises(w2sg.InputError, match=message):
+            w2sg.moments_from_batches([bad])
+
+
+def test_what_is_no_stream_of_batches_is_told_where_it_belongs(arrays, tmp_path):
+    (tmp_path / "a").mkdir()
+    w2sg.save(tmp_path / "a" / "0.npy", arrays[0])
+    for call in (w2sg.moments_from_batches, _batches._refuse_no_batches):
+        with pytest.raises(
+            w2sg.InputError, match=r"batches: got '.*a'; files and arrays go to moments\(load\(path, key"
+        ):
+            call(str(tmp_path / "a"))
+    for bad in (tmp_path / "a", w2sg.load(tmp_path / "a"), arrays[0]):
+        with pytest.raises(w2sg.InputError, match=r"batches: got .*; files and arrays go to moments\(load\(path, key"):
+            _batches._refuse_no_batches(bad)
+    for bad in ({"weak": arrays[0], "strong": arrays[1]}, None, 3):
+        with pytest.raises(w2sg.InputError, match=r"batches: got \w+; pass an iterable of batches, \[batch\]"):
+            _batches._refuse_no_batches(bad)
 
 
 def test_an_error_of_the_callers_iterator_comes_through(arrays):

@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
+from ._batches import moments_from_batches as moments_from_batches
 from ._differentiable import gap_norm as gap_norm
 from ._differentiable import predicted_gap as predicted_gap
 from ._errors import InputError as InputError
@@ -24,7 +25,6 @@ from ._ridge import RidgeHead as RidgeHead
 from ._ridge import ridge_path as ridge_path
 from ._scores import gap_scores as gap_scores
 from ._streaming import moments as moments
-from ._streaming import moments_from_batches as moments_from_batches
 from .store import load as load
 from .store import save as save
 

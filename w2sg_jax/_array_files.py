@@ -1,5 +1,6 @@
 """Where an array lies in a safetensors, npy or npz file: reads headers, and lets no damage in them through."""
 
+import difflib
 import errno
 import json
 import lzma
@@ -73,6 +74,27 @@ class Entry(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+class Stamp(NamedTuple):
+    """What tells one state of a file from another."""
+
+    size: int
+    modified: int
+
+
+class Mapped(np.memmap):
+    """An array in a file, mapped read-only, that knows what was mapped."""
+
+    path: Path
+    entry: Entry
+    stamp: Stamp
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The present state of a file."""
+    found = path.stat()
+    return Stamp(found.st_size, found.st_mtime_ns)
+
+
 def refusal(path: Path, came: str, todo: str) -> InputError:
     """The error that names a file, what is wrong with it and what to do."""
     return InputError(f"{path}: {came}; {todo}")
@@ -144,7 +166,7 @@ def safetensors_entry(path: Path, key: str | None) -> Entry:
 
     try:
         with safe_open(path, framework="np") as file:
-            name = _choose(path, file.keys(), key)
+            name = choose(path, file.keys(), key)
             code, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
     except SafetensorError as error:
         raise _truncated(path, f"the safetensors library says: {error}") from error
@@ -166,7 +188,7 @@ def read_npz(path: Path, key: str | None) -> Shaped[np.ndarray, "..."]:
     with archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if _is_array(info)}
         others = ", ".join(sorted(archive.namelist())[:5]) if not members else ""
-        name = _choose(path, members, key, others)
+        name = choose(path, members, key, others)
         try:
             with archive.open(members[name]) as file:
                 entry = _npy_header(file)
@@ -183,11 +205,21 @@ def read_npz(path: Path, key: str | None) -> Shaped[np.ndarray, "..."]:
             raise _truncated(path, f"the array {name!r} cannot be read: {error}") from error
 
 
-def read(path: Path, entry: Entry, mmap: bool) -> Shaped[np.ndarray, "..."]:
+def array_entry(path: Path, key: str | None) -> Entry:
+    """Where the array of a .npy or .safetensors file lies; its name is chosen as ``choose`` does."""
+    if path.suffix != ".npy":
+        return safetensors_entry(path, key)
+    if key is not None:
+        raise refusal(path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it")
+    return npy_entry(path)
+
+
+def read(path: Path, entry: Entry, stamp: Stamp, mmap: bool) -> Shaped[np.ndarray, "..."]:
     """The array at `entry`, mapped read-only or read."""
     try:
         if mmap and entry.nbytes:
-            mapped = np.memmap(path, entry.dtype, "r", entry.offset, entry.shape, order=entry.order)
+            mapped = np.memmap(path, entry.dtype, "r", entry.offset, entry.shape, entry.order).view(Mapped)
+            mapped.path, mapped.entry, mapped.stamp = path, entry, stamp
             return mapped.view(np.ndarray)
         data = np.fromfile(path, entry.dtype, math.prod(entry.shape), offset=entry.offset)
         return data.reshape(entry.shape, order=entry.order)
@@ -224,17 +256,31 @@ def _truncated(path: Path, detail: str) -> InputError:
     return refusal(path, f"the file is truncated or damaged ({detail})", "write or copy it again")
 
 
-def _choose(path: Path, names: Iterable[str], key: str | None, others: str = "") -> str:
+def choose(path: Path, names: Iterable[str], key: str | None, others: str = "", *, what: str = "array") -> str:
+    """The name that was asked for, or the only one there is.
+
+    Args:
+        path: the file, for the message.
+        names: of the arrays in it.
+        key: the name that was asked for, if any.
+        others: what the file holds beside them.
+        what: what they are, in one word.
+
+    Raises:
+        InputError: no such name, or several and none was asked for.
+    """
     names = sorted(names)
     listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     if not names:
-        raise refusal(path, "the file holds no array" + (f", only {others}" if others else ""), "write it again")
+        raise refusal(path, f"the file holds no {what}" + (f", only {others}" if others else ""), "write it again")
     if key is None and len(names) > 1:
         raise refusal(
             path,
-            f"the file holds {len(names)} arrays ({listed})",
+            f"the file holds {len(names)} {what}s ({listed})",
             f"pass one of them, key={names[0]!r} in Python or {path}::{names[0]} on the command line",
         )
     if key is not None and key not in names:
-        raise refusal(path, f"the file holds no array {key!r}", f"it holds {listed}")
+        close = difflib.get_close_matches(key, names, n=1)
+        hint = f"did you mean {close[0]!r}? It holds {listed}" if close else f"it holds {listed}"
+        raise refusal(path, f"the file holds no {what} {key!r}", hint)
     return names[0] if key is None else key

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import InputError
+from ._hosts import ALONE, Part
 from ._inputs import Array
 from ._pass import Accumulator, Layout
 from .atomic import save_safetensors
@@ -42,11 +43,14 @@ class Checkpoints:
                 raise InputError(f"checkpoint: {self.folder} is a file; give the name of a folder")
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def open(self, arrays: Sequence[Array], layout: Layout, rows: int, groups: int) -> "PassCheckpoint":
-        """The checkpoint of the pass over these arrays with these settings, from an earlier run too."""
+    def open(self, arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part) -> "PassCheckpoint":
+        """The checkpoint of the pass over these arrays with these settings, from an earlier run too.
+
+        Each of several processes that share the pass has its own.
+        """
         if self.folder is None:
             return PassCheckpoint(None, self.every)
-        identity = identity_of(arrays, layout, rows, groups)
+        identity = identity_of(arrays, layout, rows, groups, part)
         self.opened.append(PassCheckpoint(self.folder / f"pass-{identity[:20]}.safetensors", self.every))
         return self.opened[-1]
 
@@ -70,7 +74,7 @@ class PassCheckpoint:
         self.saved = time.monotonic()
 
     def restore(self, accumulators: Sequence[Accumulator]) -> int:
-        """Fill fresh accumulators from the file, if it is there; return the number of blocks that they hold.
+        """Fill fresh accumulators from the file, if it is there; return the number of the block that comes next, or 0.
 
         Raises:
             InputError: the file is damaged.
@@ -97,7 +101,12 @@ class PassCheckpoint:
 
     def after_block(self, blocks: int, accumulators: Sequence[Accumulator]) -> None:
         """Save the state if it is time to."""
-        if self.path is None or time.monotonic() - self.saved < self.every:
+        if time.monotonic() - self.saved >= self.every:
+            self.save(blocks, accumulators)
+
+    def save(self, blocks: int, accumulators: Sequence[Accumulator]) -> None:
+        """Save the state after so many blocks of all."""
+        if self.path is None:
             return
         arrays = {
             f"{index}/{name}": array
@@ -108,15 +117,19 @@ class PassCheckpoint:
         self.saved = time.monotonic()
 
 
-def identity_of(arrays: Sequence[Array], layout: Layout, rows: int, groups: int) -> str:
-    """SHA-256 of all that the sums of a pass depend on; of the values, some rows from either end and the middle."""
+def identity_of(arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part | None = ALONE) -> str:
+    """SHA-256 of all that the sums of a pass depend on; of the values, some rows from either end and the middle.
+
+    For no process in particular (None): also the times of shards, which copies need not share, are left out.
+    """
     mesh = None if layout.mesh is None else dict(layout.mesh.shape)
     settings = [layout.weak_widths, layout.d_strong, layout.d_labels, layout.center, layout.dtype, mesh, rows, groups]
+    settings.append(None if part is None else [part.index, part.count])
     digest = hashlib.sha256(json.dumps(settings).encode())
     for array in arrays:
         n = array.shape[0]
         digest.update(f"{array.shape} {array.dtype}".encode())
-        if isinstance(array, Shards):
+        if part is not None and isinstance(array, Shards):
             digest.update(array.stamp.encode())
         for start in (0, max(0, n // 2 - SAMPLED_ROWS // 2), max(0, n - SAMPLED_ROWS)):
             digest.update(_bytes(array[start : start + SAMPLED_ROWS]))

@@ -11,12 +11,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ._accumulate import HostAccumulator, RunningMean
+from ._buckets import padded_widths
 from ._devices import COLUMNS, ROWS, mesh_of
-from ._linalg import Device
+from ._linalg import HIGHEST
 from ._moments import joint_mean
 
-SUMS = P(ROWS, None, COLUMNS)
-"""A sum is (row devices, d, d'): each row device has its own part of the sum, each column device its columns."""
+SAMPLES = P(None, ROWS)
+"""A block is (models of one width, rows, d): each row device has its rows."""
+SUMS = P(None, ROWS, None, COLUMNS)
+"""A sum is (models, row devices, d, d'): each row device has its own part, each column device its columns."""
 
 
 class _Mean(NamedTuple):
@@ -35,8 +38,9 @@ class DeviceAccumulator:
     """What ``HostAccumulator`` does, by JAX on a mesh of devices.
 
     A block is cut by rows; each device adds the products of its rows to its own sums, which are added up once, at the
-    end. Between blocks the devices agree on means alone. Blocks have one size, the last one padded, so that there is
-    one program for each width; the sums are donated to it, so that no second copy of them exists.
+    end. Between blocks the devices agree on means alone. Blocks have one size, the last one padded, and weak models of
+    one width (or of a few, see ``padded_widths``) are one batch, so that there is one program for each width; the sums
+    are donated to it, so that no second copy of them exists.
 
     Args:
         weak_widths, target_width, center, dtype: as in ``HostAccumulator``.
@@ -48,15 +52,19 @@ class DeviceAccumulator:
     ) -> None:
         self.n = 0
         self.rows = 0
-        self.mesh = mesh or mesh_of(jax.devices()[:1])
+        self.mesh = mesh or mesh_of(jax.local_devices()[:1])
         self.dtype = dtype
         self.options = {"mesh": self.mesh, "center": center}
         self.widths = (tuple(weak_widths), target_width)
+        self.batches = _batches(weak_widths)
         with jax.enable_x64(True):
-            self.weak_means = [self._zero_mean(width) for width in weak_widths]
-            self.target_mean = self._zero_mean(target_width)
-            self.weak_sums = [(self._zeros(w, w), self._zeros(w, target_width)) for w in weak_widths]
-            self.target_sum = self._zeros(target_width, target_width)
+            self.weak_means = [self._zero_means(len(batch.models), batch.width) for batch in self.batches]
+            self.target_mean = self._zero_means(1, target_width)
+            self.weak_sums = [
+                tuple(self._zeros(len(batch.models), batch.width, width) for width in (batch.width, target_width))
+                for batch in self.batches
+            ]
+            self.target_sum = self._zeros(1, target_width, target_width)
 
     def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
         """Add a block: one array for each weak model, and the arrays that make up t, side by side."""
@@ -65,13 +73,13 @@ class DeviceAccumulator:
         self.rows = max(self.rows, -(-rows // devices) * devices)
         with jax.enable_x64(True):
             block = _Block(jnp.asarray(float(self.n)), jnp.asarray(float(rows)))
-            t, t_delta, self.target_mean = _centred(
-                tuple(self._placed(part) for part in target), self.target_mean, block, **self.options, dtype=self.dtype
-            )
+            parts = tuple(self._placed([part], part.shape[1]) for part in target)
+            t, t_delta, self.target_mean = _centred(parts, self.target_mean, block, **self.options, dtype=self.dtype)
             self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
-            for index, part in enumerate(weak):
+            for index, batch in enumerate(self.batches):
+                parts = (self._placed([weak[model] for model in batch.models], batch.width),)
                 w, delta, self.weak_means[index] = _centred(
-                    (self._placed(part),), self.weak_means[index], block, **self.options, dtype=self.dtype
+                    parts, self.weak_means[index], block, **self.options, dtype=self.dtype
                 )
                 self.weak_sums[index] = _add_weak(self.weak_sums[index], w, t, (delta, t_delta), block, **self.options)
         self.n += rows
@@ -81,12 +89,14 @@ class DeviceAccumulator:
         weak_widths, target_width = self.widths
         host = HostAccumulator(weak_widths, target_width, center=self.options["center"], dtype=self.dtype)
         host.n = self.n
-        host.target_mean = _fetched_mean(self.target_mean)
-        host.weak_means = [_fetched_mean(mean) for mean in self.weak_means]
-        host.target_product = self._fetched(self.target_sum, target_width)
-        for index, (gram, cross) in enumerate(self.weak_sums):
-            host.weak_products[index] = self._fetched(gram, weak_widths[index])
-            host.cross_products[index] = self._fetched(cross, target_width)
+        host.target_mean = _fetched_mean(self.target_mean, 0, target_width)
+        host.target_product = self._fetched(self.target_sum, 0, target_width, target_width)
+        for batch, means, (gram, cross) in zip(self.batches, self.weak_means, self.weak_sums, strict=True):
+            for place, model in enumerate(batch.models):
+                width = weak_widths[model]
+                host.weak_means[model] = _fetched_mean(means, place, width)
+                host.weak_products[model] = self._fetched(gram, place, width, width)
+                host.cross_products[model] = self._fetched(cross, place, width, target_width)
         return host
 
     def state(self) -> dict[str, np.ndarray]:
@@ -109,50 +119,73 @@ class DeviceAccumulator:
     def _sums(self) -> tuple[Any, ...]:
         return self.weak_means, self.target_mean, self.weak_sums, self.target_sum
 
-    def _zeros(self, height: int, width: int) -> jax.Array:
+    def _zeros(self, models: int, height: int, width: int) -> jax.Array:
         columns = self.mesh.shape[COLUMNS]
-        shape = (self.mesh.shape[ROWS], height, -(-width // columns) * columns)
+        shape = (models, self.mesh.shape[ROWS], height, -(-width // columns) * columns)
         return jnp.zeros(shape, device=NamedSharding(self.mesh, SUMS))
 
-    def _zero_mean(self, width: int) -> _Mean:
+    def _zero_means(self, models: int, width: int) -> _Mean:
         everywhere = NamedSharding(self.mesh, P())
-        return _Mean(jnp.zeros(width, device=everywhere), jnp.zeros(width, device=everywhere))
+        return _Mean(*(jnp.zeros((models, width), device=everywhere) for _ in range(2)))
 
-    def _placed(self, block: Any) -> jax.Array:
-        """The block with zero rows up to the size of all blocks, its rows spread over the devices."""
-        missing = self.rows - block.shape[0]
-        if missing and isinstance(block, np.ndarray):
-            block = np.concatenate([block, np.zeros((missing, block.shape[1]), block.dtype)])
-        elif missing:
-            block = jnp.pad(block, ((0, missing), (0, 0)))
-        return jax.device_put(block, NamedSharding(self.mesh, P(ROWS)))
+    def _placed(self, blocks: Sequence[Any], width: int) -> jax.Array:
+        """Blocks of one width side by side, with zeros up to it and to the rows of all blocks, spread over devices."""
+        padded = [_padded(block, self.rows, width) for block in blocks]
+        stack = jnp.stack if any(isinstance(block, jax.Array) for block in padded) else np.stack
+        batch = padded[0][None] if len(padded) == 1 else stack(padded)
+        return jax.device_put(batch, NamedSharding(self.mesh, SAMPLES))
 
-    def _fetched(self, total: jax.Array, width: int) -> np.ndarray:
+    def _fetched(self, total: jax.Array, model: int, height: int, width: int) -> np.ndarray:
         with jax.enable_x64(True):
-            summed = jax.device_get(_over_rows(total))
-        return np.asarray(summed[:, :width], order="F")
+            summed = jax.device_get(_over_rows(total[model]))
+        return np.asarray(summed[:height, :width], order="F")
+
+
+class _Batch(NamedTuple):
+    """Weak models that are padded to one width, by their numbers."""
+
+    width: int
+    models: list[int]
+
+
+def _batches(widths: Sequence[int]) -> list[_Batch]:
+    padded = padded_widths(widths)
+    batches: dict[int, _Batch] = {}
+    for model, width in enumerate(widths):
+        batches.setdefault(padded[width], _Batch(padded[width], [])).models.append(model)
+    return list(batches.values())
+
+
+def _padded(block: Any, rows: int, width: int) -> Any:
+    missing = ((0, rows - block.shape[0]), (0, width - block.shape[1]))
+    if not np.any(missing):
+        return block
+    return np.pad(block, missing) if isinstance(block, np.ndarray) else jnp.pad(block, missing)
 
 
 @partial(jax.jit, static_argnames=("mesh", "center", "dtype"))
 def _centred(
     parts: tuple[jax.Array, ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
 ) -> tuple[jax.Array, jax.Array, _Mean]:
-    """The block, centred by its own mean in two steps; how far that mean was; and the new running mean."""
+    """The blocks, centred by their own means in two steps; how far those means were; and the new running means."""
 
     def local(*parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=1)
-        number = jax.lax.axis_index(ROWS) * x.shape[0] + jnp.arange(x.shape[0])
-        real = (number < block.rows)[:, None]
-        mean = jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=0), ROWS) / block.rows
+        x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=2)
+        number = jax.lax.axis_index(ROWS) * x.shape[1] + jnp.arange(x.shape[1])
+        real = (number < block.rows)[None, :, None]
+
+        def mean_of(x: jax.Array) -> jax.Array:
+            return jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=1), ROWS) / block.rows
+
+        mean = mean_of(x)
         rest = jnp.zeros_like(mean)
         if center:
-            rest = jax.lax.psum(jnp.where(real, x - mean, 0.0).sum(axis=0), ROWS) / block.rows
-            x = x - mean - rest
+            rest = mean_of(x - mean[:, None])
+            x = x - mean[:, None] - rest[:, None]
         return jnp.where(real, x, 0.0).astype(dtype), mean, rest
 
-    x, mean, rest = jax.shard_map(local, mesh=mesh, in_specs=(P(ROWS),) * len(parts), out_specs=(P(ROWS), P(), P()))(
-        *parts
-    )
+    specs = {"in_specs": (SAMPLES,) * len(parts), "out_specs": (SAMPLES, P(), P())}
+    x, mean, rest = jax.shard_map(local, mesh=mesh, **specs)(*parts)
     share = block.rows / (block.before + block.rows)
     delta, moved, moved_rest = joint_mean(running.mean, running.rest, mean, rest, share)
     first = block.before == 0
@@ -195,21 +228,32 @@ def _add(
     mesh: Mesh,
     center: bool,
 ) -> jax.Array:
-    """total + X^T Y + (n_1 n_2 / n) x_delta y_delta^T (Chan, Golub and LeVeque), by rows and by columns."""
+    """total + X^T Y + (n_1 n_2 / n) x_delta y_delta^T (Chan, Golub and LeVeque), by rows and by columns.
+
+    Of models that are a batch; one Y of several X is shared.
+    """
 
     def local(total: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-        width = total.shape[2]
-        missing = width * mesh.shape[COLUMNS] - y.shape[1]
+        width = total.shape[3]
+        missing = width * mesh.shape[COLUMNS] - y.shape[2]
         start = jax.lax.axis_index(COLUMNS) * width
-        own = jax.lax.dynamic_slice_in_dim(jnp.pad(y, ((0, 0), (0, missing))), start, width, axis=1)
-        added = Device().cross(x, own).astype(total.dtype)
+        own = jax.lax.dynamic_slice_in_dim(jnp.pad(y, ((0, 0), (0, 0), (0, missing))), start, width, axis=2)
+        added = _cross(x, own).astype(total.dtype)
         if center:
-            own_delta = jax.lax.dynamic_slice_in_dim(jnp.pad(y_delta, (0, missing)), start, width)
+            own_delta = jax.lax.dynamic_slice_in_dim(jnp.pad(y_delta, ((0, 0), (0, missing))), start, width, axis=1)
             weight = block.before * block.rows / (block.before + block.rows)
-            added = added + jnp.where(jax.lax.axis_index(ROWS) == 0, weight, 0.0) * jnp.outer(x_delta, own_delta)
-        return total + added[None]
+            weight = jnp.where(jax.lax.axis_index(ROWS) == 0, weight, 0.0)
+            added = added + weight * x_delta[:, :, None] * own_delta[:, None, :]
+        return total + added[:, None]
 
-    return jax.shard_map(local, mesh=mesh, in_specs=(SUMS, P(ROWS), P(ROWS)), out_specs=SUMS)(total, x, y)
+    return jax.shard_map(local, mesh=mesh, in_specs=(SUMS, SAMPLES, SAMPLES), out_specs=SUMS)(total, x, y)
+
+
+def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
+    """X^T Y of each model, at full precision; a single Y enters one product with all X side by side."""
+    if y.shape[0] == 1:
+        return jnp.einsum("knd,ne->kde", x, y[0], precision=HIGHEST)
+    return jnp.einsum("knd,kne->kde", x, y, precision=HIGHEST)
 
 
 @jax.jit
@@ -217,7 +261,7 @@ def _over_rows(total: jax.Array) -> jax.Array:
     return total.sum(axis=0)
 
 
-def _fetched_mean(mean: _Mean) -> RunningMean:
-    found = RunningMean(len(mean.mean))
-    found.mean, found.rest = jax.device_get(tuple(mean))
+def _fetched_mean(means: _Mean, model: int, width: int) -> RunningMean:
+    found = RunningMean(width)
+    found.set(*(part[model, :width] for part in jax.device_get(tuple(means))))
     return found

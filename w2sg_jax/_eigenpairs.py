@@ -11,6 +11,7 @@ from ._errors import InputError
 from ._factor import Factor, Traces
 from ._linalg import product
 from ._moments import Moments
+from ._precision import float64
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank, spectrum, spectrum_of_rows
 
 
@@ -49,22 +50,37 @@ class Measures(NamedTuple):
     top_gain: Float[Any, ""]
 
 
-def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None) -> Pair:
-    """Decompose both models once; ``strong`` reuses eigenpairs that are at hand."""
-    weak = _spectrum(m, factor, "weak")
-    strong = _spectrum(m, factor, "strong") if strong is None else strong
-    labels = np.zeros((factor.weak.shape[0], 0)) if factor.labels is None else factor.labels
-    with jax.enable_x64(True):
+def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None, *, width: int | None = None) -> Pair:
+    """Decompose both models once.
+
+    Args:
+        m, factor: of the pair.
+        strong: eigenpairs of the strong model that are at hand.
+        width: the weak model is padded to this width with columns of zeros, and F with rows of zeros, so that pairs of
+            other widths share programs; what is kept stays the same.
+    """
+    more = 0 if width is None else width - m.d_weak
+    weak_rows, strong_rows, label_rows = (
+        _padded(x, 0 if factor.exact else more, columns)
+        for x, columns in ((factor.weak, more), (factor.strong, 0), (factor.label_rows, 0))
+    )
+    weak = _spectrum(m, factor, "weak", more)
+    strong = _spectrum(m, factor, "strong", 0) if strong is None else strong
+    with float64():
         weak_scores, strong_scores = jax.device_get(
-            _scores(factor.weak, weak.eigenvectors, factor.strong, strong.eigenvectors)
+            _scores(weak_rows, weak.eigenvectors, strong_rows, strong.eigenvectors)
         )
-    return Pair(weak, strong, weak_scores, strong_scores, labels)
+    return Pair(weak, strong, weak_scores, strong_scores, label_rows)
 
 
-def _spectrum(m: Moments, factor: Factor, side: str) -> Spectrum:
+def _padded(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    return np.pad(x, ((0, rows), (0, columns))) if rows or columns else x
+
+
+def _spectrum(m: Moments, factor: Factor, side: str, more: int) -> Spectrum:
     if factor.exact:
-        return spectrum_of_rows(getattr(factor, side), m.dtype)
-    return spectrum(unit_trace_second(m, factor.traces, side), m.dtype)
+        return spectrum_of_rows(_padded(getattr(factor, side), 0, more), m.dtype)
+    return spectrum(_padded(unit_trace_second(m, factor.traces, side), more, more), m.dtype)
 
 
 def unit_trace_second(m: Moments, traces: Traces, side: str) -> Float[np.ndarray, "d d"]:

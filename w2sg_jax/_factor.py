@@ -49,6 +49,11 @@ class Factor:
     exact: bool
     triangular: bool
 
+    @property
+    def label_rows(self) -> Float[np.ndarray, "r c"]:
+        """F_y, with no column where there are no labels."""
+        return np.zeros((len(self.weak), 0)) if self.labels is None else self.labels
+
 
 def joint_factor(m: Moments) -> Factor:
     """Factor the joint second moment without squaring its condition number again.

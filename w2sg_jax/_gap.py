@@ -12,6 +12,7 @@ from ._eigenpairs import Measures, Pair, Parameters, make_pair, measure, refuse_
 from ._factor import Factor, joint_factor, unit_trace_ridges
 from ._inputs import as_ridge, as_threshold
 from ._moments import Moments, check_moments
+from ._precision import float64
 from ._solves import measure_by_solves
 
 
@@ -121,7 +122,7 @@ def gap_of_pair(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     refuse_ambiguous_rank(pair, parameters)
-    with jax.enable_x64(True):
+    with float64():
         measures = jax.device_get(measure(pair, parameters))
     return _gap(m, factor, measures, ridges, parameters, scale)
 
@@ -130,7 +131,7 @@ def _gap(
     m: Moments, factor: Factor, measures: Measures, ridges: tuple[float, float], parameters: Parameters, scale: str
 ) -> Gap:
     rank_weak, rank_strong = int(measures.rank_weak), int(measures.rank_strong)
-    singular_values = _singular_values(measures.operator_gram)[:rank_strong]
+    singular_values = singular_values_of(measures.operator_gram)[:rank_strong]
     norm = float(singular_values[0])
     return Gap(
         norm=norm,
@@ -155,7 +156,7 @@ def _gap(
     )
 
 
-def _singular_values(gram: np.ndarray) -> np.ndarray:
+def singular_values_of(gram: np.ndarray) -> np.ndarray:
     """Square roots of the eigenvalues, descending; on the host, because JAX's CPU eigvalsh computes the vectors too."""
     return np.sqrt(np.maximum(eigvalsh(gram, check_finite=False)[::-1], 0.0))
 

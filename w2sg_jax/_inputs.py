@@ -1,7 +1,7 @@
 """What comes in: arrays of any framework are checked once, here, and every refusal says what to do."""
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -11,9 +11,11 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from ._errors import InputError
-from .shards import Shards
+from .shards import Shards, unmapped
 
 MAX_EXACT_INTEGER = 2**53
+BLOCK_ROWS = 4096
+"""Rows that are looked at together."""
 
 Array = np.ndarray | jax.Array | Shards
 Memory = np.ndarray | jax.Array
@@ -51,13 +53,14 @@ def as_samples(x: ArrayInput, name: str) -> Array:
 
 def as_labels(y: ArrayInput, n: int, name: str = "labels") -> Memory:
     """Check labels ``(n,)`` or ``(n, c)`` against the number of samples and return them as ``(n, c)``."""
-    array = _in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
+    array = _labels_in_memory(unmapped(y), name)
     if array.ndim not in (1, 2):
         raise InputError(f"{name}: expected labels of shape (n,) or (n, columns), got {array.shape}")
     _refuse_empty(array, name)
     if array.shape[0] != n:
         raise InputError(
-            f"{name}: {array.shape[0]} labels for {n} samples; pass one label a row of the representations"
+            f"{name}{_origin(unmapped(y))}: {array.shape[0]} labels for {n} samples; pass one label a row of the"
+            " representations"
         )
     return array.reshape(n, -1)
 
@@ -68,8 +71,8 @@ def same_rows(arrays: Sequence[Array], names: Sequence[str]) -> int:
     for array, name in zip(arrays[1:], names[1:], strict=True):
         if array.shape[0] != n:
             raise InputError(
-                f"{names[0]} has {n} rows and {name} has {array.shape[0]}; both must hold the same samples in the"
-                " same order"
+                f"{names[0]}{_origin(arrays[0])} has {n} rows and {name}{_origin(array)} has {array.shape[0]}; both"
+                " must hold the same samples in the same order"
             )
     return n
 
@@ -130,8 +133,9 @@ def check_option(value: Any, name: str, allowed: Sequence[Any]) -> None:
 
 def refuse_non_finite(array: Array, name: str) -> None:
     """Name the first NaN or Inf by row and column."""
-    for start in range(0, array.shape[0], 4096):
-        block = np.asarray(array[start : start + 4096]).astype(np.float64)
+    for start in range(0, array.shape[0], BLOCK_ROWS):
+        block = np.asarray(array[start : start + BLOCK_ROWS]).astype(np.float64)
+        block = block.reshape(len(block), -1)
         bad = ~np.isfinite(block)
         if bad.any():
             row, column = np.argwhere(bad)[0]
@@ -153,7 +157,23 @@ def refuse_overflow(name: str) -> None:
 
 
 def _as_array(x: Any, name: str) -> Array:
-    return _checked_shards(x, name) if isinstance(x, Shards) else _in_memory(x, name)
+    x = unmapped(x)
+    if not isinstance(x, Shards):
+        return _in_memory(x, name)
+    _refuse_wrong_numbers(x, name)
+    return x
+
+
+def _labels_in_memory(y: Any, name: str) -> Memory:
+    array = _in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
+    if isinstance(y, Shards) and not np.isfinite(array.astype(np.float64)).all():
+        refuse_non_finite(y, name)
+    return array
+
+
+def _origin(array: Any) -> str:
+    """The file or folder that an array is read from, in brackets."""
+    return f" ({array.path})" if isinstance(array, Shards) else ""
 
 
 def _in_memory(x: Any, name: str) -> Memory:
@@ -169,13 +189,6 @@ def _in_memory(x: Any, name: str) -> Memory:
     if not isinstance(x, np.ndarray | jax.Array):
         x = _from_python(x, name)
     _refuse_wrong_numbers(x, name)
-    return x
-
-
-def _checked_shards(x: Shards, name: str) -> Shards:
-    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
-        raise InputError(f"{name}: shards of {x.dtype}; store representations as floating-point numbers")
-    _refuse_wrong_numbers(np.empty(0, x.dtype), name)
     return x
 
 
@@ -198,7 +211,7 @@ def _from_python(x: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: not an array: its rows differ in length ({error})") from error
 
 
-def _refuse_wrong_numbers(x: Memory, name: str) -> None:
+def _refuse_wrong_numbers(x: Array, name: str) -> None:
     dtype = x.dtype
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise InputError(f"{name}: complex numbers ({dtype}); pass real features, for example real and imaginary parts")
@@ -206,14 +219,22 @@ def _refuse_wrong_numbers(x: Memory, name: str) -> None:
         raise InputError(f"{name}: expected numbers, got an array of dtype {dtype}; encode them as numbers first")
     if dtype.kind == "f" and dtype.itemsize > 8:
         raise InputError(f"{name}: {dtype} would lose digits; pass x.astype('float64')")
-    if dtype.kind in "iu" and dtype.itemsize == 8 and x.size:
-        largest = max(abs(int(x.max())), abs(int(x.min())))
+    if dtype.kind in "iu" and dtype.itemsize == 8 and 0 not in x.shape:
+        largest = max(abs(int(extreme)) for extreme in _extremes(x))
         if largest > MAX_EXACT_INTEGER:
             raise InputError(
                 f"{name}: integers up to {largest} overflow float64 (2**53); identifiers do not belong in this array"
             )
     if dtype.kind not in "biuf" and not jnp.issubdtype(dtype, jnp.floating):
         raise InputError(f"{name}: expected real numbers, got dtype {dtype}")
+
+
+def _extremes(x: Array) -> Iterator[Any]:
+    """Largest and smallest values, of each block where they are on disk."""
+    step = BLOCK_ROWS if isinstance(x, Shards) else x.size
+    for start in range(0, x.shape[0] if x.ndim else 1, step):
+        block: Any = x[start : start + step] if x.ndim else x
+        yield from (block.max(), block.min())
 
 
 def _refuse_empty(array: Array, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The leading singular values of P_s (I - P_w) alone, by Cholesky factors and Lanczos on d-vectors."""
+"""The leading singular values of P_s (I - P_w) alone: Lanczos with Cholesky factors, or principal components alone."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import eigvalsh
 
 from ._eigenpairs import unit_trace_second
 from ._errors import InputError
 from ._factor import Traces, traces_of, unit_trace_ridges
 from ._gap import gap
-from ._inputs import as_count, as_ridge
-from ._linalg import Device, Host, lanczos, symmetric
+from ._inputs import as_count, as_ridge, as_threshold
+from ._linalg import Device, Host, lanczos
 from ._moments import Moments, check_moments
+from ._precision import float64, on_host
+from ._sides import Full, Leading, Side, covered, full_side, principal_side
 
 LARGEST_ERROR = 1e-9
 """Of the norm, relative: where the squared form promises less, the full computation is done."""
@@ -32,13 +35,17 @@ class LeadingGap:
     Attributes:
         norm: |P_s (I - P_w)|_op, as in ``Gap``.
         singular_values: the leading ones of P_s (I - P_w), descending.
-        residual: |G v - s^2 v| / s^2 of the worst pair (s, v) that Lanczos returned, G = T^T T; no s is off by more
-            than half of it, relative. 0 where the full computation was done.
-        method: "lanczos"; or "full" where the full computation was done, because Lanczos did not converge, a
-            representation is close to rank deficient, or the norm is too small for the squared form.
+        residual: how far the iterations were from the end. Of Lanczos, |G v - s^2 v| / s^2 of the worst pair (s, v),
+            G = T^T T: no s is off by more than half of it, relative. Of principal components, the angle by which the
+            subspace may be off. 0 where the full computation was done.
+        method: "lanczos"; "principal" where the strong model has a threshold; or "full" where the full computation was
+            done, because the iterations did not converge, a representation is close to rank deficient, or the norm is
+            too small for the squared form.
         products: times that G was applied.
+        rank_weak, rank_strong: kept directions; all of them without a threshold.
         dof_weak, dof_strong: effective dimensions tr P.
         ridge_weak, ridge_strong: what was added to K/n, in the units of ``scale``.
+        threshold_weak, threshold_strong: share of the largest eigenvalue below which directions were left out.
     """
 
     norm: float
@@ -46,10 +53,14 @@ class LeadingGap:
     residual: float
     method: str
     products: int
+    rank_weak: int
+    rank_strong: int
     dof_weak: float
     dof_strong: float
     ridge_weak: float
     ridge_strong: float
+    threshold_weak: float
+    threshold_strong: float
     n: int
     scale: str
 
@@ -61,6 +72,7 @@ class LeadingGap:
 def leading_gap(
     m: Moments,
     ridge: float | tuple[float, float] = 1e-2,
+    threshold: float | tuple[float, float] = 0.0,
     *,
     count: int = 1,
     scale: str = "trace",
@@ -69,11 +81,12 @@ def leading_gap(
 
     With M = Sigma + ridge I and R R^T = Sigma_s, the squares of the singular values are the eigenvalues of
     G = R^T M_s^-1 S M_s^-1 R,  S = Sigma_s - Sigma_sw (M_w^-1 + ridge_w M_w^-2) Sigma_ws = H_s^T (I - P_w)^2 H_s / n,
-    which is applied to vectors and never formed.
+    which is applied to vectors and never formed. A model with a threshold enters by its principal components alone; if
+    the strong one has few, G is as small and is formed.
 
     Args:
         m: moments of the pair.
-        ridge, scale: as in ``gap``; there is no threshold.
+        ridge, threshold, scale: as in ``gap``.
         count: how many singular values.
 
     Returns:
@@ -82,30 +95,32 @@ def leading_gap(
     Raises:
         InputError: as ``gap``.
 
-    Cost: (d_weak^3 + 2 d_strong^3) / 3 for Cholesky factors, twice (d_weak^3 + d_strong^3) / 3 for inverses, and about
-    6 d^2 numbers read for each product with G. The squared form leaves an absolute error of about
-    eps / (ridge_s ridge_w) in norm^2: where that is too much, the full computation is done instead.
+    Cost: d^3 for a model without a threshold (Cholesky factors and an inverse), 2 d^2 m with one, m being a few times
+    the directions kept; and about 5 d^2 numbers read for each product with G. Memory beyond the moments: a half of
+    them (d = d_weak = d_strong). The squared form leaves an absolute error of about eps / (ridge_s ridge_w) in norm^2:
+    where that is too much, the full computation is done instead.
     Source: arXiv 2502.00620, the label-free bound of the main theorem.
     """
     check_moments(m, "m")
-    ridges, count, traces = as_ridge(ridge), as_count(count, "count", 1), traces_of(m)
+    ridges, thresholds, count, traces = (
+        as_ridge(ridge),
+        as_threshold(threshold),
+        as_count(count, "count", 1),
+        traces_of(m),
+    )
     if count >= m.d_strong - 1:
         raise InputError(f"count: got {count} of {m.d_strong} singular values; w2sg_jax.gap computes all of them")
     unit = unit_trace_ridges(ridges, traces, scale)
-    found = None if m.rows is not None or min(unit) <= 0 else _lanczos(m, traces, unit, count)
+    found = None if m.rows is not None else _iterated(m, traces, unit, thresholds, count)
     if found is None:
-        full = gap(m, ridge, scale=scale)
-        found = _Found(full.singular_values[:count], 0.0, 0, (full.dof_weak, full.dof_strong))
+        found = _full(m, ridge, threshold, count, scale)
     return LeadingGap(
         norm=float(found.singular_values[0]),
-        singular_values=found.singular_values,
-        residual=found.residual,
-        method="lanczos" if found.products else "full",
-        products=found.products,
-        dof_weak=found.dof[0],
-        dof_strong=found.dof[1],
+        **found._asdict(),
         ridge_weak=ridges[0],
         ridge_strong=ridges[1],
+        threshold_weak=thresholds[0],
+        threshold_strong=thresholds[1],
         n=int(m.n),
         scale=scale,
     )
@@ -114,19 +129,71 @@ def leading_gap(
 class _Found(NamedTuple):
     singular_values: np.ndarray
     residual: float
+    method: str
     products: int
-    dof: tuple[float, float]
+    rank_weak: int
+    rank_strong: int
+    dof_weak: float
+    dof_strong: float
 
 
-def _lanczos(m: Moments, traces: Traces, ridges: tuple[float, float], count: int) -> _Found | None:
-    sigmas = [unit_trace_second(m, traces, side) for side in ("weak", "strong")]
-    cross = np.asfortranarray(m.sigma_cross.T) / np.sqrt(traces.weak * traces.strong)
-    try:
-        root = Host().root(sigmas[1], clean=False)
-        inverses = [_inverse(sigma, ridge) for sigma, ridge in zip(sigmas, ridges, strict=True)]
-    except ArithmeticError:
+def _full(m: Moments, ridge: Any, threshold: Any, count: int, scale: str) -> _Found:
+    g = gap(m, ridge, threshold, scale=scale)
+    return _Found(g.singular_values[:count], 0.0, "full", 0, g.rank_weak, g.rank_strong, g.dof_weak, g.dof_strong)
+
+
+def _iterated(
+    m: Moments, traces: Traces, ridges: tuple[float, float], thresholds: tuple[float, float], count: int
+) -> _Found | None:
+    """The singular values by iterations, or None where they do not do."""
+    sides: list[Side] = []
+    for name, ridge, threshold in zip(("weak", "strong"), ridges, thresholds, strict=True):
+        sigma = unit_trace_second(m, traces, name)
+        side = (
+            principal_side(sigma, ridge, threshold)
+            if threshold > 0
+            else full_side(sigma, ridge, with_root=name == "strong")
+        )
+        if side is None:
+            return None
+        sides.append(side)
+    weak, strong = sides
+    cross = np.array(m.sigma_cross.T, order="F")
+    cross /= np.sqrt(traces.weak * traces.strong)
+    if isinstance(strong.smoother, Full):
+        found = _by_lanczos(weak.smoother, strong.smoother, cross, count)
+    else:
+        found = _by_principal_components(weak.smoother, strong.smoother, cross, count)
+    if found is None:
         return None
-    apply = _on_backend(root, *inverses, symmetric(sigmas[1]), cross, ridges[0])
+    values, residual, products = found
+    rounding = float(np.finfo(m.dtype).eps) * strong.strong_weight * (2 + weak.weak_weight)
+    if not values[-1] > 0 or rounding / values[-1] > 2 * LARGEST_ERROR:
+        return None
+    residual = max(residual, weak.residual, strong.residual)
+    method = "lanczos" if products else "principal"
+    return _Found(np.sqrt(values), residual, method, products, weak.rank, strong.rank, weak.dof, strong.dof)
+
+
+def _side(sigma: np.ndarray, ridge: float, threshold: float, *, with_root: bool) -> Side | None:
+    return principal_side(sigma, ridge, threshold) if threshold > 0 else full_side(sigma, ridge, with_root=with_root)
+
+
+def _by_principal_components(
+    weak: Full | Leading, strong: Leading, cross: np.ndarray, count: int
+) -> tuple[np.ndarray, float, int]:
+    """The leading eigenvalues of the k x k matrix G of k strong components."""
+    gains = strong.eigenvalues / (strong.eigenvalues + strong.ridge)
+    e = Host().product(cross, np.asfortranarray(strong.vectors * (gains / np.sqrt(strong.eigenvalues))))
+    gram = np.diag(gains**2) - Host().cross(e, covered(Host(), weak, e))
+    values = eigvalsh((gram + gram.T) / 2, check_finite=False)[::-1]
+    return values[:count], 0.0, 0
+
+
+def _by_lanczos(
+    weak: Full | Leading, strong: Full, cross: np.ndarray, count: int
+) -> tuple[np.ndarray, float, int] | None:
+    apply = _on_backend(weak, strong, cross)
     products = 0
 
     def counted(v: np.ndarray) -> np.ndarray:
@@ -134,49 +201,35 @@ def _lanczos(m: Moments, traces: Traces, ridges: tuple[float, float], count: int
         products += 1
         return apply(v)
 
-    found = lanczos(counted, m.d_strong, count=count, tolerance=TOLERANCE, basis=max(BASIS, 4 * count))
+    found = lanczos(counted, cross.shape[1], count=count, tolerance=TOLERANCE, basis=max(BASIS, 4 * count))
     if found is None:
         return None
     values, vectors = found
-    rounding = float(np.finfo(m.dtype).eps) / (4 * ridges[1]) * (2 + 1 / ridges[0])
-    if not values[-1] > 0 or rounding / values[-1] > 2 * LARGEST_ERROR:
-        return None
     residual = max(float(np.linalg.norm(counted(v) - s * v) / s) for s, v in zip(values, vectors.T, strict=True))
-    if residual > 2 * TOLERANCE:
-        return None
-    dof = [len(x) - ridge * float(np.trace(x)) for x, ridge in zip(inverses, ridges, strict=True)]
-    return _Found(np.sqrt(values), residual, products, (dof[0], dof[1]))
+    return (values, residual, products) if residual <= 2 * TOLERANCE else None
 
 
-def _inverse(sigma: np.ndarray, ridge: float) -> np.ndarray:
-    """(Sigma + ridge I)^-1, its lower half."""
-    shifted = sigma.copy(order="K")
-    shifted.flat[:: len(sigma) + 1] += ridge
-    return Host().inverse(Host().root(shifted, clean=False))
-
-
-def _on_backend(*matrices: Any) -> Callable[[np.ndarray], np.ndarray]:
+def _on_backend(*operands: Any) -> Callable[[np.ndarray], np.ndarray]:
     """v -> G v, on the host, or on the accelerator where there is one."""
-    if jax.default_backend() == "cpu":
-        return partial(_apply, Host(), *matrices)
-    with jax.enable_x64(True):
-        placed = jax.device_put(matrices)
+    if on_host():
+        return partial(_apply, Host(), *operands)
+    with float64():
+        placed = jax.device_put(operands)
 
     def apply(v: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
+        with float64():
             return jax.device_get(_apply_on_device(*placed, v))
 
     return apply
 
 
-def _apply(
-    la: Any, root: Any, weak_inverse: Any, strong_inverse: Any, sigma_strong: Any, cross: Any, ridge_weak: Any, v: Any
-) -> Any:
-    """G v, by the operations of ``la``; of symmetric and triangular matrices the lower half is read."""
-    z = la.times(strong_inverse, la.lower_times(root, v))
-    a = la.times(weak_inverse, la.matvec(cross, z))
-    missed = la.times(sigma_strong, z) - la.matvec(cross, a + ridge_weak * la.times(weak_inverse, a), transposed=True)
-    return la.lower_times(root, la.times(strong_inverse, missed), transposed=True)
+def _apply(la: Any, weak: Any, strong: Full, cross: Any, v: Any) -> Any:
+    """G v, by the operations of ``la``. Sigma_s z = M_s z - ridge z needs no product, since M_s z = R v."""
+    rv = la.lower_times(strong.root, v)
+    z = la.times(strong.inverse, rv)
+    seen = la.matvec(cross, covered(la, weak, la.matvec(cross, z)), transposed=True)
+    missed = rv - strong.ridge * z - seen
+    return la.lower_times(strong.root, la.times(strong.inverse, missed), transposed=True)
 
 
 _apply_on_device = jax.jit(partial(_apply, Device()))

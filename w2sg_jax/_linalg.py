@@ -54,10 +54,10 @@ class Host:
         trmm = _blas("trmm", lower, s)
         return trmm(1.0, lower, trmm(1.0, lower, symmetric(s), lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
 
-    def root(self, s: np.ndarray, *, clean: bool = True) -> np.ndarray:
+    def root(self, s: np.ndarray, *, clean: bool = True, overwrite: bool = False) -> np.ndarray:
         """L with L L^T = S, S positive definite; without ``clean`` the upper half is left as it comes."""
         (potrf,) = get_lapack_funcs(("potrf",), (s,))
-        lower, info = potrf(symmetric(s), lower=1, clean=int(clean))
+        lower, info = potrf(symmetric(s), lower=1, clean=int(clean), overwrite_a=int(overwrite))
         if info != 0:
             raise ArithmeticError(f"Cholesky factorisation: the leading block of order {info} is not positive definite")
         return lower
@@ -79,16 +79,18 @@ class Host:
         return found
 
     def times(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """S x, from the lower half of S."""
-        return _blas("symv", s, x)(1.0, s, x, lower=1)
+        """S x for a vector or a matrix, from the lower half of S."""
+        return _blas("symv", s, x)(1.0, s, x, lower=1) if x.ndim == 1 else _blas("symm", s, x)(1.0, s, x, lower=1)
 
     def lower_times(self, lower: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
         """L x, or L^T x."""
         return _blas("trmv", lower, x)(lower, x, lower=1, trans=int(transposed))
 
     def matvec(self, a: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
-        """A x, or A^T x."""
-        return _blas("gemv", a, x)(1.0, a, x, trans=int(transposed))
+        """A x, or A^T x, for a vector or a matrix."""
+        if x.ndim == 1:
+            return _blas("gemv", a, x)(1.0, a, x, trans=int(transposed))
+        return self.cross(a, x) if transposed else self.product(a, x)
 
 
 class Device:

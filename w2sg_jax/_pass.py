@@ -43,6 +43,10 @@ class Layout:
         """Columns of t = (strong, labels)."""
         return self.d_strong + self.d_labels
 
+    def keeps(self, n: int) -> bool:
+        """Whether so many samples are a smaller record than the sums of the widest pair."""
+        return n <= max(self.weak_widths) + self.target_width
+
     @property
     def block_rows(self) -> int:
         """Samples a block."""
@@ -87,21 +91,25 @@ class Accumulator:
     def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
         """Add a block: one array for each weak model; then strong, and labels if there are any."""
         self.n += target[0].shape[0]
-        if self.sums is None and self.n <= max(self.layout.weak_widths) + self.layout.target_width:
+        if self.sums is None and self.layout.keeps(self.n):
             self.kept.append(([_float64([w]) for w in weak], _float64(target)))
-            return
+        else:
+            self.as_sums().add(weak, target)
+
+    def as_sums(self) -> HostAccumulator | DeviceAccumulator:
+        """The sums; samples that were kept so far become sums."""
         if self.sums is None:
             self.sums = self.layout.sums()
             if self.kept:
-                weak_rows, target_rows = self._rows()
-                self.sums.add(weak_rows, [target_rows])
+                weak, target = self.rows()
+                self.sums.add(weak, [target])
                 self.kept = []
-        self.sums.add(weak, target)
+        return self.sums
 
     def moments(self, index: int = 0) -> Moments:
         """Of the pair with the weak model of this number."""
         if self.sums is None:
-            weak, target = self._rows()
+            weak, target = self.rows()
             return self._from_rows(index, weak[index], target)
         self.sums = sums = self.sums.on_host()
         means = (sums.weak_means[index], sums.target_mean)
@@ -114,7 +122,7 @@ class Accumulator:
             return {"samples": np.asarray(self.n)} | {f"sums.{key}": x for key, x in self.sums.state().items()}
         state = {"samples": np.asarray(self.n)}
         if self.kept:
-            weak, target = self._rows()
+            weak, target = self.rows()
             state |= {"kept.target": target} | {f"kept.weak{index}": w for index, w in enumerate(weak)}
         return state
 
@@ -127,7 +135,10 @@ class Accumulator:
             self.sums = self.layout.sums()
             self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
 
-    def _rows(self) -> tuple[list[np.ndarray], np.ndarray]:
+    def rows(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """The samples that are kept: of each weak model, and (strong, labels)."""
+        if not self.kept:
+            return [np.empty((0, d)) for d in self.layout.weak_widths], np.empty((0, self.layout.target_width))
         weak = [np.concatenate(parts) for parts in zip(*(weak for weak, _ in self.kept), strict=True)]
         return weak, np.concatenate([target for _, target in self.kept])
 

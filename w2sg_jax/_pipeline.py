@@ -22,12 +22,14 @@ from ._inputs import (
     same_rows,
 )
 from ._labels import as_targets
+from ._precision import float64
 from ._ridge import components, fit, may_square, outputs
 from ._splits import Split, checked_ids, checked_rows, checked_split, refuse_overlap
 
 NOISE_ERRORS = 2.0
 """PGR is undefined while its denominator is below this many standard errors."""
 BATCH_BYTES = 1 << 28
+TWINS = ("err_weak_01", "err_w2s_01", "err_ceiling_01", "pred_gap_01", "pgr_01")
 INTERNAL = ("pgr_denominator_01", "pgr_noise_01", "constant_weak", "constant_strong")
 
 Numbers = float | Float[np.ndarray, "..."]
@@ -108,8 +110,9 @@ def weak_to_strong(
     if ids is not None:
         refuse_overlap(checked_ids(ids, [len(y) for y in (arrays.train_y, arrays.w2s_y, arrays.test_y)]))
     pair = np.array([as_ridge(ridge)])
-    with jax.enable_x64(True):
-        measured = _measure(arrays, pair, boundary, center=center, scale=scale, squared=may_square(pair, scale))
+    with float64():
+        options = {"classes": is_class, "center": center, "scale": scale, "squared": may_square(pair, scale)}
+        measured = _measure(arrays, pair, boundary, **options)
         measured = {key: np.asarray(value).reshape(-1)[0].item() for key, value in jax.device_get(measured).items()}
     return _record(measured, is_class, float(pair[0, 0]), float(pair[0, 1]), center, scale)
 
@@ -158,35 +161,45 @@ def weak_to_strong_splits(
     targets = as_targets(y, classes)
     pairs = np.array([as_ridge(ridge) for ridge in as_sequence(ridges, "ridges")])
     row_bytes = 8 * (weak.shape[1] + strong.shape[1]) * sum(rows.shape[1] for rows in indices)
-    with jax.enable_x64(True):
+    with float64():
         measured = jax.device_get(
             _measure_splits(
                 *(jnp.asarray(x, jnp.float64) for x in (weak, strong, targets.values)),
                 tuple(jnp.asarray(rows) for rows in indices),
                 pairs,
                 targets.boundary,
+                classes=targets.classes,
                 center=center,
                 scale=scale,
                 squared=may_square(pairs, scale),
-                batch=max(1, BATCH_BYTES // row_bytes),
+                batch=_batch(row_bytes),
             )
         )
     return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale)
 
 
-@partial(jax.jit, static_argnames=("center", "scale", "squared", "batch"))
-def _measure_splits(weak, strong, y, indices, ridges, boundary, *, center, scale, squared, batch):
+def _batch(row_bytes: int) -> int | None:
+    """Splits at a time; None for one after the other.
+
+    On a CPU, JAX hands a batch of decompositions to its pool of threads and waits for them on one of these; two batches
+    at once on two cores wait for ever.
+    """
+    return None if jax.default_backend() == "cpu" else max(1, BATCH_BYTES // row_bytes)
+
+
+@partial(jax.jit, static_argnames=("classes", "center", "scale", "squared", "batch"))
+def _measure_splits(weak, strong, y, indices, ridges, boundary, *, batch, **options):
     def one(rows):
         train, w2s, test = rows
         split = Split(weak[train], y[train], weak[w2s], strong[w2s], y[w2s], weak[test], strong[test], y[test])
-        return _measure(split, ridges, boundary, center=center, scale=scale, squared=squared)
+        return _measure(split, ridges, boundary, **options)
 
     return jax.lax.map(one, indices, batch_size=batch)
 
 
-@partial(jax.jit, static_argnames=("center", "scale", "squared"))
+@partial(jax.jit, static_argnames=("classes", "center", "scale", "squared"))
 def _measure(
-    split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, center: bool, scale: str, squared: bool
+    split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, classes: bool, center: bool, scale: str, squared: bool
 ) -> dict[str, jax.Array]:
     weak = components(split.train_weak, center=center, scale=scale, squared=squared)
     strong = components(split.w2s_strong, center=center, scale=scale, squared=squared)
@@ -199,11 +212,14 @@ def _measure(
     f_ceiling = outputs(strong, ceiling_head, split.test_strong)
     on_pseudo_labels = outputs(strong, w2s_head, split.w2s_strong)
     losses = [_squares(f - split.test_y) for f in (f_weak, f_w2s, f_ceiling)]
-    wrong = [_decide(f, boundary) != _decide(split.test_y, boundary) for f in (f_weak, f_w2s, f_ceiling)]
-    disagree = _decide(f_w2s, boundary) != _decide(f_ceiling, boundary)
+    twins: dict[str, jax.Array] = {}
+    if classes:
+        wrong = [_decide(f, boundary) != _decide(split.test_y, boundary) for f in (f_weak, f_w2s, f_ceiling)]
+        disagree = _decide(f_w2s, boundary) != _decide(f_ceiling, boundary)
+        twins = _errors([w.astype(f_weak.dtype) for w in wrong], disagree.astype(f_weak.dtype), "_01")
     return (
         _errors(losses, _squares(f_w2s - f_ceiling), "")
-        | _errors([w.astype(f_weak.dtype) for w in wrong], disagree.astype(f_weak.dtype), "_01")
+        | twins
         | {"residual_w2s": _squares(on_pseudo_labels - pseudo_labels).mean(axis=-1)}
         | {"constant_weak": weak.constant, "constant_strong": strong.constant}
     )
@@ -256,7 +272,7 @@ def _record(
         raise InputError("the values are finite but a fit on them overflows; divide representations by a constant")
     measured = {key: value for key, value in measured.items() if key not in INTERNAL}
     if not classes:
-        measured = {key: None if key.endswith("_01") else value for key, value in measured.items()}
+        measured |= dict.fromkeys(TWINS)
     return WeakToStrong(**measured, ridge_weak=ridge_weak, ridge_strong=ridge_strong, center=center, scale=scale)
 
 

@@ -16,8 +16,10 @@ from ._bootstrap import (
     resampling_counts,
     share_best,
 )
+from ._buckets import padded_widths
 from ._candidates import Candidates, checked_candidates, same_names, train_parts
 from ._checkpoint import Checkpoints
+from ._devices import as_mesh
 from ._eigenpairs import make_pair
 from ._errors import InputError
 from ._factor import joint_factor
@@ -31,6 +33,7 @@ from ._inputs import (
 )
 from ._moments import Moments
 from ._pass import Accumulator
+from ._precision import product_dtype
 from ._spectrum import Spectrum
 from ._streaming import Progress, accumulate, pair_moments
 
@@ -111,6 +114,7 @@ class _Settings(NamedTuple):
     devices: Any
     checkpoints: Checkpoints
     counts: np.ndarray
+    widths: dict[int, int]
 
 
 def rank(
@@ -127,7 +131,7 @@ def rank(
     seed: int = 0,
     center: bool = True,
     scale: str = "trace",
-    dtype: str = "float64",
+    dtype: str | None = None,
     devices: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
@@ -169,12 +173,15 @@ def rank(
         raise InputError(f"confidence: got {confidence!r}; expected a share in (0, 1), such as 0.95")
     check_option(scale, "scale", ("trace", "none"))
     check_option(center, "center", (True, False))
-    widest = max(array.shape[1] for sample in samples for array in sample.weak.values())
-    width = widest + samples[0].strong.shape[1] + 1
+    widths = padded_widths(array.shape[1] for sample in samples for array in sample.weak.values())
+    width = max(widths) + samples[0].strong.shape[1] + 1
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
     counts = resampling_counts(blocks, bootstrap, seed)
     checkpoints = Checkpoints(checkpoint, checkpoint_every)
-    settings = _Settings(as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts)
+    dtype = product_dtype(dtype, as_mesh(devices))
+    settings = _Settings(
+        as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts, widths
+    )
     rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
     checkpoints.clear()
     return Ranking(
@@ -262,7 +269,7 @@ def _gaps(blocks: list[Moments], name: str, settings: _Settings, cache: "_Strong
 
 def _gap(m: Moments, settings: _Settings, cache: "_StrongSpectra", index: int) -> Gap:
     factor = joint_factor(m)
-    pair = make_pair(m, factor, cache.get(index))
+    pair = make_pair(m, factor, cache.get(index), width=settings.widths[m.d_weak])
     cache.put(index, pair.strong)
     return gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
 

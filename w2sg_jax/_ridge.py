@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ._errors import InputError
 from ._inputs import ArrayInput, as_labels, as_ridges, as_samples, at_least_two, check_option, refuse_non_finite
 from ._linalg import product
+from ._precision import float64
 
 SMALLEST_SQUARED_RIDGE = 1e-6
 
@@ -45,14 +46,16 @@ class RidgeHead:
 class Components(NamedTuple):
     """A representation factored once: a = H / sqrt(n) = U S V^T, centred and scaled.
 
-    ``targets @ y`` is S U^T y / sqrt(n) and ``basis`` is V, so that the head is V (S^2 + ridge)^-1 (targets @ y).
+    ``basis`` is V and (rows @ rotation)^T y is S U^T y / sqrt(n), so that the head is V (S^2 + ridge)^-1 times it;
+    without a rotation, ``rows`` is rotated already.
     """
 
     mean: Float[Array, " d"]
     scale: Float[Array, ""]
     eigenvalues: Float[Array, " k"]
     basis: Float[Array, "d k"]
-    targets: Float[Array, "k n"]
+    rows: Float[Array, "n _"]
+    rotation: Float[Array, "_ k"] | None
     keep: Array
     constant: Array
 
@@ -96,7 +99,7 @@ def ridge_path(
     checked = np.array(as_ridges(ridges))
     for array, name in ((samples, "h"), (targets, "y")):
         refuse_non_finite(array, name)
-    with jax.enable_x64(True):
+    with float64():
         weights, intercept, keep, constant = jax.device_get(
             _raw_path(
                 jnp.asarray(samples, jnp.float64),
@@ -134,19 +137,21 @@ def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: boo
     a = a / jnp.where(constant, 1.0, unit)
     if n > d and squared:
         values, basis = jnp.linalg.eigh(product(a.T, a))
-        targets = product(basis.T, a.T)
+        rows, rotation = a, basis
         keep = values > eps * d * values.max()
     else:
         left, singular, right = jnp.linalg.svd(a, full_matrices=False)
-        values, basis, targets = singular**2, right.T, singular[:, None] * left.T
+        values, basis, rows, rotation = singular**2, right.T, left * singular, None
         keep = singular > eps * max(n, d) * singular.max()
-    return Components(mean, unit, values, basis, targets / jnp.sqrt(jnp.asarray(n, h.dtype)), keep, constant)
+    return Components(mean, unit, values, basis, rows / jnp.sqrt(jnp.asarray(n, h.dtype)), rotation, keep, constant)
 
 
 def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
     """Heads for R ridges, each on its own targets (or on the same ones, R or 1 slices): pure."""
     label_mean = y.mean(axis=1) if center else jnp.zeros((y.shape[0], y.shape[2]), y.dtype)
-    moments = product(parts.targets, y - label_mean[:, None, :])
+    moments = product(parts.rows.T, y - label_mean[:, None, :])
+    if parts.rotation is not None:
+        moments = product(parts.rotation.T, moments)
     inverse = jnp.where(parts.keep, 1.0 / jnp.where(parts.keep, parts.eigenvalues + ridges[:, None], 1.0), 0.0)
     return Fit(product(parts.basis, inverse[:, :, None] * moments), label_mean)
 

@@ -24,7 +24,7 @@ def gap_scores(
     *,
     center: bool = True,
     scale: str = "trace",
-    dtype: str = "float64",
+    dtype: str | None = None,
 ) -> Float[np.ndarray, " n"]:
     """Score each sample by |[P_s (I - P_w) y]_i|: the error that weak supervision leaves on it in the strong model.
 

@@ -10,6 +10,7 @@ from ._eigenpairs import Measures, Parameters, unit_trace_second
 from ._factor import Factor, regular_cholesky
 from ._linalg import Device, Host, largest_eigenvalue
 from ._moments import Moments
+from ._precision import float64, on_host
 
 LARGEST_RIDGE = 1e100
 """In units of unit trace; beyond it Sigma + ridge I may overflow."""
@@ -30,10 +31,10 @@ def measure_by_solves(m: Moments, factor: Factor, p: Parameters) -> Measures | N
         return None
     arguments = (sigmas, (factor.weak, factor.strong, factor.labels), ridges)
     weak_rows = m.d_weak if factor.triangular else len(factor.weak)
-    if jax.default_backend() == "cpu":
+    if on_host():
         solved = _solve(Host(), *arguments, weak_rows)
     else:
-        with jax.enable_x64(True):
+        with float64():
             solved = jax.device_get(_solve_on_device(*arguments, weak_rows))
     gram, label_gap, dof_weak, dof_strong = solved
     largest = largest_eigenvalue(sigmas[1])

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ._precision import float64
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -42,7 +44,7 @@ def spectrum(sigma: Float[np.ndarray, "d d"], dtype: str = "float64") -> Spectru
 
     Cost: about 9 d^3 flops.
     """
-    with jax.enable_x64(True):
+    with float64():
         values, vectors = jax.device_get(_primal(sigma))
     return _checked(values, vectors, dtype)
 
@@ -55,7 +57,7 @@ def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> 
     """
     if rows.shape[0] > rows.shape[1]:
         return spectrum(rows.T @ rows, dtype)
-    with jax.enable_x64(True):
+    with float64():
         values, vectors = jax.device_get(_dual(rows))
     return _checked(values, vectors, dtype)
 

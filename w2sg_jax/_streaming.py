@@ -1,16 +1,15 @@
-"""Moments of arrays in memory or on disk, and of batches as they come: one pass, memory that does not grow with n."""
+"""Moments of arrays in memory or on disk: one pass, memory that does not grow with n."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from ._checkpoint import Checkpoints
+from ._checkpoint import Checkpoints, identity_of
 from ._devices import as_mesh
-from ._errors import InputError
+from ._hosts import Meetings, Part, add_up, agree, own_part
 from ._inputs import (
     Array,
     ArrayInput,
@@ -25,7 +24,8 @@ from ._inputs import (
 )
 from ._moments import Moments
 from ._pass import Accumulator, Layout
-from ._prefetch import on_disk, prefetched
+from ._precision import product_dtype
+from ._prefetch import copied, on_disk, prefetched
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +39,7 @@ def moments(
     labels: ArrayInput | None = None,
     *,
     center: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     block_rows: int | None = None,
     devices: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -50,30 +50,34 @@ def moments(
 
     J = (1/n) sum_i (z_i - mean)(z_i - mean)^T with z = (h_w, h_s, y), block by block; blocks are centred by their
     own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset costs no
-    digits. Never forms an n x n matrix.
+    digits. Never forms an n x n matrix. In a group of processes (``jax.distributed.initialize``) all call this with the
+    same arrays; each reads a share of the rows, and each returns the moments of all.
 
     Args:
         weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
-            shards on disk (``load`` of a folder). Narrow floats are upcast a block at a time.
+            what ``load`` opens on disk. Narrow floats are upcast a block at a time.
         strong: (n, d_strong) representation of the same samples by the strong model.
         labels: (n,) or (n, c) labels, or None. They are numbers here: for more than two classes pass one-hot columns
             (``np.eye(classes)[y]``), not codes.
         center: subtract means (labels too). False gives the paper's raw second moments.
         dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
-            pinned off). Blocks are added in float64 either way, and the result is float64.
+            pinned off). None: float64 on CPUs and on accelerators that have it at speed (A100, H100, ...), else
+            float32. Blocks are added in float64 either way, and the result is float64.
         block_rows: rows a block; by default about 32 MiB of float64.
-        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.devices()``, or a Mesh of
-            "rows" and "columns": each device adds up the products of its rows (and of its columns).
+        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.local_devices()``, or a
+            Mesh of "rows" and "columns": each device adds up the products of its rows (and of its columns).
         checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from
             there and ends with the same bits. Deleted at the end.
         checkpoint_every: seconds between two checkpoints.
-        progress: called with (samples done, n) after each block.
+        progress: called with (samples done, n) after each block; in a group, of the share of this process.
 
     Returns:
         Moments, NumPy float64.
 
     Raises:
-        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers.
+        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers;
+            other arrays in another process of the group.
+        HostsLost: another process of the group has gone (a RuntimeError).
 
     Cost: n (d_weak + d_strong + c)^2 flops on the CPU, where the symmetric product is used; memory
     (d_weak + d_strong + c)^2 and some blocks; what is on disk is read ahead. Source: arXiv 2502.00620, section 3 (the
@@ -104,7 +108,7 @@ def accumulate(
     *,
     groups: int = 1,
     center: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     block_rows: int | None = None,
     devices: Any = None,
     checkpoints: Checkpoints | None = None,
@@ -123,26 +127,39 @@ def accumulate(
     Returns:
         One accumulator for each group, for ``pair_moments``.
     """
-    check_option(dtype, "dtype", ("float64", "float32"))
     check_option(center, "center", (True, False))
+    mesh = as_mesh(devices)
     n = target[0].shape[0]
     if center:
         at_least_two(n // groups, "weak")
     d_labels = target[1].shape[1] if len(target) > 1 else 0
-    layout = Layout(tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, dtype, as_mesh(devices))
+    layout = Layout(
+        tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
+    )
     rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
-    rows = min(n, max(rows // groups, 1) * groups)
+    part = own_part()
+    rows, in_turn = _cut(n, rows, groups, part)
     accumulators = [Accumulator(layout) for _ in range(groups)]
     arrays = [*weak, *target]
-    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups)
-    done = checkpoint.restore(accumulators)
-    with closing(_blocks(arrays, rows, done)) as blocks, np.errstate(invalid="ignore", over="ignore"):
-        for index, block in enumerate(blocks, start=done):
-            for group, part in _grouped(block, index, groups, in_turn=n >= ROUNDS * groups * rows):
-                accumulators[group].add(part[: len(weak)], part[len(weak) :])
+    if part.count > 1:
+        agree(identity_of(arrays, layout, rows, groups, None), part)
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
+    meetings = Meetings(part, -(-n // rows))
+    own = meetings.own
+    left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+        for index, block in zip(left, blocks, strict=True):
+            for group, found in _grouped(block, index, groups, in_turn=in_turn):
+                accumulators[group].add(found[: len(weak)], found[len(weak) :])
             checkpoint.after_block(index + 1, accumulators)
+            meetings.before_block(index + 1)
             if progress is not None:
-                progress(min(n, (index + 1) * rows), n)
+                progress(min(n, (index + 1) * rows) - own.start * rows, min(n, own.stop * rows) - own.start * rows)
+        if part.count > 1:
+            checkpoint.save(own.stop, accumulators)
+            meetings.before_block(own.stop)
+            for accumulator in accumulators:
+                add_up(accumulator, part)
     return accumulators
 
 
@@ -156,56 +173,20 @@ def pair_moments(
     return found
 
 
-def moments_from_batches(
-    batches: Iterable[Sequence[ArrayInput]],
-    *,
-    center: bool = True,
-    dtype: str = "float64",
-    block_rows: int | None = None,
-    devices: Any = None,
-) -> Moments:
-    """Accumulate the moments of batches of samples as they come, for instance from a data loader or a model.
-
-    Args:
-        batches: (weak, strong) or (weak, strong, labels) of each batch, (rows, d_weak), (rows, d_strong) and (rows,) or
-            (rows, c); any number of rows, NumPy, JAX or torch.
-        center, dtype, block_rows, devices: as in ``moments``. Batches are regrouped into blocks of this many rows, so
-            that the result does not depend, to the last bit, on how the samples were batched.
-
-    Returns:
-        Moments, as ``moments`` of the concatenated batches returns.
-
-    Raises:
-        InputError: no batch, batches that do not fit each other, NaN or Inf (by batch, row and column).
-
-    Cost: as ``moments``; one block of samples is held, and the batches are read ahead in a thread.
-    """
-    check_option(dtype, "dtype", ("float64", "float32"))
-    check_option(center, "center", (True, False))
-    with closing(prefetched(enumerate(batches), lambda item: _checked_batch(*item))) as checked:
-        first = next(checked, None)
-        if first is None:
-            raise InputError("batches: there was none; pass (weak, strong) or (weak, strong, labels) for each")
-        widths = [part.shape[1] for part in first]
-        layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, as_mesh(devices))
-        rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
-        accumulator = Accumulator(layout)
-        for block in _regrouped(chain([first], checked), widths, rows):
-            accumulator.add(block[:1], block[1:])
-    if center:
-        at_least_two(accumulator.n, "batches")
-    found = accumulator.moments()
-    if not np.isfinite(found.second).all():
-        refuse_overflow("batches")
-    return found
+def _cut(n: int, rows: int, groups: int, part: Part) -> tuple[int, bool]:
+    """Rows a block, and whether whole blocks go to the groups in turn; the groups do not depend on the processes."""
+    rows = min(n, max(rows // groups, 1) * groups)
+    in_turn = groups > 1 and n >= ROUNDS * groups * rows
+    if not in_turn:  # a block for each process at least
+        rows = min(rows, -(-n // (groups * part.count)) * groups)
+    return rows, in_turn
 
 
-def _blocks(arrays: Sequence[Array], rows: int, done: int) -> Generator[list[Array]]:
-    """Slices of equal size, but for the first ``done`` of them; read ahead where an array is on disk."""
-    n = arrays[0].shape[0]
-    slices = (slice(start, start + rows) for start in range(done * rows, n, rows))
+def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+    """Slices of equal size with these numbers; read ahead where an array is on disk."""
+    slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):
-        yield from prefetched(slices, lambda part: [np.array(array[part]) for array in arrays])
+        yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
         return
     for part in slices:
         yield [array[part] for array in arrays]
@@ -218,41 +199,6 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
         return
     for group in range(min(groups, block[0].shape[0])):
         yield group, [part[group::groups] for part in block]
-
-
-def _checked_batch(index: int, batch: Any) -> list[Array]:
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise InputError(f"batches: batch {index} is no tuple (weak, strong) or (weak, strong, labels)")
-    names = [f"batch {index}, {name}" for name in ("weak", "strong", "labels")]
-    weak, strong = (as_samples(part, name) for part, name in zip(batch[:2], names, strict=False))
-    same_rows((weak, strong), names[:2])
-    parts = [weak, strong]
-    if len(batch) == 3:
-        parts.append(as_labels(batch[2], weak.shape[0], names[2]))
-    for part, name in zip(parts, names, strict=False):
-        refuse_non_finite(part, name)
-    return parts
-
-
-def _regrouped(batches: Iterable[list[Array]], widths: list[int], rows: int) -> Iterator[list[np.ndarray]]:
-    """Blocks of ``rows`` samples from batches of any size; the last one may be smaller."""
-    room = [np.empty((rows, width)) for width in widths]
-    filled = 0
-    for index, batch in enumerate(batches):
-        found = [part.shape[1] for part in batch]
-        if found != widths:
-            raise InputError(f"batches: batch {index} has arrays of widths {found}, the first one {widths}")
-        start, size = 0, batch[0].shape[0]
-        while start < size:
-            step = min(rows - filled, size - start)
-            for block, part in zip(room, batch, strict=True):
-                block[filled : filled + step] = np.asarray(part[start : start + step])
-            filled, start = filled + step, start + step
-            if filled == rows:
-                yield room
-                filled = 0
-    if filled:
-        yield [block[:filled] for block in room]
 
 
 def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:

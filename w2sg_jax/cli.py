@@ -34,7 +34,8 @@ commands:
 w2sg COMMAND --help explains the numbers and shows an example.
 
 exit codes: 0 done, 1 the reader of the output went away, 2 input that cannot be used or output that
-cannot be written (one line on stderr says why), 130 interrupted, 143 terminated.
+cannot be written (one line on stderr says why), 3 another process of --hosts has gone, 130 interrupted,
+143 terminated.
 W2SG_DEBUG=1 shows where in the program an input was refused.
 """
 
@@ -63,11 +64,11 @@ def _guarded(arguments: list[str]) -> int:
     except (InputError, OSError) as error:
         if os.environ.get("W2SG_DEBUG"):
             raise
-        print(f"w2sg: {printable(' '.join(_reason(error).split()))}", file=sys.stderr)
+        print(f"w2sg: {printable(' '.join(reason(error).split()))}", file=sys.stderr)
         return USAGE_ERROR
 
 
-def _reason(error: InputError | OSError) -> str:
+def reason(error: InputError | OSError) -> str:
     """The error's text; a full disk that no file is named for is that of the output stream."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.strerror and error.filename is None:
         abandon(sys.stdout)
@@ -94,6 +95,10 @@ def _main(arguments: list[str]) -> int:
         options = parse(options_type, rest, f"w2sg {name}", _description(options_type))
     except SystemExit:  # help was printed
         return 0
+    if getattr(options, "hosts", None):
+        from .commands.hosts import supervised
+
+        return supervised(arguments, options)
     return run(options)
 
 

@@ -1,99 +1,94 @@
-"""A representation spread over the files of a folder: read from disk as rows are asked for, never all at once."""
+"""A representation on disk, in one file or many: read as rows are asked for, never all at once."""
 
-import os
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from . import _array_files
-from ._array_files import Entry, refusal
+from ._array_files import Mapped
 from ._errors import InputError
-
-SUFFIXES = (".safetensors", ".npy")
-
-
-class _Shard(NamedTuple):
-    path: Path
-    entry: Entry
-    start: int
-    stamp: tuple[int, int]
-    """size and time of modification when the shard was opened"""
+from ._pieces import ArrayPiece, Piece
 
 
 class Shards:
-    """Rows of one array in several files, one after the other in the order of their names.
+    """Rows of one array in one or several files, one after the other.
 
-    Slicing by rows reads them from disk, so that memory holds what is asked for and no more. A shard that has changed
+    Slicing by rows reads them from disk, so that memory holds what is asked for and no more. A file that has changed
     since it was opened is refused, because rows of two versions would be mixed.
 
     Attributes:
+        path: the file or the folder.
         shape: (n, d), or (n,) for labels.
-        dtype: of all shards.
+        dtype: of all files.
     """
 
     is_on_disk = True
 
-    def __init__(self, paths: Sequence[Path], key: str | None = None) -> None:
-        """Open the shards: headers only.
+    def __init__(self, path: Path, pieces: Sequence[Piece]) -> None:
+        """Put pieces together.
+
+        Args:
+            path: what the user gave.
+            pieces: at least one.
 
         Raises:
-            InputError: no shard, a damaged one, or shards of different widths or types (both are named).
+            InputError: pieces of different widths or types (both are named).
         """
-        if not paths:
-            raise InputError("paths: no shard was given")
-        self._shards: list[_Shard] = []
-        start = 0
-        for path in paths:
-            entry = _entry(path, key)
-            self._shards.append(_Shard(path, entry, start, _stamp(path)))
-            start += entry.shape[0]
-        first = self._shards[0]
-        for shard in self._shards[1:]:
+        first = pieces[0]
+        for piece in pieces[1:]:
             for what, one, other in (
-                ("width", first.entry.shape[1:], shard.entry.shape[1:]),
-                ("type", first.entry.dtype, shard.entry.dtype),
+                ("width", first.row_shape, piece.row_shape),
+                ("type", first.dtype, piece.dtype),
             ):
                 if one != other:
                     raise InputError(
-                        f"{shard.path}: the {what} of this shard is {other}, that of {first.path.name} is {one}; all"
+                        f"{piece.path}: the {what} of this shard is {other}, that of {first.path.name} is {one}; all"
                         " shards must come from one model"
                     )
-        self.shape = (start, *first.entry.shape[1:])
-        self.dtype = first.entry.dtype.newbyteorder("=")
+        self.path = path
+        self._pieces = list(pieces)
+        self._starts = list(accumulate((piece.rows for piece in pieces), initial=0))
+        self._last = first
+        self.shape: tuple[int, ...] = (self._starts[-1], *first.row_shape)
+        self.dtype = first.dtype
         self.ndim = len(self.shape)
 
     @property
     def stamp(self) -> str:
-        """Names, sizes and times of modification of the shards."""
-        return repr([(shard.path.name, *shard.stamp) for shard in self._shards])
+        """Names, sizes and times of modification of the files."""
+        return repr([(piece.path.name, piece.part, *piece.stamp) for piece in self._pieces])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"Shards({self.shape}, {self.dtype}, {len(self._shards)} files from {self._shards[0].path})"
+        return f"Shards({self.shape}, {self.dtype}, {len(self._pieces)} files from {self.path})"
 
     def __getitem__(self, rows: Any) -> Shaped[np.ndarray, "..."]:
         """The rows of a slice with a positive step.
 
         Raises:
-            InputError: a shard has changed or has become shorter since it was opened.
+            InputError: a file has changed since it was opened, or is damaged.
         """
         if not isinstance(rows, slice):
             raise InputError(f"rows: got {type(rows).__name__}; shards are read by slices of rows")
         start, stop, step = rows.indices(len(self))
         if step < 1:
             raise InputError(f"rows: step {step}; shards are read forwards")
-        parts = []
-        for shard in self._shards:
-            low, high = max(start, shard.start), min(stop, shard.start + shard.entry.shape[0])
-            if low < high:
-                parts.append(_rows(shard, low - shard.start, high - shard.start))
-        if not parts:
-            return np.empty((0, *self.shape[1:]), self.dtype)
+        parts = [np.empty((0, *self.shape[1:]), self.dtype)] if start >= stop else []
+        while start < stop:
+            index = self._index(start)
+            piece, first = self._pieces[index], self._starts[index]
+            if piece is not self._last:
+                self._last.forget()
+                self._last = piece
+            end = min(stop, first + piece.rows)
+            parts.append(piece.read(start - first, end - first))
+            start = end
         found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return found if step == 1 else found[::step]
 
@@ -103,49 +98,32 @@ class Shards:
 
     def locate(self, row: int) -> str:
         """Name the file of a row, and its number there."""
-        shard = next(shard for shard in reversed(self._shards) if shard.start <= row)
-        return f"row {row - shard.start} of {shard.path.name}"
+        index = self._index(row)
+        return f"row {row - self._starts[index]} of {self._pieces[index].path.name}"
+
+    def _index(self, row: int) -> int:
+        """The number of the piece that has a row."""
+        return bisect_right(self._starts, row) - 1
 
 
-def open_shards(folder: str | os.PathLike[str], key: str | None = None) -> Shards:
-    """Open a folder of .npy or .safetensors files as one array, in the order of their names.
+def unmapped(array: Any) -> Any:
+    """Rows of a file that ``load`` has mapped as Shards, which read them; anything else as it is.
 
-    Raises:
-        InputError: the folder holds no such file, or files of both kinds; or as ``Shards``.
+    A process dies without a word when it looks at mapped rows that another one has cut off.
     """
-    folder = Path(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
-    if not paths:
-        raise refusal(folder, "the folder holds no .npy or .safetensors file", "give a file, or a folder of shards")
-    if len({path.suffix for path in paths}) > 1:
-        raise refusal(folder, "the folder holds .npy and .safetensors files", "keep the shards of one array in it")
-    return Shards(paths, key)
-
-
-def _entry(path: Path, key: str | None) -> Entry:
-    entry = _array_files.npy_entry(path) if path.suffix == ".npy" else _array_files.safetensors_entry(path, key)
-    if len(entry.shape) not in (1, 2):
-        raise refusal(path, f"this shard has the shape {entry.shape}", "a shard holds rows, (n, d) or (n,)")
-    if entry.order == "F" and len(entry.shape) == 2:
-        raise refusal(path, "this shard is stored by columns", "save it in C order: np.ascontiguousarray(x)")
-    return entry
-
-
-def _rows(shard: _Shard, start: int, stop: int) -> np.ndarray:
-    if _stamp(shard.path) != shard.stamp:
-        raise refusal(shard.path, "this shard has changed since it was opened", "let its writer end, then start again")
-    width = int(np.prod(shard.entry.shape[1:], dtype=np.int64))
-    offset = shard.entry.offset + start * width * shard.entry.dtype.itemsize
-    data = np.fromfile(shard.path, shard.entry.dtype, (stop - start) * width, offset=offset)
-    if data.size != (stop - start) * width:
-        raise refusal(shard.path, "this shard has become shorter while it was read", "write or copy it again")
-    data = data.reshape(stop - start, *shard.entry.shape[1:])
-    return data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        raise refusal(path, "this shard has gone since it was opened", "put it back, then start again") from None
-    return found.st_size, found.st_mtime_ns
+    owner = array
+    while isinstance(owner, np.ndarray) and not isinstance(owner, Mapped):
+        owner = owner.base
+    if not isinstance(owner, Mapped) or array.ndim not in (1, 2) or not array.size:
+        return array
+    size = array.dtype.itemsize
+    by_rows = array.flags.c_contiguous
+    if array.dtype != owner.dtype or not (by_rows or (array.strides[0] == size and array.strides[1] > 0)):
+        return array
+    entry = owner.entry._replace(
+        shape=array.shape,
+        offset=owner.entry.offset + array.ctypes.data - owner.ctypes.data,
+        order="C" if by_rows else "F",
+    )
+    column_step = None if by_rows else array.strides[1] // size
+    return Shards(owner.path, [ArrayPiece(owner.path, owner.stamp, entry, column_step)])

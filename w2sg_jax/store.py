@@ -1,6 +1,7 @@
-"""Representations on disk: safetensors, npy and npz, told apart by suffix and checked against the content.
+"""Representations on disk: safetensors, npy, npz, and columns of Parquet and Arrow, told apart by suffix.
 
-Nothing is unpickled, nothing is written in place, and what a file does not say about itself is an error.
+The content is checked against the suffix. Nothing is unpickled, nothing is written in place, and what a file does not
+say about itself is an error.
 """
 
 import difflib
@@ -18,9 +19,10 @@ from numpy.typing import ArrayLike
 from . import _array_files
 from ._array_files import as_path, check_dtype, refusal
 from ._errors import InputError
+from ._folders import TABLES, open_shards
 from ._inputs import SupportsDLPack
 from .atomic import check_folder, check_writable, replacing, save_safetensors
-from .shards import Shards, open_shards
+from .shards import Shards, unmapped
 
 SUFFIXES = _array_files.SUFFIXES
 _HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
@@ -29,41 +31,39 @@ _HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
 def load(
     path: str | os.PathLike[str], *, key: str | None = None, mmap: bool = True
 ) -> Shaped[np.ndarray, "..."] | Shards:
-    """Reads one array of representations or labels from a .safetensors, .npy or .npz file, or from a folder of shards.
+    """Reads one array of representations or labels from a file, or from a folder of shards.
 
     Args:
-        path: the file; its suffix says the format, and the content is checked against it. A folder of .safetensors
-            or .npy files is one array, its rows in the order of the files' names.
-        key: the array's name in a .safetensors or .npz file; may be left out when the file holds one array.
+        path: a .safetensors, .npy, .npz, .parquet or .arrow file; its suffix says the format, and the content is
+            checked against it. A folder of files of one of these kinds (not .npz) is one array, its rows in the order
+            of the files' names; so is a folder that ``datasets.Dataset.save_to_disk`` wrote, in its own order.
+        key: the array's name in a .safetensors or .npz file, the column's in a .parquet or .arrow file; may be left out
+            when there is one. A column holds numbers, or one list of numbers a row, all of one length.
         mmap: leave the data on disk and map it read-only, so that memory is used only for the rows that are
             looked at. A .npz file is a zip archive and is always read whole.
 
     Returns:
-        The array as it was stored: bfloat16, float16, float32, float64, an integer type or bool. Of a folder, Shards,
-        which all functions take in place of an array and read as they go.
+        The array as it was stored: bfloat16, float16, float32, float64, an integer type or bool. Of a folder and of
+        columns, Shards, which all functions take in place of an array and read as they go.
 
     Raises:
         FileNotFoundError: there is no such file.
         InputError: the path has another suffix; the folder holds no shards of one array; the file is empty,
             truncated, not what its suffix says, or holds pickled objects or another type; the key is missing,
-            unknown or of no use.
+            unknown or of no use; pyarrow, which reads columns, is not installed.
             The message names the file and says what to do.
 
-    Cost: with `mmap`, the header alone; otherwise one read of the array.
+    Cost: with `mmap`, and for Shards, the headers alone; otherwise one read of the array.
     """
     path = as_path(path)
-    if path.is_dir():
+    if not path.is_dir():
+        _check_file(path)
+    if path.is_dir() or path.suffix in TABLES:
         return open_shards(path, key)
-    _check_file(path)
     if path.suffix == ".npz":
         return _native(_array_files.read_npz(path, key))
-    if path.suffix == ".npy":
-        if key is not None:
-            raise refusal(path, f"a .npy file holds one array without a name, but key={key!r} was given", "drop it")
-        entry = _array_files.npy_entry(path)
-    else:
-        entry = _array_files.safetensors_entry(path, key)
-    return _native(_array_files.read(path, entry, mmap))
+    stamp = _array_files.stamp_of(path)
+    return _native(_array_files.read(path, _array_files.array_entry(path, key), stamp, mmap))
 
 
 def save(path: str | os.PathLike[str], array: ArrayLike | SupportsDLPack, *, key: str = "array") -> None:
@@ -128,6 +128,7 @@ def content_hash(array: ArrayLike | SupportsDLPack | Shards) -> str:
 
     Cost: one pass over the array, no copy when it is contiguous.
     """
+    array = unmapped(array)
     data = array if isinstance(array, Shards) else _native(_as_numpy(array))
     digest = hashlib.sha256(f"{data.dtype.name} {list(data.shape)}\n".encode())
     rows = data.reshape(1) if isinstance(data, np.ndarray) and data.ndim == 0 else data
@@ -153,7 +154,7 @@ def split_location(text: str) -> tuple[str, str | None]:
 
 
 def _check_name(path: Path) -> None:
-    _check_suffix(path)
+    _check_suffix(path, SUFFIXES)
     if path.is_dir():
         raise refusal(path, "this is a folder", "give the name of a file in it")
     if path.exists() and (kind := _array_files.kind(path)):
@@ -161,12 +162,12 @@ def _check_name(path: Path) -> None:
     check_folder(path)
 
 
-def _check_suffix(path: Path) -> None:
-    if path.suffix not in SUFFIXES:
+def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes:
         raise refusal(
             path,
-            f"the suffix {path.suffix!r} says no known format" if path.suffix else "the name has no suffix",
-            f"use one of {', '.join(SUFFIXES)}",
+            f"the suffix {path.suffix!r} is none of these" if path.suffix else "the name has no suffix",
+            f"use one of {', '.join(suffixes)}",
         )
 
 
@@ -187,7 +188,7 @@ def _check_file(path: Path) -> None:
         if path.is_symlink():
             raise FileNotFoundError(f"{path}: a link to {os.readlink(path)}, which does not exist; mend the link")
         raise FileNotFoundError(f"{path}: there is no such file{_nearest(path)}")
-    _check_suffix(path)
+    _check_suffix(path, SUFFIXES + TABLES)
     if kind := _array_files.kind(path):
         raise refusal(path, f"this is {kind}", "give a regular file, since arrays are mapped")
     if path.stat().st_size == 0:
@@ -197,7 +198,7 @@ def _check_file(path: Path) -> None:
 def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist either"
-    names = [p.name for p in path.parent.iterdir() if p.suffix in SUFFIXES]
+    names = [p.name for p in path.parent.iterdir() if p.suffix in SUFFIXES + TABLES]
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"; did you mean {path.with_name(close[0])}?" if close else "; check the path"
 

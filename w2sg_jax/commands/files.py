@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from ..shards import Shards
+from ..shards import Shards, unmapped
 from ..store import content_hash, load, split_location
 
 _UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
 def read(location: str) -> np.ndarray | Shards:
-    """The array at `FILE` or `FILE::array`, memory-mapped where the format allows it."""
+    """The array at `FILE` or `FILE::array`, left on disk where the format allows it."""
     path, key = split_location(location)
-    return load(path, key=key)
+    return unmapped(load(path, key=key))
 
 
 def named(locations: Sequence[str], what: str) -> dict[str, str]:

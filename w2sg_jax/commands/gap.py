@@ -28,8 +28,8 @@ class GapOptions:
     unit trace (K/n has trace 1). It is the weight decay of the heads: 0.01 means that directions with much
     less than 1% of the variance count as not learnable.
 
-    Files: .safetensors, .npy or .npz, or a folder of shards; FILE::name chooses one array of several.
-    What is larger than memory is read as it is needed.
+    Files: .safetensors, .npy, .npz, .parquet or .arrow, or a folder of shards; FILE::name chooses one array
+    or column of several. What is larger than memory is read as it is needed.
 
     Example:
       w2sg gap minilm.npy llama.npy --labels y.npy --ridge 1e-3
@@ -53,12 +53,18 @@ class GapOptions:
     """Subtract the means of representations and labels."""
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["float64", "float32"] = "float64"
-    """Precision of the sums over samples."""
+    precision: Literal["auto", "float64", "float32"] = "auto"
+    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
     checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
-    """Save the sums here every two minutes; a killed run goes on from there. Removed at the end."""
+    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
+    checkpoint_every: float = 120.0
+    """Seconds between two checkpoints."""
+    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
+    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
+    hosts_timeout: int = 300
+    """Seconds to wait for all processes of --hosts to start."""
     scores: Annotated[str | None, FILE] = None
     """Write |P_s (I - P_w) y| of every sample here, (n,): which samples carry the loss. Needs --labels."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -104,9 +110,10 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
             strong,
             labels,
             center=options.center,
-            dtype=options.precision,
+            dtype=None if options.precision == "auto" else options.precision,
             devices=options.devices,
             checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
             progress=report,
         )
     with progress.status("computing the gap"):

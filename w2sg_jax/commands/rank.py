@@ -59,8 +59,8 @@ class RankOptions:
     """Subtract the means of representations and labels."""
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["float64", "float32"] = "float64"
-    """Precision of the sums over samples."""
+    precision: Literal["auto", "float64", "float32"] = "auto"
+    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
     bootstrap: int = 200
@@ -72,7 +72,13 @@ class RankOptions:
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
     checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
-    """Save the sums here every two minutes; a killed run goes on from there. Removed at the end."""
+    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
+    checkpoint_every: float = 120.0
+    """Seconds between two checkpoints."""
+    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
+    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
+    hosts_timeout: int = 300
+    """Seconds to wait for all processes of --hosts to start."""
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -126,9 +132,10 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             seed=options.seed,
             center=options.center,
             scale=options.scale,
-            dtype=options.precision,
+            dtype=None if options.precision == "auto" else options.precision,
             devices=options.devices,
             checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
             progress=progress,
         )
 
