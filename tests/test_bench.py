@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cost_model, limits, report, scaling
+from benchmarks import cost, cost_model, limits, report, scaling
 from benchmarks.children import memory
 from w2sg_jax._threads import each
 from w2sg_jax.bench import Machine, Point, Sizes, advice, pair, pass_work, sentence
@@ -30,9 +30,9 @@ def test_operations_and_bytes_of_a_pass_are_those_counted_by_hand():
 
 
 def test_the_cost_model_by_hand():
-    device = cost_model.Device("toy", "made up", flops=1e9, bandwidth=1e8, link=1e7, reading=1e6)
-    job = cost_model.Job(n=1e6, d_weak=100, d_strong=200, devices=8, columns=2, dtype="float64", itemsize=2)
-    found = cost_model.cost(job, device)
+    device = cost.Device("toy", "made up", flops=1e9, bandwidth=1e8, link=1e7, reading=1e6)
+    job = cost.Job(n=1e6, d_weak=100, d_strong=200, devices=8, columns=2, dtype="float64", itemsize=2)
+    found = cost.cost(job, device)
     samples, entries = 1e6 / 4, 100**2 + 200**2 + 100 * 200
     assert found.flops == 2 * samples * entries / 2
     assert found.products_s == pytest.approx(found.flops / 1e9)
@@ -45,9 +45,9 @@ def test_the_cost_model_by_hand():
 
 
 def test_more_devices_share_products_and_memory_of_sums_and_one_device_sends_nothing():
-    job = cost_model.Job(1e9, 16_384, 16_384)
+    job = cost.Job(1e9, 16_384, 16_384)
     one, rows, both = (
-        cost_model.cost(replace(job, devices=devices, columns=columns), cost_model.H100)
+        cost.cost(replace(job, devices=devices, columns=columns), cost.H100)
         for devices, columns in ((1, 1), (64, 1), (64, 8))
     )
     assert one.collective == 0
