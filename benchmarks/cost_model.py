@@ -2,8 +2,8 @@
 
     python -m benchmarks.cost_model
 
-The model is a pure function of a job and of a device. It is held against times that are measured here, with the limits
-that are measured here; what it says of other devices rests on their vendors' numbers, and is no measurement.
+The model (benchmarks/cost.py) is held against times that are measured here, with the limits that are measured here;
+what it says of other devices rests on their vendors' numbers, and is no measurement.
 """
 
 from collections.abc import Callable
@@ -12,161 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
+from benchmarks.cost import H100, TPU_V5P, Device, Job, cost
 from benchmarks.results import markdown_table, save
 from benchmarks.scaling import synthetic_moments
-from w2sg_jax._pass import BLOCK_BYTES, DEVICE_BLOCK_BYTES, FEWEST_ROWS
 from w2sg_jax._streaming import accumulate
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
 
 WITHIN = 0.25
 """Of the measured time: how far the model may be off."""
-PRODUCTS = 75
-"""Times that ``leading_gap`` applies its operator, as measured at widths of 512 to 4096."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is computed.
-
-    Attributes:
-        n: samples.
-        d_weak, d_strong: widths.
-        models: weak models of that width.
-        devices: that share the samples.
-        columns: of them, how many share each sum's columns.
-        dtype: precision of the products.
-        itemsize: bytes of a number as it comes.
-        host: whether a CPU does the work: half of a symmetric product is saved.
-    """
-
-    n: float
-    d_weak: int
-    d_strong: int
-    models: int = 1
-    devices: int = 1
-    columns: int = 1
-    dtype: str = "float64"
-    itemsize: int = 2
-    host: bool = False
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device.
-
-    Attributes:
-        name, source: what it is, and where its numbers are from.
-        flops: operations a second in the job's precision.
-        bandwidth: bytes a second of its memory.
-        preparing: the same while samples are cast and centred; None for ``bandwidth``.
-        link: bytes a second to other devices.
-        reading: bytes a second at which samples reach it.
-        memory: its bytes.
-    """
-
-    name: str
-    source: str
-    flops: float
-    bandwidth: float
-    preparing: float | None = None
-    link: float = 50e9
-    reading: float = 2e9
-    memory: float = 80e9
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of a job, for each device; times assume that nothing overlaps but reading ahead.
-
-    Attributes:
-        flops, traffic: of the pass: operations, and bytes between memory and cores.
-        collective: bytes that the device sends to others.
-        memory: bytes that it holds.
-        read: bytes of samples that reach it.
-        products_s, traffic_s, collective_s, reading_s: seconds for each.
-        pass_s: all of the pass: reading, or the rest where that takes longer.
-        norm_s: the gap norms from the moments, on one device for all models.
-    """
-
-    flops: float
-    traffic: float
-    collective: float
-    memory: float
-    read: float
-    products_s: float
-    traffic_s: float
-    collective_s: float
-    reading_s: float
-    pass_s: float
-    norm_s: float
-
-
-def cost(job: Job, device: Device) -> Cost:
-    """The model.
-
-    A row device has n / rows of the samples and all columns of them; of the sums it has 1 / columns. Means are agreed
-    upon twice a block; sums are added up once. Both over row devices, in a ring.
-    """
-    rows = job.devices // job.columns
-    weak, target = [job.d_weak] * job.models, job.d_strong
-    width = sum(weak) + target
-    block_rows = max(FEWEST_ROWS[job.dtype], (BLOCK_BYTES if job.host else DEVICE_BLOCK_BYTES) // (8 * width))
-    work = pass_work(
-        job.n / rows,
-        weak,
-        target,
-        dtype=job.dtype,
-        itemsize=job.itemsize,
-        symmetric=job.host,
-        block_rows=block_rows,
-    )
-    entries = sum(w * w + w * target for w in weak) + target**2
-    sums = 8 * entries / job.columns
-    adding = work.adding / job.columns
-    collective = 2 * (rows - 1) / rows * (2 * 8 * width * job.n / rows / block_rows + sums)
-    flops, read = work.flops / job.columns, job.n / rows * width * job.itemsize
-    block = block_rows * width * (job.itemsize + 8 + np.dtype(job.dtype).itemsize)
-    seconds = {
-        "products_s": flops / device.flops,
-        "traffic_s": work.preparing / (device.preparing or device.bandwidth) + adding / device.bandwidth,
-        "collective_s": collective / device.link,
-        "reading_s": 0.0 if job.host else read / device.reading,
-    }
-    computing = seconds["products_s"] + seconds["traffic_s"] + seconds["collective_s"]
-    return Cost(
-        flops=flops,
-        traffic=work.preparing + adding,
-        collective=collective,
-        memory=sums + block,
-        read=read,
-        **seconds,
-        pass_s=max(computing, seconds["reading_s"]),
-        norm_s=job.models * norm_seconds(job.d_weak, job.d_strong, device),
-    )
-
-
-def norm_seconds(d_weak: int, d_strong: int, device: Device) -> float:
-    """The gap norm by ``leading_gap``: three Cholesky factors, two inverses, and products with stored matrices."""
-    flops = (d_weak**3 + 2 * d_strong**3) / 3 + 2 * (d_weak**3 + d_strong**3) / 3
-    # Once each: R twice, M_s^-1 twice, Sigma_s, M_w^-1 twice, as half a matrix; Sigma_sw twice, whole.
-    read = 8 * PRODUCTS * (2.5 * d_strong**2 + d_weak**2 + 2 * d_weak * d_strong)
-    return flops / device.flops + read / device.bandwidth
-
-
-H100 = Device("H100 SXM", "NVIDIA H100 data sheet: float64 by tensor cores 67 TFLOP/s, HBM3 3.35 TB/s", 67e12, 3.35e12)
-TPU_V5P = Device(
-    "TPU v5p",
-    "Google Cloud TPU v5p page: bfloat16 459 TFLOP/s, of which a float32 product takes six passes; HBM 2.765 TB/s",
-    459e12 / 6,
-    2.765e12,
-    memory=95e9,
-)
 
 
 @dataclass(frozen=True)
@@ -250,15 +108,23 @@ def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config
     seconds = timed(run, repeats=2).low
     rate = product_rate(job.dtype, size=config.product, at_least=config.at_least / 4)
     machine.flops[job.dtype] = max(rate, machine.flops[job.dtype])
-    here = Device(machine.device, "measured", machine.flops[job.dtype], machine.bandwidth, _preparing_rate(job))
+    gram_rate = product_rate(job.dtype, size=job.d_strong, at_least=config.at_least / 4, symmetric=job.host)
+    here = Device(
+        machine.device,
+        "measured",
+        machine.flops[job.dtype],
+        machine.bandwidth,
+        gram_flops=gram_rate,
+        preparing=_preparing_rate(job, config.at_least / 4),
+    )
     model = getattr(cost(job, here), part)
     return {"name": name, "job": asdict(job), "measured_s": seconds, "model_s": model, "ratio": model / seconds}
 
 
-def _preparing_rate(job: Job) -> float | None:
+def _preparing_rate(job: Job, at_least: float) -> float | None:
     """Bytes a second, as ``pass_work`` counts them, while the strong model's samples are cast and centred."""
     samples, _ = pair(min(int(job.n), 1 << 14), job.d_strong, job.d_strong)
-    seconds = preparing_seconds(samples, job.dtype)
+    seconds = preparing_seconds(samples, job.dtype, at_least=at_least)
     work = pass_work(len(samples), [], job.d_strong, dtype=job.dtype, itemsize=4, symmetric=job.host)
     return work.preparing / seconds if seconds else None
 

@@ -46,17 +46,24 @@ def measure_machine(*, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> Machi
     return Machine(first.device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
 
 
-def product_rate(dtype: str, *, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> float:
-    """Floating-point operations a second of a square matrix product; arguments as in ``measure_machine``."""
-    run = _on_host if jax.default_backend() == "cpu" else _on_device
-    return 2 * size**3 / timed(run(dtype, size), repeats=3, at_least=at_least).low
+def product_rate(dtype: str, *, size: int = PRODUCT_SIZE, at_least: float = 1.0, symmetric: bool = False) -> float:
+    """Floating-point operations a second of a square matrix product.
+
+    Args:
+        dtype, size, at_least: as in ``measure_machine``.
+        symmetric: A^T A by the host's BLAS instead, of which half is computed and counted.
+    """
+    if jax.default_backend() != "cpu":
+        return 2 * size**3 / timed(_on_device(dtype, size), repeats=3, at_least=at_least).low
+    run = _on_host(dtype, size, "syrk" if symmetric else "gemm")
+    return (1 if symmetric else 2) * size**3 / timed(run, repeats=3, at_least=at_least).low
 
 
-def _on_host(dtype: str, size: int) -> Callable[[], Any]:
+def _on_host(dtype: str, size: int, name: str) -> Callable[[], Any]:
     a = np.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype, order="F")
-    (gemm,) = get_blas_funcs(("gemm",), (a,))
+    (blas,) = get_blas_funcs((name,), (a,))
     out = np.zeros_like(a)
-    return lambda: gemm(1.0, a, a, c=out, overwrite_c=1)
+    return partial(blas, 1.0, *([a] if name == "syrk" else [a, a]), c=out, overwrite_c=1)
 
 
 def _on_device(dtype: str, size: int) -> Callable[[], Any]:

@@ -82,7 +82,13 @@ def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
     n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
     weak, strong = pair(n, d, d)
     seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).low
-    return Point(f"moments of ({d}, {d}) in {dtype}", dtype, seconds, _flops(n, d), 2 * preparing_seconds(weak, dtype))
+    return Point(
+        f"moments of ({d}, {d}) in {dtype}",
+        dtype,
+        seconds,
+        _flops(n, d),
+        2 * preparing_seconds(weak, dtype, at_least=sizes.at_least / 4),
+    )
 
 
 def _from_disk(sizes: Sizes) -> Point:
@@ -98,11 +104,11 @@ def _from_disk(sizes: Sizes) -> Point:
         reading = time.perf_counter() - start
         arrays = [np.load(path, mmap_mode="r") for path in paths]
         seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).low
-        preparing = 2 * preparing_seconds(arrays[0], "float64")
+        preparing = 2 * preparing_seconds(arrays[0], "float64", at_least=sizes.at_least / 4)
     return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
 
 
-def _flops(n: float, d: int) -> float:
+def _flops(n: int, d: int) -> float:
     return pass_work(n, [d], d, dtype="float64", itemsize=4, symmetric=jax.default_backend() == "cpu").flops
 
 

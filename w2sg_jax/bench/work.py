@@ -19,16 +19,22 @@ class Work:
     """Of one pass.
 
     Attributes:
-        flops: of the products that are computed.
+        grams, crosses: operations that are computed for W and T, and for X.
         flops_full: of three full products W, T and X for each weak model, whether or not symmetry saves half.
         preparing: bytes between memory and cores for samples as they come, and for their centred copies.
         adding: the same for the sums, which every block is added to.
     """
 
-    flops: float
+    grams: float
+    crosses: float
     flops_full: float
     preparing: float
     adding: float
+
+    @property
+    def flops(self) -> float:
+        """Operations that are computed."""
+        return self.grams + self.crosses
 
     @property
     def traffic(self) -> float:
@@ -37,14 +43,14 @@ class Work:
 
 
 def pass_work(
-    n: float,
+    n: float | int,
     weak: Sequence[int],
     target: int,
     *,
     dtype: str,
     itemsize: int,
     symmetric: bool,
-    block_rows: float | None = None,
+    block_rows: float | int | None = None,
 ) -> Work:
     """Count a pass over n samples.
 
@@ -57,6 +63,7 @@ def pass_work(
         symmetric: whether half of W and T is computed (the host) or all of it (accelerators).
         block_rows: samples a block; by default those of this machine.
     """
+    n = float(n)
     grams = target**2 + sum(w**2 for w in weak)
     crosses = target * sum(weak)
     width = np.dtype(dtype).itemsize
@@ -65,18 +72,25 @@ def pass_work(
     rows = block_rows or Layout(tuple(weak), target, 0, True, dtype).block_rows
     entries = grams * (0.5 if symmetric else 1.0) + crosses
     adding = max(1.0, n / rows) * entries * (16 if width == 8 else 24)
-    return Work(n * (grams * (1 if symmetric else 2) + 2 * crosses), 2 * n * (grams + crosses), preparing, adding)
+    flops = n * grams * (1 if symmetric else 2), 2 * n * crosses
+    return Work(*flops, 2 * n * (grams + crosses), preparing, adding)
 
 
-def preparing_seconds(samples: np.ndarray, dtype: str) -> float:
-    """Seconds that casting and centring this array takes on the host, block by block; 0 where a device does it."""
+def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2) -> float:
+    """Seconds that casting and centring this array takes on the host, block by block; 0 where a device does it.
+
+    Args:
+        samples: (n, d).
+        dtype: precision of the products.
+        at_least: seconds for the measurement.
+    """
     if jax.default_backend() != "cpu":
         return 0.0
     n, d = samples.shape
     rows = min(n, Layout((d,), d, 0, True, dtype).block_rows)
     room = np.empty((rows, d))
     out = room if dtype == "float64" else np.empty((rows, d), dtype)
-    return n / rows * timed(lambda: centred([samples[:rows]], room, out, center=True), at_least=0.2).low
+    return n / rows * timed(lambda: centred([samples[:rows]], room, out, center=True), at_least=at_least).low
 
 
 def pair(n: int, d_weak: int, d_strong: int, dtype: str = "float32", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
