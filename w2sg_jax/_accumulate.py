@@ -1,6 +1,7 @@
 """Sums over blocks of samples, on the host: what every pair (weak model, strong model) needs, added in place."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -128,11 +129,7 @@ class HostAccumulator:
             return
         product = self._room_for("product", upper.shape[::-1], self.dtype).T
         syrk(1.0, x.rows.T, c=product, overwrite_c=1)
-
-        def add(columns: slice) -> None:
-            upper[: columns.stop, columns] += product[: columns.stop, columns]
-
-        each(add, *upper.shape)
+        each(partial(_add_upper, upper, product), *upper.shape)
         if correction:
             get_blas_funcs(("syr",), (upper,))[0](correction, x.delta, a=upper, overwrite_a=1)
 
@@ -144,11 +141,7 @@ class HostAccumulator:
             return
         product = self._room_for("product", s.shape[::-1], self.dtype).T
         gemm(1.0, x.rows.T, y.rows.T, trans_b=1, c=product, overwrite_c=1)
-
-        def add(columns: slice) -> None:
-            s[:, columns] += product[:, columns]
-
-        each(add, *s.shape[::-1])
+        each(partial(_add_columns, s, product), *s.shape[::-1])
         if correction:
             get_blas_funcs(("ger",), (s,))[0](correction, x.delta, y.delta, a=s, overwrite_a=1)
 
@@ -180,22 +173,37 @@ def centred(
     if center:
         guess = np.concatenate([np.array(part[:GUESS_ROWS], np.float64, order="C").mean(axis=0) for part in parts])
 
-    def shifted(slab: slice) -> np.ndarray:
-        for place, part in zip(places, parts, strict=True):
-            room[slab, place] = part[slab]
-        if center:
-            room[slab] -= guess
-        return room[slab].sum(axis=0)
-
-    def finished(slab: slice) -> None:
-        np.subtract(room[slab], left if center else 0.0, out=out[slab], casting="same_kind")
-
+    shifted = partial(_shifted, room, list(zip(places, parts, strict=True)), guess if center else None)
     left = np.sum(each(shifted, rows, width), axis=0) / rows
     if center or out.dtype != room.dtype:
-        each(finished, rows, width)
+        each(partial(_subtracted, room, left if center else 0.0, out), rows, width)
     mean = guess + left
     moved = mean - guess
     return mean, (guess - (mean - moved)) + (left - moved)
+
+
+def _shifted(
+    room: np.ndarray, parts: list[tuple[slice, np.ndarray]], guess: np.ndarray | None, slab: slice
+) -> np.ndarray:
+    """Write some rows of the arrays side by side, minus the guess; return their sum."""
+    own = room[slab]
+    for place, part in parts:
+        own[:, place] = part[slab]
+    if guess is not None:
+        own -= guess
+    return own.sum(axis=0)
+
+
+def _subtracted(room: np.ndarray, mean: np.ndarray | float, out: np.ndarray, slab: slice) -> None:
+    np.subtract(room[slab], mean, out=out[slab], casting="same_kind")
+
+
+def _add_upper(upper: np.ndarray, product: np.ndarray, columns: slice) -> None:
+    upper[: columns.stop, columns] += product[: columns.stop, columns]
+
+
+def _add_columns(total: np.ndarray, product: np.ndarray, columns: slice) -> None:
+    total[:, columns] += product[:, columns]
 
 
 def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarray, n: int) -> np.ndarray:

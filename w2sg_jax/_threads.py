@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,15 @@ def each(task: Callable[[slice], Any], rows: int, width: int) -> list[Any]:
         width: numbers in each.
     """
     slabs = _cut(0, rows, max(1, SLAB // width))
-
-    def several(part: slice) -> list[Any]:
-        with np.errstate(all="ignore"):
-            return [task(slab) for slab in slabs[part]]
-
-    parts = _cut(0, len(slabs), SLABS)
+    several = partial(_several, task)
+    parts = [slabs[part] for part in _cut(0, len(slabs), SLABS)]
     done = map(several, parts) if len(parts) == 1 else _pool().map(several, parts)
     return [result for results in done for result in results]
+
+
+def _several(task: Callable[[slice], Any], slabs: list[slice]) -> list[Any]:
+    with np.errstate(all="ignore"):
+        return [task(slab) for slab in slabs]
 
 
 def _cut(start: int, stop: int, size: int) -> list[slice]:
