@@ -111,15 +111,11 @@ class HostAccumulator:
     def _centred(self, name: str, parts: Sequence[Any], running: RunningMean, correction: float, total: int) -> _Block:
         """The block, centred by its own means; its last row is the correction, where sums have the block's dtype."""
         rows, width = parts[0].shape[0], len(running.mean)
-        room = self._room_for(name, (rows + 1, width), np.float64)
-        block = room
-        if self.dtype != "float64":
-            block = self._room_for(f"{name} in {self.dtype}", (rows, width), self.dtype)
-        arrays = [np.asarray(part) for part in parts]
-        mean, rest = centred(arrays, room[:rows], block[:rows], center=self.center)
+        room = self._room_for(name, (rows + 1, width), self.dtype)
+        mean, rest = centred([np.asarray(part) for part in parts], room[:rows], center=self.center)
         delta = running.add(mean, rest, rows / total)
-        np.multiply(np.sqrt(correction), delta, out=room[rows])
-        return _Block(block, delta)
+        np.multiply(np.sqrt(correction), delta, out=room[rows], casting="same_kind")
+        return _Block(room if self.dtype == "float64" else room[:rows], delta)
 
     def _add_gram(self, upper: np.ndarray, x: _Block, correction: float) -> None:
         """S += X^T X + correction * delta delta^T, in the upper half of S (Fortran order)."""
@@ -154,48 +150,48 @@ class HostAccumulator:
         return room[:size].reshape(shape)
 
 
-def centred(
-    parts: Sequence[np.ndarray], room: np.ndarray, out: np.ndarray, *, center: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def centred(parts: Sequence[np.ndarray], out: np.ndarray, *, center: bool) -> tuple[np.ndarray, np.ndarray]:
     """Write arrays side by side, minus their column means; return the means, in two parts.
 
-    A first guess of the means is subtracted, then the mean of what is left, so that an offset costs no digits.
+    A first guess of the means is subtracted, then the mean of what is left, so that an offset costs no digits, in
+    float32 either.
 
     Args:
-        parts: (rows, width) each.
-        room: float64 (rows, sum of widths), for the work; may be an only part itself.
-        out: where the result goes: ``room`` itself, or of its shape in another precision.
+        parts: (rows, width) each; an only part may be ``out`` itself.
+        out: (rows, sum of widths), float64 or float32.
         center: False to subtract nothing.
     """
-    rows, width = room.shape
+    rows, width = out.shape
     places = [slice(*pair) for pair in pairwise(np.cumsum([0, *(part.shape[1] for part in parts)]))]
-    guess = np.zeros(width)
+    guess = np.zeros(width, out.dtype)
     if center:
-        guess = np.concatenate([np.array(part[:GUESS_ROWS], np.float64, order="C").mean(axis=0) for part in parts])
-
-    shifted = partial(_shifted, room, list(zip(places, parts, strict=True)), guess if center else None)
-    left = np.sum(each(shifted, rows, width), axis=0) / rows
-    if center or out.dtype != room.dtype:
-        each(partial(_subtracted, room, left if center else 0.0, out), rows, width)
+        for place, part in zip(places, parts, strict=True):
+            guess[place] = np.array(part[:GUESS_ROWS], np.float64, order="C").mean(axis=0)
+    shifted = partial(_shifted, list(zip(places, parts, strict=True)), guess, out)
+    left = np.sum(each(shifted, rows, width), axis=0, dtype=np.float64) / rows
+    if center:
+        each(partial(_subtract, out, left.astype(out.dtype)), rows, width)
     mean = guess + left
     moved = mean - guess
     return mean, (guess - (mean - moved)) + (left - moved)
 
 
-def _shifted(
-    room: np.ndarray, parts: list[tuple[slice, np.ndarray]], guess: np.ndarray | None, slab: slice
-) -> np.ndarray:
-    """Write some rows of the arrays side by side, minus the guess; return their sum."""
-    own = room[slab]
+def _shifted(parts: list[tuple[slice, np.ndarray]], shift: np.ndarray, out: np.ndarray, slab: slice) -> np.ndarray:
+    """Write some rows of the arrays side by side, minus the shift; return their sum."""
     for place, part in parts:
-        own[:, place] = part[slab]
-    if guess is not None:
-        own -= guess
-    return own.sum(axis=0)
+        rows, moved = part[slab], out[slab, place]
+        if rows.dtype == out.dtype:
+            np.subtract(rows, shift[place], out=moved)
+        elif np.can_cast(rows.dtype, out.dtype):
+            moved[...] = rows
+            moved -= shift[place]
+        else:
+            moved[...] = np.subtract(rows, shift[place], dtype=np.float64)
+    return out[slab].sum(axis=0)
 
 
-def _subtracted(room: np.ndarray, mean: np.ndarray | float, out: np.ndarray, slab: slice) -> None:
-    np.subtract(room[slab], mean, out=out[slab], casting="same_kind")
+def _subtract(out: np.ndarray, mean: np.ndarray, slab: slice) -> None:
+    out[slab] -= mean
 
 
 def _add_upper(upper: np.ndarray, product: np.ndarray, columns: slice) -> None:

@@ -13,9 +13,9 @@ from ._devices import ROWS
 from ._inputs import Array
 from ._moments import Moments
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 26
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
-FEWEST_ROWS = {"float64": 256, "float32": 2048}
+FEWEST_ROWS = {"float64": 256, "float32": 4096}
 """A block, at least: float32 products are added to float64 sums, a pass over them that many rows have to outweigh."""
 DEVICE_BLOCK_BYTES = 1 << 28
 """The same on each accelerator, where a product has to outlast the start of its program."""
@@ -50,10 +50,10 @@ class Layout:
     @property
     def block_rows(self) -> int:
         """Samples a block."""
-        size = BLOCK_BYTES
+        size, width = BLOCK_BYTES, sum(self.weak_widths) + self.target_width
         if jax.default_backend() != "cpu":
             size = DEVICE_BLOCK_BYTES * (1 if self.mesh is None else self.mesh.shape[ROWS])
-        return max(FEWEST_ROWS[self.dtype], size // (8 * (sum(self.weak_widths) + self.target_width)))
+        return max(FEWEST_ROWS[self.dtype], size // (8 * width))
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
         """Sums of products, none yet."""
@@ -150,7 +150,7 @@ class Accumulator:
             return alone.moments()
         rows = np.concatenate([weak, target], axis=1)
         mean = RunningMean(rows.shape[1])
-        mean.add(*centred([rows], rows, rows, center=layout.center), 1.0)
+        mean.add(*centred([rows], rows, center=layout.center), 1.0)
         rows = rows.astype(layout.dtype).astype(np.float64)
         return layout.moments(index, (mean,), rows, None, self.n)
 

@@ -63,7 +63,7 @@ def moments(
         dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
             pinned off). None: float64 on CPUs and on accelerators that have it at speed (A100, H100, ...), else
             float32. Blocks are added in float64 either way, and the result is float64.
-        block_rows: rows a block; by default about 32 MiB of float64.
+        block_rows: rows a block; by default about 64 MiB of float64.
         devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.local_devices()``, or a
             Mesh of "rows" and "columns": each device adds up the products of its rows (and of its columns).
         checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-SLAB = 1 << 16
-"""Numbers that a thread takes at once: they stay in its core's cache from one operation to the next."""
-SLABS = 4
+SLAB = 1 << 18
+"""Numbers that a thread takes at once: few enough to stay in cache from one operation to the next, and enough that
+threads seldom wait for the interpreter."""
+SLABS = 2
 """That a thread is handed together, so that handing over costs little."""
 MOST = 16
 """Threads, at most: what they do is bound by memory traffic."""
