@@ -126,6 +126,8 @@ def test_bad_settings_are_refused_before_the_pass(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(w2sg.InputError, match=r"checkpoint: .*file is a file; give the name of a folder"):
         w2sg.moments(WEAK, STRONG, checkpoint=tmp_path / "file")
+    with pytest.raises(w2sg.InputError, match=r"checkpoint: cannot make the folder .*file/below \(Not a directory\)"):
+        w2sg.moments(WEAK, STRONG, checkpoint=tmp_path / "file" / "below")
     with pytest.raises(w2sg.InputError, match=r"checkpoint_every: got -1.0; expected a number of seconds above 0"):
         w2sg.moments(WEAK, STRONG, checkpoint=tmp_path, checkpoint_every=-1.0)
 

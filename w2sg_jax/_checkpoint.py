@@ -29,7 +29,7 @@ class Checkpoints:
         every: seconds between two of them.
 
     Raises:
-        InputError: the folder is a file, or the time is not a positive number.
+        InputError: the folder is a file or cannot be made, or the time is not a positive number.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, every: float) -> None:
@@ -41,7 +41,10 @@ class Checkpoints:
         if self.folder is not None:
             if self.folder.exists() and not self.folder.is_dir():
                 raise InputError(f"checkpoint: {self.folder} is a file; give the name of a folder")
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"checkpoint: cannot make the folder {self.folder} ({error.strerror})") from error
 
     def open(self, arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part) -> "PassCheckpoint":
         """The checkpoint of the pass over these arrays with these settings, from an earlier run too.
