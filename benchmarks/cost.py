@@ -99,7 +99,7 @@ def cost(job: Job, device: Device) -> Cost:
     rows = job.devices // job.columns
     weak, target = [job.d_weak] * job.models, job.d_strong
     width = sum(weak) + target
-    block_rows = max(FEWEST_ROWS[job.dtype], (BLOCK_BYTES if job.host else DEVICE_BLOCK_BYTES) // (8 * width))
+    block = block_rows(job)
     work = pass_work(
         job.n / rows,
         weak,
@@ -107,14 +107,13 @@ def cost(job: Job, device: Device) -> Cost:
         dtype=job.dtype,
         itemsize=job.itemsize,
         symmetric=job.host,
-        block_rows=block_rows,
+        block_rows=block,
     )
     entries = sum(w * w + w * target for w in weak) + target**2
     sums = 8 * entries / job.columns
     adding = work.adding / job.columns
-    collective = 2 * (rows - 1) / rows * (2 * 8 * width * job.n / rows / block_rows + sums)
+    collective = 2 * (rows - 1) / rows * (2 * 8 * width * job.n / rows / block + sums)
     flops, read = work.flops / job.columns, job.n / rows * width * job.itemsize
-    block = block_rows * width * (job.itemsize + 8 + np.dtype(job.dtype).itemsize)
     seconds = {
         "products_s": (work.grams / (device.gram_flops or device.flops) + work.crosses / device.flops) / job.columns,
         "traffic_s": work.preparing / (device.preparing or device.bandwidth) + adding / device.bandwidth,
@@ -126,12 +125,18 @@ def cost(job: Job, device: Device) -> Cost:
         flops=flops,
         traffic=work.preparing + adding,
         collective=collective,
-        memory=sums + block,
+        memory=sums + block * width * (job.itemsize + np.dtype(job.dtype).itemsize),
         read=read,
         **seconds,
         pass_s=max(computing, seconds["reading_s"]),
         norm_s=job.models * norm_seconds(job.d_weak, job.d_strong, device),
     )
+
+
+def block_rows(job: Job) -> int:
+    """Samples a block."""
+    width = job.models * job.d_weak + job.d_strong
+    return max(FEWEST_ROWS[job.dtype], (BLOCK_BYTES if job.host else DEVICE_BLOCK_BYTES) // (8 * width))
 
 
 def norm_seconds(d_weak: int, d_strong: int, device: Device) -> float:
@@ -142,7 +147,9 @@ def norm_seconds(d_weak: int, d_strong: int, device: Device) -> float:
     return flops / (device.gram_flops or device.flops) + read / device.bandwidth
 
 
-H100 = Device("H100 SXM", "NVIDIA H100 data sheet: float64 by tensor cores 67 TFLOP/s, HBM3 3.35 TB/s", 67e12, 3.35e12)
+H100 = Device(
+    "H100 SXM", "NVIDIA H100 data sheet: float64 by tensor cores and float32 67 TFLOP/s, HBM3 3.35 TB/s", 67e12, 3.35e12
+)
 TPU_V5P = Device(
     "TPU v5p",
     "Google Cloud TPU v5p page: bfloat16 459 TFLOP/s, of which a float32 product takes six passes; HBM 2.765 TB/s",

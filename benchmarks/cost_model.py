@@ -17,7 +17,7 @@ import rich.table
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.cost import H100, TPU_V5P, Device, Job, cost
+from benchmarks.cost import H100, TPU_V5P, Device, Job, block_rows, cost
 from benchmarks.results import markdown_table, save
 from benchmarks.scaling import synthetic_moments
 from w2sg_jax._streaming import accumulate
@@ -35,7 +35,7 @@ class Config:
     """Widths of the measured pairs."""
     models: int = 8
     """Weak models of the measured pass over many."""
-    flops: float = 1e11
+    flops: float = 1e12
     """Operations of each measured pass, about."""
     product: int = 2048
     """Rows and columns of the matrices whose product is the limit."""
@@ -81,7 +81,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def measured(config: Config, machine: Machine) -> list[dict[str, Any]]:
-    """Times of this machine beside the model with this machine's limits, measured again for each of them."""
+    """Times of this machine beside the model with this machine's rates, measured for products of the same shape."""
     host = jax.default_backend() == "cpu"
     points = []
     for d in config.widths:
@@ -105,16 +105,15 @@ def measured(config: Config, machine: Machine) -> list[dict[str, Any]]:
 
 
 def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config: Config, part: str) -> dict[str, Any]:
-    seconds = timed(run, repeats=2).low
-    rate = product_rate(job.dtype, size=config.product, at_least=config.at_least / 4)
-    machine.flops[job.dtype] = max(rate, machine.flops[job.dtype])
-    gram_rate = product_rate(job.dtype, size=job.d_strong, at_least=config.at_least / 4, symmetric=job.host)
+    seconds = timed(run, repeats=1).low
+    rows = None if part == "norm_s" else block_rows(job)
+    shape: dict[str, Any] = {"size": job.d_strong, "rows": rows, "at_least": config.at_least / 4}
     here = Device(
         machine.device,
         "measured",
-        machine.flops[job.dtype],
+        product_rate(job.dtype, **shape),
         machine.bandwidth,
-        gram_flops=gram_rate,
+        gram_flops=product_rate(job.dtype, symmetric=job.host, **shape),
         preparing=_preparing_rate(job, config.at_least / 4),
     )
     model = getattr(cost(job, here), part)

@@ -32,9 +32,9 @@ class Config:
     """Width of both representations."""
     dtypes: tuple[str, ...] = ("float64", "float32")
     """Precision of the products."""
-    flops: float = 2e11
-    """Operations of a pass, about; there are always four times as many samples as columns of a pair."""
-    repeats: int = 2
+    flops: float = 2e12
+    """Operations of a pass, about; there are always eight times as many samples as columns of a pair."""
+    repeats: int = 1
     """Passes after the first; the best one is kept, like that of the product."""
     product: int = 4096
     """Rows and columns of the matrices whose product is the limit."""
@@ -68,7 +68,7 @@ def main(config: Config) -> dict[str, Any]:
 
 def measure(d: int, dtype: str, config: Config) -> dict[str, Any]:
     """One width and precision, between two measurements of the limit."""
-    n = max(8 * d, int(config.flops / (4 * d * d)))
+    n = max(16 * d, int(config.flops / (4 * d * d)))
     weak, strong = pair(n, d, d)
     limit = product_rate(dtype, size=config.product, at_least=config.at_least)
     timing = timed(lambda: w2sg.moments(weak, strong, dtype=dtype), repeats=config.repeats)

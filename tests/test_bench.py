@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import cost, cost_model, limits, report, scaling
 from benchmarks.children import memory
-from w2sg_jax._threads import each
+from w2sg_jax._threads import SLAB, each
 from w2sg_jax.bench import Machine, Point, Sizes, advice, pair, pass_work, sentence
 from w2sg_jax.cli import main
 from w2sg_jax.commands import bench
@@ -21,7 +21,7 @@ def test_operations_and_bytes_of_a_pass_are_those_counted_by_hand():
     work = pass_work(100, [3, 4], 5, dtype="float64", itemsize=2, symmetric=True, block_rows=50)
     assert work.flops == 100 * (9 + 16 + 25 + 2 * 5 * 7)
     assert work.flops_full == 2 * 100 * (9 + 16 + 25 + 5 * 7)
-    assert work.preparing == 100 * 12 * (2 + 8 + 8 + 3 * 8)
+    assert work.preparing == 100 * 12 * (2 + 5 * 8)
     assert work.adding == 2 * ((9 + 16 + 25) / 2 + 35) * 16
     assert work.traffic == work.preparing + work.adding
     full = pass_work(100, [3, 4], 5, dtype="float32", itemsize=4, symmetric=False, block_rows=50)
@@ -208,12 +208,12 @@ def test_a_report_rewrites_what_stands_between_markers_alone(tmp_path):
 
 
 def test_parts_of_rows_come_back_in_order_whatever_the_threads():
-    slabs = each(lambda slab: slab, 1000, 1 << 13)
+    slabs = each(lambda slab: slab, 1000, SLAB // 8)
     assert len(slabs) == 125
     assert [slab.start for slab in slabs[1:]] == [slab.stop for slab in slabs[:-1]]
     assert (slabs[0].start, slabs[-1].stop) == (0, 1000)
     with pytest.raises(ZeroDivisionError):
-        each(lambda slab: 1 // 0, 1000, 1 << 13)
+        each(lambda slab: 1 // 0, 1000, SLAB // 8)
 
 
 def test_pairs_are_reproducible_and_repeat_their_tile():

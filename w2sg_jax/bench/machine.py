@@ -46,30 +46,43 @@ def measure_machine(*, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> Machi
     return Machine(first.device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
 
 
-def product_rate(dtype: str, *, size: int = PRODUCT_SIZE, at_least: float = 1.0, symmetric: bool = False) -> float:
-    """Floating-point operations a second of a square matrix product.
+def product_rate(
+    dtype: str,
+    *,
+    size: int = PRODUCT_SIZE,
+    rows: int | None = None,
+    at_least: float = 1.0,
+    symmetric: bool = False,
+) -> float:
+    """Floating-point operations a second of a matrix product X^T Y.
 
     Args:
-        dtype, size, at_least: as in ``measure_machine``.
-        symmetric: A^T A by the host's BLAS instead, of which half is computed and counted.
+        dtype, at_least: as in ``measure_machine``.
+        size: columns of X and Y.
+        rows: of X and Y; as many as columns by default.
+        symmetric: X^T X by the host's BLAS instead, of which half is computed and counted.
     """
-    if jax.default_backend() != "cpu":
-        return 2 * size**3 / timed(_on_device(dtype, size), repeats=3, at_least=at_least).low
-    run = _on_host(dtype, size, "syrk" if symmetric else "gemm")
-    return (1 if symmetric else 2) * size**3 / timed(run, repeats=3, at_least=at_least).low
+    rows = rows or size
+    x, y = np.random.default_rng(0).standard_normal((2, rows, size)).astype(dtype)
+    on_host = jax.default_backend() == "cpu"
+    run = _on_host(x, x if symmetric else y) if on_host else _on_device(x, y)
+    flops = (1 if on_host and symmetric else 2) * rows * size**2
+    return flops / timed(run, repeats=3, at_least=at_least).low
 
 
-def _on_host(dtype: str, size: int, name: str) -> Callable[[], Any]:
-    a = np.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype, order="F")
-    (blas,) = get_blas_funcs((name,), (a,))
-    out = np.zeros_like(a)
-    return partial(blas, 1.0, *([a] if name == "syrk" else [a, a]), c=out, overwrite_c=1)
+def _on_host(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
+    out = np.zeros((x.shape[1], y.shape[1]), x.dtype, order="F")
+    if x is y:
+        (syrk,) = get_blas_funcs(("syrk",), (x,))
+        return partial(syrk, 1.0, x.T, c=out, overwrite_c=1)
+    (gemm,) = get_blas_funcs(("gemm",), (x, y))
+    return partial(gemm, 1.0, x.T, y.T, trans_b=1, c=out, overwrite_c=1)
 
 
-def _on_device(dtype: str, size: int) -> Callable[[], Any]:
+def _on_device(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
     with jax.enable_x64(True):
-        a = jnp.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype)
-    return _in_x64(partial(jax.jit(product), a, a))
+        placed = jnp.asarray(x.T), jnp.asarray(y)
+    return _in_x64(partial(jax.jit(product), *placed))
 
 
 def _traffic(host: bool) -> Callable[[], Any]:

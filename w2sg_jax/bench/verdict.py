@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from .machine import Machine
 
-HIGH_SHARE = 0.6
-"""Of the matrix-product rate: above it products are what bounds."""
-
 
 @dataclass(frozen=True)
 class Point:
@@ -38,23 +35,30 @@ class Point:
         """Of the machine's matrix-product rate in this precision."""
         return self.rate / machine.flops[self.dtype]
 
-    def bound(self, machine: Machine) -> str:
-        """What the time is spent on: "products", "casting and centring", "reading", or "overheads"."""
-        if self.share(machine) >= HIGH_SHARE:
-            return "products"
-        parts = {
+    def parts(self, machine: Machine) -> dict[str, float]:
+        """Shares of the time: what products and the other steps would take by themselves, and overheads, the rest."""
+        alone = {
             "products": self.flops / machine.flops[self.dtype],
             "casting and centring": self.preparing,
             "reading": self.reading,
         }
-        parts["overheads"] = self.seconds - sum(parts.values())
+        parts = {part: seconds / self.seconds for part, seconds in alone.items() if seconds}
+        return parts | {"overheads": max(0.0, 1.0 - sum(parts.values()))}
+
+    def bound(self, machine: Machine) -> str:
+        """What the time is spent on: "products", "casting and centring", "reading", or "overheads"."""
+        parts = self.parts(machine)
         return max(parts, key=lambda part: parts[part])
 
 
 def sentence(point: Point, machine: Machine) -> str:
     """The verdict on one point."""
-    share = point.share(machine)
-    return f"{point.name} run at {share:.0%} of this machine's matrix-product rate: bound by {point.bound(machine)}"
+    parts = sorted(point.parts(machine).items(), key=lambda part: -part[1])
+    spent = ", ".join(f"{share:.0%} {part}" for part, share in parts)
+    return (
+        f"{point.name} run at {point.share(machine):.0%} of this machine's matrix-product rate,"
+        f" bound by {point.bound(machine)} (of the time: {spent})"
+    )
 
 
 def advice(points: Sequence[Point], machine: Machine, *, cores: int, platform: str) -> list[str]:
@@ -73,7 +77,8 @@ def advice(points: Sequence[Point], machine: Machine, *, cores: int, platform: s
     if "overheads" in bounds and platform == "cpu":
         found.append(
             f"much of the time goes to neither products nor memory: other processes on these {cores} cores, or threads"
-            " of BLAS that are too many or too few (OPENBLAS_NUM_THREADS should be the number of free cores)"
+            " of BLAS that are too many or too few (OPENBLAS_NUM_THREADS should be the number of free cores), or that"
+            " wait in busy loops after each product (OPENBLAS_THREAD_TIMEOUT=4 lets them sleep)"
         )
     elif "overheads" in bounds:
         found.append("much of the time goes to copies and program starts: larger block_rows give the device more to do")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 from .._accumulate import centred
 from .._pass import Layout
@@ -12,6 +13,8 @@ from .timing import timed
 
 TILE_ROWS = 8192
 """Samples that are drawn; longer arrays repeat them, which products do not notice."""
+FEW = 256
+"""Rows of a product that is large enough for all threads of BLAS."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def pass_work(
     grams = target**2 + sum(w**2 for w in weak)
     crosses = target * sum(weak)
     width = np.dtype(dtype).itemsize
-    # Read; written, read and written in float64 or in the dtype of the products; read for W or T and for X.
-    preparing = n * (target + sum(weak)) * (itemsize + 8 + 8 + 3 * width)
+    # Read as they come; written, read and written in the dtype of the products; read for W or T and for X.
+    preparing = n * (target + sum(weak)) * (itemsize + 5 * width)
     rows = block_rows or Layout(tuple(weak), target, 0, True, dtype).block_rows
     entries = grams * (0.5 if symmetric else 1.0) + crosses
     adding = max(1.0, n / rows) * entries * (16 if width == 8 else 24)
@@ -79,6 +82,8 @@ def pass_work(
 def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2) -> float:
     """Seconds that casting and centring this array takes on the host, block by block; 0 where a device does it.
 
+    Measured after a product, as in a pass: the threads of BLAS wait for the next one in busy loops meanwhile.
+
     Args:
         samples: (n, d).
         dtype: precision of the products.
@@ -88,9 +93,13 @@ def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2)
         return 0.0
     n, d = samples.shape
     rows = min(n, Layout((d,), d, 0, True, dtype).block_rows)
-    room = np.empty((rows, d))
-    out = room if dtype == "float64" else np.empty((rows, d), dtype)
-    return n / rows * timed(lambda: centred([samples[:rows]], room, out, center=True), at_least=at_least).low
+    out = np.empty((rows, d), dtype)
+    (gemm,) = get_blas_funcs(("gemm",), (out,))
+    few = np.ones((FEW, FEW), out.dtype)
+    timing = timed(
+        lambda: centred([samples[:rows]], out, center=True), at_least=at_least, before=lambda: gemm(1.0, few, few)
+    )
+    return n / rows * timing.median
 
 
 def pair(n: int, d_weak: int, d_strong: int, dtype: str = "float32", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
