@@ -39,7 +39,7 @@ def test_the_cost_model_by_hand():
     assert found.read == samples * 300 * 2
     assert found.reading_s == pytest.approx(found.read / 1e6)
     block_rows = 2**28 // (8 * 300)
-    assert found.memory == 8 * entries / 2 + block_rows * 300 * (2 + 8 + 8)
+    assert found.memory == 8 * entries / 2 + block_rows * 300 * (2 + 8)
     assert found.collective == pytest.approx(2 * 3 / 4 * (2 * 8 * 300 * samples / block_rows + 8 * entries / 2))
     assert found.pass_s == max(found.reading_s, found.products_s + found.traffic_s + found.collective_s)
 
@@ -58,17 +58,29 @@ def test_more_devices_share_products_and_memory_of_sums_and_one_device_sends_not
 
 
 @pytest.mark.parametrize(
-    ("point", "bound"),
+    ("point", "bound", "spent"),
     [
-        (Point("moments", "float64", 1.0, 81e9), "products"),
-        (Point("moments", "float32", 1.0, 40e9, preparing=0.6), "casting and centring"),
-        (Point("moments", "float64", 1.0, 10e9, preparing=0.1, reading=0.7), "reading"),
-        (Point("moments", "float64", 1.0, 10e9, preparing=0.1), "overheads"),
+        (Point("moments", "float64", 1.0, 81e9), "products", "81% products, 19% overheads"),
+        (
+            Point("moments", "float32", 1.0, 40e9, preparing=0.6),
+            "casting and centring",
+            "60% casting and centring, 20% products, 20% overheads",
+        ),
+        (
+            Point("moments", "float64", 1.0, 10e9, preparing=0.1, reading=0.7),
+            "reading",
+            "70% reading, 10% overheads, 10% products, 10% casting and centring",
+        ),
+        (
+            Point("moments", "float64", 1.0, 10e9, preparing=0.1),
+            "overheads",
+            "80% overheads, 10% products, 10% casting and centring",
+        ),
     ],
 )
-def test_verdicts(point, bound):
+def test_verdicts(point, bound, spent):
     share = {"products": "81%", "casting and centring": "20%"}.get(bound, "10%")
-    expected = f"moments run at {share} of this machine's matrix-product rate: bound by {bound}"
+    expected = f"moments run at {share} of this machine's matrix-product rate, bound by {bound} (of the time: {spent})"
     assert sentence(point, MACHINE) == expected
     told = " ".join(advice([point], MACHINE, cores=2, platform="cpu"))
     word = {"products": "float32", "casting and centring": "cores", "reading": "disk", "overheads": "OPENBLAS"}[bound]
