@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2sg_jax._pass import BLOCK_BYTES, DEVICE_BLOCK_BYTES, FEWEST_ROWS
+from w2sg_jax._pass import rows_of_block
 from w2sg_jax.bench import pass_work
 
 PRODUCTS = 75
@@ -134,9 +134,8 @@ def cost(job: Job, device: Device) -> Cost:
 
 
 def block_rows(job: Job) -> int:
-    """Samples a block."""
-    width = job.models * job.d_weak + job.d_strong
-    return max(FEWEST_ROWS[job.dtype], (BLOCK_BYTES if job.host else DEVICE_BLOCK_BYTES) // (8 * width))
+    """Samples a block of one device."""
+    return rows_of_block(job.models * job.d_weak + job.d_strong, job.dtype, host=job.host)
 
 
 def norm_seconds(d_weak: int, d_strong: int, device: Device) -> float:

@@ -23,7 +23,7 @@ def folder_of(out: Path | None) -> Path:
 
 
 def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
-    """Write NAME.json with settings, versions, device, cores and commit; return the record.
+    """Write NAME.json with settings, versions, device, cores, threads of BLAS where set, and commit; return the record.
 
     Args:
         name: of the benchmark.
@@ -32,6 +32,7 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
     """
     settings = asdict(config) | {"out": str(config.out) if config.out else None}
     entry = record(f"benchmarks.{name}", settings, {}, result) | {"commit": commit(), "cores": os.cpu_count()}
+    entry["blas_threads"] = os.environ.get("OPENBLAS_NUM_THREADS")
     write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
     return entry
 

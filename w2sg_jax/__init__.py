@@ -18,9 +18,9 @@ from ._moments import merge as merge
 from ._pipeline import WeakToStrong as WeakToStrong
 from ._pipeline import weak_to_strong as weak_to_strong
 from ._pipeline import weak_to_strong_splits as weak_to_strong_splits
-from ._ranking import Ranking as Ranking
-from ._ranking import RankingRow as RankingRow
 from ._ranking import rank as rank
+from ._ranking_rows import Ranking as Ranking
+from ._ranking_rows import RankingRow as RankingRow
 from ._ridge import RidgeHead as RidgeHead
 from ._ridge import ridge_path as ridge_path
 from ._scores import gap_scores as gap_scores

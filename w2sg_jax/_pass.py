@@ -21,6 +21,12 @@ DEVICE_BLOCK_BYTES = 1 << 28
 """The same on each accelerator, where a product has to outlast the start of its program."""
 
 
+def rows_of_block(width: int, dtype: str, *, host: bool, row_devices: int = 1) -> int:
+    """Samples a block, for this many columns in all; accelerators that share the rows get a block each."""
+    size = BLOCK_BYTES if host else DEVICE_BLOCK_BYTES * row_devices
+    return max(FEWEST_ROWS[dtype], size // (8 * width))
+
+
 @dataclass(frozen=True)
 class Layout:
     """What one pass accumulates.
@@ -50,10 +56,9 @@ class Layout:
     @property
     def block_rows(self) -> int:
         """Samples a block."""
-        size, width = BLOCK_BYTES, sum(self.weak_widths) + self.target_width
-        if jax.default_backend() != "cpu":
-            size = DEVICE_BLOCK_BYTES * (1 if self.mesh is None else self.mesh.shape[ROWS])
-        return max(FEWEST_ROWS[self.dtype], size // (8 * width))
+        row_devices = 1 if self.mesh is None else self.mesh.shape[ROWS]
+        host = jax.default_backend() == "cpu"
+        return rows_of_block(sum(self.weak_widths) + self.target_width, self.dtype, host=host, row_devices=row_devices)
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
         """Sums of products, none yet."""

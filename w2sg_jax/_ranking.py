@@ -1,8 +1,7 @@
-"""Ranking: many weak models against one strong model, with bootstrap intervals."""
+"""The computation of a ranking: many weak models against one strong model, with bootstrap intervals."""
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,75 +33,12 @@ from ._inputs import (
 from ._moments import Moments
 from ._pass import Accumulator
 from ._precision import product_dtype
+from ._ranking_rows import Ranking, RankingRow, order, ordered
 from ._spectrum import Spectrum
 from ._streaming import Progress, accumulate, pair_moments
 
-COLUMNS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
-"""What a ranking can be ordered by; the first that was computed is the default. Smaller is better, dof_weak aside."""
 SPECTRA_BYTES = 1 << 30
 SUMS_BYTES = 1 << 32
-
-
-@dataclass(frozen=True)
-class RankingRow:
-    """One weak model.
-
-    Attributes:
-        norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
-        supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
-            samples and labels; None unless ``train`` was given.
-        intervals: bootstrap interval (low, high) of each real-valued column; empty without bootstrap.
-        share_best: share of bootstrap samples in which this model comes first; None without bootstrap.
-        warnings: of either gap.
-    """
-
-    name: str
-    norm: float
-    frobenius: float
-    predicted: float | None
-    supervised: float | None
-    rank_weak: int
-    rank_strong: int
-    dof_weak: float
-    dof_strong: float
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    share_best: float | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Weak models, best supervisor first, and the settings behind the numbers.
-
-    Attributes:
-        rows: one a weak model, in the order of ``by``.
-        by: the column that orders them.
-        ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
-        bootstrap, blocks, confidence, seed: how intervals were made.
-    """
-
-    rows: tuple[RankingRow, ...]
-    by: str
-    ridge: tuple[float, float]
-    threshold: tuple[float, float]
-    n: int
-    n_train: int | None
-    bootstrap: int
-    blocks: int
-    confidence: float
-    seed: int
-    center: bool
-    scale: str
-    dtype: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the weak models, best first."""
-        return tuple(row.name for row in self.rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
-        return asdict(self)
 
 
 class _Settings(NamedTuple):
@@ -167,7 +103,7 @@ def rank(
     if train is not None:
         samples.append(checked_candidates(*train_parts(train), "train "))
         same_names(samples[0].weak, samples[1].weak)
-    by = _order(by, labels is not None, train is not None)
+    by = order(by, labels is not None, train is not None)
     bootstrap, seed = as_count(bootstrap, "bootstrap", 0), as_count(seed, "seed", 0)
     if not isinstance(confidence, float) or not 0 < confidence < 1:
         raise InputError(f"confidence: got {confidence!r}; expected a share in (0, 1), such as 0.95")
@@ -182,7 +118,7 @@ def rank(
     settings = _Settings(
         as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts, widths
     )
-    rows = _order_rows(_rows(samples, settings, confidence, by, progress), by)
+    rows = ordered(_rows(samples, settings, confidence, by, progress), by)
     checkpoints.clear()
     return Ranking(
         rows=tuple(rows),
@@ -333,20 +269,3 @@ def _row(
         share_best=share,
         warnings=tuple(dict.fromkeys(note for each in gaps for note in each.warnings)) + left_out(replicates),
     )
-
-
-def _order_rows(rows: list[RankingRow], by: str) -> list[RankingRow]:
-    return sorted(rows, key=lambda row: getattr(row, by), reverse=by == "dof_weak")
-
-
-def _order(by: str | None, has_labels: bool, has_train: bool) -> str:
-    possible = [
-        column for column in COLUMNS if (column != "supervised" or has_train) and (column != "predicted" or has_labels)
-    ]
-    if by is None:
-        return possible[0]
-    check_option(by, "by", COLUMNS)
-    if by not in possible:
-        needed = "train=(weak, strong, labels)" if by == "supervised" else "labels"
-        raise InputError(f"by: {by!r} needs {needed}")
-    return by

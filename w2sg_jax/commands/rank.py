@@ -14,7 +14,7 @@ from .gap import FILE, FLOAT, ridges
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
+    from .._ranking_rows import Ranking
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .tables import COLUMNS, WITH_INTERVAL
 from .text import printable
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
+    from .._ranking_rows import Ranking
 
 MOST_ROWS = 60
 

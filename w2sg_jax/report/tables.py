@@ -11,7 +11,7 @@ from .text import printable
 
 if TYPE_CHECKING:
     from .._gap import Gap
-    from .._ranking import Ranking
+    from .._ranking_rows import Ranking
 
 COLUMNS = {
     "supervised": "predicted gap, supervised split",
