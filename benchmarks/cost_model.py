@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.cost import H100, TPU_V5P, Device, Job, block_rows, cost
-from benchmarks.results import markdown_table, save
+from benchmarks.results import markdown_table, save, terminal
 from benchmarks.scaling import synthetic_moments
 from w2sg_jax._streaming import accumulate
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
@@ -57,7 +56,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     with console.status("measuring"):
         machine = measure_machine(size=config.product, at_least=config.at_least)
         points = measured(config, machine)

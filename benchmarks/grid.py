@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import folder_of, markdown_table, save
+from benchmarks.results import folder_of, markdown_table, save, terminal
 from w2sg_jax.bench import pair, timed
 
 AGREEMENT = 1e-8
@@ -41,7 +40,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     rows = []
     for widths in config.widths:
         with console.status(f"widths {widths}"):

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import markdown_table, save
+from benchmarks.results import markdown_table, save, terminal
 from w2sg_jax.bench import measure_machine, pair, pass_work, product_rate, timed
 
 LEAST_SHARE, MOST_TIMES = 0.75, 1.3
@@ -50,7 +49,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     machine = measure_machine(size=config.product, at_least=config.at_least)
     rows = []
     for d in config.widths:

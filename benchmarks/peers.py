@@ -23,7 +23,7 @@ import tyro
 from w2sg_jax.bench import Timing, measure_machine, timed
 
 from .peer_routes import OURS, OURS_SCORES, PEERS, Problem, Route, samples
-from .results import folder_of, markdown_table, save
+from .results import folder_of, markdown_table, save, terminal
 
 AGREEMENT = 1e-9
 
@@ -90,7 +90,7 @@ class Runner:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     machine = measure_machine(size=config.machine_size)
     results = []
     for widths in config.widths:

@@ -2,17 +2,26 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
+import rich.console
 
 from w2sg_jax.atomic import write_text
 from w2sg_jax.report.record import record, to_json
 
 RESULTS = Path(__file__).parent / "results"
+PIPED_WIDTH = 160
+"""Columns where the output is no terminal: tables are not folded."""
+
+
+def terminal() -> rich.console.Console:
+    """Where progress and tables go."""
+    return rich.console.Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def folder_of(out: Path | None) -> Path:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import matplotlib.figure
 import numpy as np
-import rich.console
 import rich.table
 import tyro
 from sklearn.linear_model import Ridge
@@ -25,7 +24,7 @@ import w2sg_jax as w2sg
 from w2sg_jax.bench import measure_machine, timed
 from w2sg_jax.datasets import load_freesolv, load_lipophilicity
 
-from .results import folder_of, markdown_table, save
+from .results import folder_of, markdown_table, save, terminal
 
 AGREEMENT = 1e-8
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
@@ -90,7 +89,7 @@ Errors = dict[str, np.ndarray]
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     machine = measure_machine(size=config.machine_size)
     rows = []
     for size in config.sizes:

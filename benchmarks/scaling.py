@@ -17,13 +17,12 @@ from typing import Any
 
 import jax
 import numpy as np
-import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
-from benchmarks.results import folder_of, markdown_table, save
+from benchmarks.results import folder_of, markdown_table, save, terminal
 from benchmarks.scaling_figure import figure
 from w2sg_jax._streaming import accumulate
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, timed
@@ -74,7 +73,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     machine = measure_machine(size=config.product, at_least=config.at_least)
     parts: dict[str, Callable[[Config, Machine], list[dict[str, Any]]]] = {
         "n": in_samples,

@@ -12,6 +12,8 @@ PANELS = {
     "devices": ("devices", ("seconds",)),
 }
 NAMES = {"moments_s": "moments", "seconds": "all", "gap_s": "gap", "leading_s": "leading_gap"}
+COUNTED = ("models", "devices")
+"""Panels whose ticks are their points."""
 
 
 def figure(result: dict[str, Any], path: Path) -> None:
@@ -29,6 +31,10 @@ def figure(result: dict[str, Any], path: Path) -> None:
         if hardware:
             axes.loglog(*zip(*hardware, strict=True), "k--", alpha=0.6, label="the machine's own limit")
         axes.set(xlabel=label, ylabel="time [s]")
+        if name in COUNTED:
+            counts = [row[name] for row in part["rows"]]
+            axes.set_xticks(counts, map(str, counts))
+            axes.set_xticks([], minor=True)
         axes.grid(which="both", alpha=0.3)
         axes.legend()
     made.savefig(path, dpi=120)

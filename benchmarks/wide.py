@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.console
 import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
-from benchmarks.results import folder_of, markdown_table, save
+from benchmarks.results import folder_of, markdown_table, save, terminal
 from w2sg_jax._eigenpairs import make_pair
 from w2sg_jax._factor import joint_factor
 from w2sg_jax._gap import gap_of_pair
@@ -55,7 +54,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = rich.console.Console()
+    console = terminal()
     rows = []
     for width in config.widths:
         with console.status(f"d = {width}"):
