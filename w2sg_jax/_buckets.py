@@ -14,10 +14,11 @@ def padded_widths(widths: Iterable[int]) -> dict[int, int]:
     distinct = set(widths)
     if len(distinct) <= MOST_PROGRAMS:
         return {width: width for width in distinct}
-    return {width: _bucket(width) for width in distinct}
+    return {width: bucket(width) for width in distinct}
 
 
-def _bucket(width: int) -> int:
+def bucket(width: int) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
     power = 1 << (width - 1).bit_length()
     between = 3 * power // 4
     return between if width <= between and power >= 4 else power
