@@ -104,14 +104,20 @@ def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.concatenate([upper, labels], axis=1), True
 
 
-def regular_cholesky(second: np.ndarray, dtype: str) -> np.ndarray | None:
-    """R upper triangular with R^T R = J, or None unless J is regular in the precision that it was accumulated in."""
+def regular_cholesky(second: np.ndarray, dtype: str, margin: float = REGULAR) -> np.ndarray | None:
+    """R upper triangular with R^T R = J, or None unless J is regular in the precision that it was accumulated in.
+
+    Args:
+        second: J.
+        dtype: that precision.
+        margin: in units of its eps, what the reciprocal condition number has to be above.
+    """
     potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
     upper, info = potrf(symmetric(second), lower=0, clean=1)
     if info != 0:
         return None
     rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
-    return upper if rcond > REGULAR * np.finfo(dtype).eps else None
+    return upper if rcond > margin * np.finfo(dtype).eps else None
 
 
 def _pivoted_cholesky(scaled: np.ndarray, dtype: str) -> np.ndarray:

@@ -149,11 +149,7 @@ def _iterated(
     sides: list[Side] = []
     for name, ridge, threshold in zip(("weak", "strong"), ridges, thresholds, strict=True):
         sigma = unit_trace_second(m, traces, name)
-        side = (
-            principal_side(sigma, ridge, threshold)
-            if threshold > 0
-            else full_side(sigma, ridge, with_root=name == "strong")
-        )
+        side = _side(sigma, ridge, threshold, with_root=name == "strong")
         if side is None:
             return None
         sides.append(side)

@@ -78,6 +78,12 @@ class Host:
             raise ArithmeticError(f"inverse: element {info} of the diagonal is zero")
         return found
 
+    def whole_inverse(self, lower: np.ndarray) -> np.ndarray:
+        """(L L^T)^-1; L is overwritten."""
+        found = self.inverse(lower)
+        mirror(found.T)
+        return found
+
     def times(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
         """S x for a vector or a matrix, from the lower half of S."""
         return _blas("symv", s, x)(1.0, s, x, lower=1) if x.ndim == 1 else _blas("symm", s, x)(1.0, s, x, lower=1)
@@ -127,6 +133,10 @@ class Device:
     def right_solve(self, lower: jax.Array, f: jax.Array) -> jax.Array:
         """F L^-T."""
         return jax.lax.linalg.triangular_solve(lower, f, left_side=False, lower=True, transpose_a=True)
+
+    def whole_inverse(self, lower: jax.Array) -> jax.Array:
+        """(L L^T)^-1."""
+        return self.gram(self.solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype)))
 
     def times(self, s: jax.Array, x: jax.Array) -> jax.Array:
         """S x, from the lower half of S."""

@@ -156,7 +156,7 @@ class Accumulator:
         rows = np.concatenate([weak, target], axis=1)
         mean = RunningMean(rows.shape[1])
         mean.add(*centred([rows], rows, center=layout.center), 1.0)
-        rows = rows.astype(layout.dtype).astype(np.float64)
+        rows = rows.astype(layout.dtype, copy=False).astype(np.float64, copy=False)
         return layout.moments(index, (mean,), rows, None, self.n)
 
 

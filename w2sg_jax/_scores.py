@@ -9,6 +9,7 @@ from ._errors import InputError
 from ._factor import joint_factor, unit_trace_ridges
 from ._inputs import Array, ArrayInput, as_ridge, as_samples, as_threshold
 from ._moments import Moments
+from ._solves import strong_head_by_solves
 from ._spectrum import kept
 from ._streaming import moments
 
@@ -63,10 +64,11 @@ def scores_of(
 ) -> Float[np.ndarray, " n"]:
     """The scores of the samples behind moments with labels that are at hand; see ``gap_scores``."""
     factor = joint_factor(m)
-    pair = make_pair(m, factor)
     parameters = Parameters(*unit_trace_ridges(as_ridge(ridge), factor.traces, scale), *as_threshold(threshold))
-    refuse_ambiguous_rank(pair, parameters)
-    direction = _strong_direction(pair, parameters) * np.sqrt(factor.traces.labels / factor.traces.strong)
+    head = strong_head_by_solves(m, factor, parameters)
+    if head is None:
+        head = _strong_head(make_pair(m, factor), parameters)
+    direction = head * np.sqrt(factor.traces.labels / factor.traces.strong)
     mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
     for start in range(0, len(scores), BLOCK_ROWS):
@@ -75,8 +77,9 @@ def scores_of(
     return scores
 
 
-def _strong_direction(pair: Pair, p: Parameters) -> Float[np.ndarray, "d_strong c"]:
+def _strong_head(pair: Pair, p: Parameters) -> Float[np.ndarray, "d_strong c"]:
     """V_s (L_s + ridge)^-1 V_s^T H_s^T (I - P_w) y / n: the strong head fitted on what the weak model misses."""
+    refuse_ambiguous_rank(pair, p)
     keep_weak = np.asarray(kept(pair.weak, p.threshold_weak))
     keep_strong = np.asarray(kept(pair.strong, p.threshold_strong))
     q = pair.weak_scores[:, keep_weak] / np.sqrt(pair.weak.eigenvalues[keep_weak] + p.ridge_weak)
