@@ -37,7 +37,7 @@ class Config:
     """Passes after the first; the best one is kept, like that of the product."""
     product: int = 4096
     """Rows and columns of the matrices whose product is the limit."""
-    at_least: float = 1.0
+    at_least: float = 2.0
     """Seconds for each measurement of the limit."""
     whole_n: int = 1_000_000
     """Samples of the whole gap; 0 to leave it out."""

@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a file system needs root")
 def test_a_file_system_without_space_leaves_the_last_checkpoint(tmp_path):
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(tmp_path)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(tmp_path)], capture_output=True
     ).returncode:
         pytest.skip("this machine does not let its root mount")
     try:

@@ -101,7 +101,7 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
         for each in (sums, truth):
             each.add([model[part] for model in models], [STRONG[part], Y[part]])
     assert {batch.width for batch in sums.batches} <= buckets
-    assert_close(sums.on_host(), truth, 1e-13)
+    assert_close(sums.on_host(), truth.on_host(), 1e-13)
 
 
 @pytest.mark.parametrize("columns", [1, 2])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
@@ -14,6 +14,8 @@ from ._threads import each
 
 GUESS_ROWS = 64
 """Rows from which the means of a block are guessed."""
+PENDING = 32
+"""Blocks whose corrections are added together."""
 
 
 class RunningMean:
@@ -37,19 +39,13 @@ class RunningMean:
         return delta
 
 
-class _Block(NamedTuple):
-    """Centred rows, and how far their mean was from that of the samples before."""
-
-    rows: np.ndarray
-    delta: np.ndarray
-
-
 class HostAccumulator:
     """Sums over samples of the products that the pairs (weak model, strong model) need.
 
     With w a weak representation and t = (strong, labels), centred: T = sum t t^T once for all, and W = sum w w^T and
-    X = sum w t^T for each weak model. Blocks are centred by their own means and added in place with the
-    mean-difference correction of Chan, Golub and LeVeque. The same blocks in the same order give the same bits.
+    X = sum w t^T for each weak model; of a single one all three are parts of one product, which is the fastest way.
+    Blocks are centred by their own means and added in place; the mean-difference corrections of Chan, Golub and LeVeque
+    are added for many blocks together, as products of a few rows. The same blocks in the same order give the same bits.
 
     Args:
         weak_widths: d_w of each weak model.
@@ -57,7 +53,8 @@ class HostAccumulator:
         center: whether means are subtracted.
         dtype: precision of the products of one block, "float64" or "float32"; sums are float64 either way.
 
-    Memory: d_t^2, d_w (d_w + d_t) for each weak model, and one block of the two widest arrays.
+    Memory: d_t^2, d_w (d_w + d_t) for each weak model, and one block of the two widest arrays; in float32, the widest
+    product besides.
     """
 
     def __init__(self, weak_widths: Sequence[int], target_width: int, *, center: bool, dtype: str) -> None:
@@ -66,80 +63,116 @@ class HostAccumulator:
         self.dtype = dtype
         self.weak_means = [RunningMean(width) for width in weak_widths]
         self.target_mean = RunningMean(target_width)
-        self.weak_products = [np.zeros((width, width), order="F") for width in weak_widths]
-        self.cross_products = [np.zeros((width, target_width), order="F") for width in weak_widths]
-        self.target_product = np.zeros((target_width, target_width), order="F")
+        self.joint = _square(weak_widths[0] + target_width) if len(weak_widths) == 1 else None
+        if self.joint is not None:
+            w, t = slice(weak_widths[0]), slice(weak_widths[0], None)
+            self.weak_products, self.cross_products = [self.joint[w, w]], [self.joint[w, t]]
+            self.target_product = self.joint[t, t]
+        else:
+            self.weak_products = [_square(width) for width in weak_widths]
+            self.cross_products = [np.zeros((width, target_width), order="F") for width in weak_widths]
+            self.target_product = _square(target_width)
+        width = sum(weak_widths) + target_width
+        self._corrections = np.zeros((PENDING, width))
+        self._pending = 0
         self._room: dict[str, np.ndarray] = {}
 
     def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
         """Add a block of samples: one array for each weak model, and the arrays that make up t, side by side."""
-        rows = target[0].shape[0]
-        total = self.n + rows
-        correction = self.n * rows / total if self.center else 0.0
-        t = self._centred("target", target, self.target_mean, correction, total)
-        self._add_gram(self.target_product, t, correction)
-        for w, mean, gram, cross in zip(weak, self.weak_means, self.weak_products, self.cross_products, strict=True):
-            w = self._centred("weak", [w], mean, correction, total)
-            self._add_gram(gram, w, correction)
-            self._add_cross(cross, w, t, correction)
-        self.n = total
+        means = [*self.weak_means, self.target_mean]
+        if self.joint is not None:
+            self._add_gram(self.joint, self._centred("target", [*weak, *target], means, 0))
+        else:
+            starts = np.cumsum([0, *(len(mean.mean) for mean in means)]).tolist()
+            t = self._centred("target", target, means[-1:], starts[-2])
+            self._add_gram(self.target_product, t)
+            for part, mean, start, gram, cross in zip(
+                weak, self.weak_means, starts, self.weak_products, self.cross_products, strict=False
+            ):
+                w = self._centred("weak", [part], [mean], start)
+                self._add_gram(gram, w)
+                self._add_cross(cross, w, t)
+        self.n += target[0].shape[0]
+        if self.center:
+            self._pending += 1
+        if self._pending == PENDING:
+            self._add_corrections()
 
     def on_host(self) -> "HostAccumulator":
-        """These sums."""
+        """These sums, complete."""
+        self._add_corrections()
         return self
 
     def state(self) -> dict[str, np.ndarray]:
         """All that later blocks are added to, in C order; for ``restore``."""
-        named = {f"weak{index}_mean": mean for index, mean in enumerate(self.weak_means)} | {"mean": self.target_mean}
-        state = {"n": np.asarray(self.n), "target": self.target_product.T}
-        for name, mean in named.items():
+        state = {"n": np.asarray(self.n), "pending": np.asarray(self._pending), "corrections": self._corrections}
+        for name, mean in self._named_means().items():
             state |= {name: mean.mean, f"{name}_rest": mean.rest}
-        for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
-            state |= {f"weak{index}": gram.T, f"cross{index}": cross.T}
-        return state
+        return state | {name: s.T for name, s in self._named_products().items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from a state of the same widths (KeyError or ValueError if it is none)."""
-        self.n = int(state["n"])
-        self.target_mean.set(state["mean"], state["mean_rest"])
-        self.target_product[...] = state["target"].T
-        for index, mean in enumerate(self.weak_means):
-            mean.set(state[f"weak{index}_mean"], state[f"weak{index}_mean_rest"])
-            self.weak_products[index][...] = state[f"weak{index}"].T
-            self.cross_products[index][...] = state[f"cross{index}"].T
+        self.n, self._pending = int(state["n"]), int(state["pending"])
+        self._corrections[...] = state["corrections"]
+        for name, mean in self._named_means().items():
+            mean.set(state[name], state[f"{name}_rest"])
+        for name, s in self._named_products().items():
+            s[...] = state[name].T
 
-    def _centred(self, name: str, parts: Sequence[Any], running: RunningMean, correction: float, total: int) -> _Block:
-        """The block, centred by its own means; its last row is the correction, where sums have the block's dtype."""
-        rows, width = parts[0].shape[0], len(running.mean)
-        room = self._room_for(name, (rows + 1, width), self.dtype)
-        mean, rest = centred([np.asarray(part) for part in parts], room[:rows], center=self.center)
-        delta = running.add(mean, rest, rows / total)
-        np.multiply(np.sqrt(correction), delta, out=room[rows], casting="same_kind")
-        return _Block(room if self.dtype == "float64" else room[:rows], delta)
+    def _named_means(self) -> dict[str, RunningMean]:
+        return {f"weak{index}_mean": mean for index, mean in enumerate(self.weak_means)} | {"mean": self.target_mean}
 
-    def _add_gram(self, upper: np.ndarray, x: _Block, correction: float) -> None:
-        """S += X^T X + correction * delta delta^T, in the upper half of S (Fortran order)."""
-        (syrk,) = get_blas_funcs(("syrk",), (x.rows,))
-        if x.rows.dtype == upper.dtype:
-            syrk(1.0, x.rows.T, beta=1.0, c=upper, overwrite_c=1)
+    def _named_products(self) -> dict[str, np.ndarray]:
+        if self.joint is not None:
+            return {"joint": self.joint}
+        named = {"target": self.target_product}
+        for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
+            named |= {f"weak{index}": gram, f"cross{index}": cross}
+        return named
+
+    def _centred(self, name: str, parts: Sequence[Any], running: Sequence[RunningMean], start: int) -> np.ndarray:
+        """The block, centred by its own means; its correction goes to columns from ``start``."""
+        rows, ends = parts[0].shape[0], np.cumsum([0, *(len(one.mean) for one in running)])
+        room = self._room_for(name, (rows, int(ends[-1])), self.dtype)
+        mean, rest = centred([np.asarray(part) for part in parts], room, center=self.center)
+        total = self.n + rows
+        places = [slice(*pair) for pair in pairwise(ends)]
+        delta = [one.add(mean[at], rest[at], rows / total) for one, at in zip(running, places, strict=True)]
+        if self.center:
+            correction = self._corrections[self._pending, start : start + len(mean)]
+            np.multiply(np.sqrt(self.n * rows / total), np.concatenate(delta), out=correction)
+        return room
+
+    def _add_corrections(self) -> None:
+        """Add what is pending to the sums."""
+        rows = self._corrections[: self._pending]
+        if self.joint is not None:
+            _add_product(self.joint, rows, rows)
+        else:
+            *weak, t = np.split(rows, np.cumsum([len(mean.mean) for mean in self.weak_means]), axis=1)
+            _add_product(self.target_product, t, t)
+            for w, gram, cross in zip(weak, self.weak_products, self.cross_products, strict=True):
+                _add_product(gram, w, w)
+                _add_product(cross, w, t)
+        self._pending = 0
+
+    def _add_gram(self, upper: np.ndarray, x: np.ndarray) -> None:
+        """S += X^T X, in the upper half of S (Fortran order)."""
+        if x.dtype == upper.dtype:
+            _add_product(upper, x, x)
             return
         product = self._room_for("product", upper.shape[::-1], self.dtype).T
-        syrk(1.0, x.rows.T, c=product, overwrite_c=1)
+        _add_product(product, x, x, keep=0.0)
         each(partial(_add_upper, upper, product), *upper.shape)
-        if correction:
-            get_blas_funcs(("syr",), (upper,))[0](correction, x.delta, a=upper, overwrite_a=1)
 
-    def _add_cross(self, s: np.ndarray, x: _Block, y: _Block, correction: float) -> None:
-        """S += X^T Y + correction * x_delta y_delta^T (Fortran order)."""
-        (gemm,) = get_blas_funcs(("gemm",), (x.rows, y.rows))
-        if x.rows.dtype == s.dtype:
-            gemm(1.0, x.rows.T, y.rows.T, trans_b=1, beta=1.0, c=s, overwrite_c=1)
+    def _add_cross(self, s: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+        """S += X^T Y (Fortran order)."""
+        if x.dtype == s.dtype:
+            _add_product(s, x, y)
             return
         product = self._room_for("product", s.shape[::-1], self.dtype).T
-        gemm(1.0, x.rows.T, y.rows.T, trans_b=1, c=product, overwrite_c=1)
+        _add_product(product, x, y, keep=0.0)
         each(partial(_add_columns, s, product), *s.shape[::-1])
-        if correction:
-            get_blas_funcs(("ger",), (s,))[0](correction, x.delta, y.delta, a=s, overwrite_a=1)
 
     def _room_for(self, name: str, shape: tuple[int, int], dtype: Any) -> np.ndarray:
         """Room in C order, kept from one block to the next: fresh memory costs as much as filling it."""
@@ -148,6 +181,20 @@ class HostAccumulator:
         if room is None or room.size < size:
             room = self._room[name] = np.zeros(size, dtype)
         return room[:size].reshape(shape)
+
+
+def _square(width: int) -> np.ndarray:
+    return np.zeros((width, width), order="F")
+
+
+def _add_product(s: np.ndarray, x: np.ndarray, y: np.ndarray, *, keep: float = 1.0) -> None:
+    """S = keep S + X^T Y in place (Fortran order); of X^T X the upper half alone."""
+    if x is y:
+        (syrk,) = get_blas_funcs(("syrk",), (x,))
+        syrk(1.0, x.T, beta=keep, c=s, overwrite_c=1)
+    else:
+        (gemm,) = get_blas_funcs(("gemm",), (x, y))
+        gemm(1.0, x.T, y.T, trans_b=1, beta=keep, c=s, overwrite_c=1)
 
 
 def centred(parts: Sequence[np.ndarray], out: np.ndarray, *, center: bool) -> tuple[np.ndarray, np.ndarray]:

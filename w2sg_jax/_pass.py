@@ -15,7 +15,7 @@ from ._moments import Moments
 
 BLOCK_BYTES = 1 << 26
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
-FEWEST_ROWS = {"float64": 256, "float32": 4096}
+FEWEST_ROWS = {"float64": 256, "float32": 8192}
 """A block, at least: float32 products are added to float64 sums, a pass over them that many rows have to outweigh."""
 DEVICE_BLOCK_BYTES = 1 << 28
 """The same on each accelerator, where a product has to outlast the start of its program."""

@@ -97,7 +97,9 @@ def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2)
     (gemm,) = get_blas_funcs(("gemm",), (out,))
     few = np.ones((FEW, FEW), out.dtype)
     timing = timed(
-        lambda: centred([samples[:rows]], out, center=True), at_least=at_least, before=lambda: gemm(1.0, few, few)
+        lambda: centred([samples[:rows]], out, center=True),
+        at_least=at_least,
+        before=lambda: gemm(1.0, few, few),
     )
     return n / rows * timing.median
 
