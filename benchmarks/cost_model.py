@@ -107,12 +107,15 @@ def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config
     seconds = timed(run, repeats=1).low
     rows = None if part == "norm_s" else block_rows(job)
     shape: dict[str, Any] = {"size": job.d_strong, "rows": rows, "at_least": config.at_least / 4}
+    # The host computes a single pair as one symmetric product.
+    joint = rows is not None and job.host and job.models == 1
+    gram_shape = shape | {"size": job.d_weak + job.d_strong} if joint else shape
     here = Device(
         machine.device,
         "measured",
         product_rate(job.dtype, **shape),
         machine.bandwidth,
-        gram_flops=product_rate(job.dtype, symmetric=job.host, **shape),
+        gram_flops=product_rate(job.dtype, symmetric=job.host, **gram_shape),
         preparing=_preparing_rate(job, config.at_least / 4),
     )
     model = getattr(cost(job, here), part)

@@ -24,6 +24,10 @@ def test_operations_and_bytes_of_a_pass_are_those_counted_by_hand():
     assert work.preparing == 100 * 12 * (2 + 5 * 8)
     assert work.adding == 2 * ((9 + 16 + 25) / 2 + 35) * 16
     assert work.traffic == work.preparing + work.adding
+    single = pass_work(100, [3], 5, dtype="float64", itemsize=2, symmetric=True, block_rows=50)
+    assert single.flops == single.grams == 100 * 8**2
+    assert single.flops_full == 2 * 100 * (9 + 25 + 15)
+    assert single.adding == 2 * 8**2 / 2 * 16
     full = pass_work(100, [3, 4], 5, dtype="float32", itemsize=4, symmetric=False, block_rows=50)
     assert full.flops == full.flops_full == work.flops_full
     assert full.adding == 2 * (50 + 35) * 24

@@ -22,7 +22,8 @@ class Work:
     """Of one pass.
 
     Attributes:
-        grams, crosses: operations that are computed for W and T, and for X.
+        grams, crosses: operations that are computed for W and T, and for X; of a single pair on the host, W, X and T
+            are one symmetric product.
         flops_full: of three full products W, T and X for each weak model, whether or not symmetry saves half.
         preparing: bytes between memory and cores for samples as they come, and for their centred copies.
         adding: the same for the sums, which every block is added to.
@@ -69,6 +70,9 @@ def pass_work(
     n = float(n)
     grams = target**2 + sum(w**2 for w in weak)
     crosses = target * sum(weak)
+    flops_full = 2 * n * (grams + crosses)
+    if symmetric and len(weak) == 1:
+        grams, crosses = grams + 2 * crosses, 0
     width = np.dtype(dtype).itemsize
     # Read as they come; written, read and written in the dtype of the products; read for W or T and for X.
     preparing = n * (target + sum(weak)) * (itemsize + 5 * width)
@@ -76,7 +80,7 @@ def pass_work(
     entries = grams * (0.5 if symmetric else 1.0) + crosses
     adding = max(1.0, n / rows) * entries * (16 if width == 8 else 24)
     flops = n * grams * (1 if symmetric else 2), 2 * n * crosses
-    return Work(*flops, 2 * n * (grams + crosses), preparing, adding)
+    return Work(*flops, flops_full, preparing, adding)
 
 
 def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2) -> float:
