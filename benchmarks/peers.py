@@ -189,7 +189,7 @@ def table(result: dict[str, Any]) -> rich.table.Table:
         made.add_column(name, justify="right" if name.startswith("n =") else "left", no_wrap=name.startswith("n ="))
     for row in rows:
         made.add_row(*row)
-    made.caption = _memory(result)
+    made.caption = _notes(result)
     return made
 
 
@@ -198,7 +198,7 @@ def markdown(entry: dict[str, Any]) -> str:
     parts = []
     for result in entry["result"]["widths"]:
         title = f"Seconds, widths {result['d_weak']} and {result['d_strong']}:"
-        parts += [title, markdown_table(*_cells(result)), *filter(None, [_memory(result)])]
+        parts += [title, markdown_table(*_cells(result)), *filter(None, [_notes(result)])]
     return "\n\n".join(parts)
 
 
@@ -207,15 +207,21 @@ def _cells(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     made = []
     for name, ended in result["ended"].items():
         rows = {row["n"]: row for row in result["rows"] if row["route"] == name}
+        if not rows:
+            continue
         errors = [row["relative_difference"] for row in rows.values() if "relative_difference" in row]
         times = [f"{rows[n]['median_s']:.3g}" if n in rows else "" for n in ns]
         made.append([name, *times, f"{max(errors):.0e}" if errors else "", ended or ""])
     return ["", *(f"n = {n}" for n in ns), "differs by", "ends by"], made
 
 
-def _memory(result: dict[str, Any]) -> str | None:
+def _notes(result: dict[str, Any]) -> str:
+    """Memory of ours, and the routes that have no time."""
     found = [f"{row['memory_mib']:.0f} MiB at n = {row['n']}" for row in result["rows"] if "memory_mib" in row]
-    return f"Memory of gap(moments) beyond the input: {', '.join(found)}." if found else None
+    notes = [f"Memory of gap(moments) beyond the input: {', '.join(found)}."] if found else []
+    measured = {row["route"] for row in result["rows"]}
+    notes += [f"{name}: {ended}." for name, ended in result["ended"].items() if name not in measured]
+    return " ".join(notes)
 
 
 def figure(results: list[dict[str, Any]], path: Path) -> None:

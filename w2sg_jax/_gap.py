@@ -95,8 +95,9 @@ def gap(
             kernel cannot be told from rounding.
 
     Cost: (d_weak + d_strong)^3 / 3 for the joint factor, products of that size and the singular values; one eigh each
-    of d_weak and d_strong besides where there is a threshold or a rank is deficient. Independent of n. In float64 the
-    error of norm^2 is about eps / ridge.
+    of d_weak and d_strong besides where there is a threshold or a rank is deficient. Independent of n, but that of a
+    model with more columns than samples the kernel K/n takes the place: n^3 for d^3. In float64 the error of norm^2 is
+    about eps / ridge.
     Source: arXiv 2502.00620, main theorem and its label-free bound.
     """
     check_moments(m, "m")
