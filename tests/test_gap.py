@@ -87,6 +87,11 @@ def test_float32_is_right_or_says_that_it_is_not(name):
 def test_float32_at_a_tiny_ridge_warns():
     g = w2sg.gap(w2sg.moments(*CASES["gaussian"], dtype="float32"), 1e-6)
     assert any("float32 moments" in note and "float64" in note for note in g.warnings)
+    latent = CASES["gaussian"][1]
+    few = w2sg.moments(latent[:25, :12], latent[:25, :12] @ latent[:12, :13], dtype="float32")
+    assert few.rows is not None
+    assert any("float32 samples" in note and "float64" in note for note in w2sg.gap(few, 1e-10).warnings)
+    assert not w2sg.gap(few, 1e-2).warnings
 
 
 def test_saturation_is_said():

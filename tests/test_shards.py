@@ -128,6 +128,19 @@ def test_a_change_between_two_blocks_is_refused(tmp_path, change):
         w2sg.moments(shards, STRONG, block_rows=4, progress=disturb)
 
 
+def test_a_change_behind_the_pass_is_refused_at_its_end(tmp_path):
+    """A shard that was read already: the result would belong to samples that are no longer there."""
+    shards = w2sg.load(write(tmp_path / "a", WEAK, [100]))
+    first = tmp_path / "a" / "part-000.npy"
+
+    def disturb(done, n):
+        if done == n:
+            first.write_bytes(first.read_bytes())
+
+    with pytest.raises(w2sg.InputError, match=r"part-000.npy: the file has changed since it was opened"):
+        w2sg.moments(shards, STRONG, block_rows=4, progress=disturb)
+
+
 CUT_OFF = """
 import os, sys, numpy as np, w2sg_jax as w2sg
 x = np.random.default_rng(0).normal(size=(20000, 40))

@@ -558,7 +558,10 @@ def test_content_hash_in_blocks(monkeypatch, rng, block):
     assert store.content_hash(array) == expected
 
 
-def test_split_location():
+def test_split_location(tmp_path):
+    literal = tmp_path / "a::b.npy"
+    literal.touch()
+    assert store.split_location(str(literal)) == (str(literal), None)
     assert store.split_location("a/b.npz") == ("a/b.npz", None)
     assert store.split_location("a.npz::weak") == ("a.npz", "weak")
     assert store.split_location("a::b.npz::weak") == ("a::b.npz", "weak")

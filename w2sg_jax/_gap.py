@@ -168,6 +168,12 @@ def _warnings(m: Moments, factor: Factor, p: Parameters, norm: float, top_gain: 
     smallest = min(p.ridge_weak, p.ridge_strong)
     aim = 1e-4 if m.dtype == "float32" else 1e-6
     error = eps / smallest / max(norm, 1e-150) ** 2 if smallest > 0 else 0.0
+    rounded = eps / np.sqrt(smallest) / max(norm, 1e-150) if smallest > 0 else 0.0
+    if factor.exact and m.dtype == "float32" and rounded > aim:
+        notes.append(
+            f"float32 samples at ridge {smallest:.1e} (unit trace) leave an error of up to {min(rounded, 1.0):.0e} of"
+            " the norm; use dtype='float64'"
+        )
     if not factor.exact and error > aim:
         notes.append(
             f"{m.dtype} moments at ridge {smallest:.1e} (unit trace) leave an error of up to {min(error, 1.0):.0e} of"

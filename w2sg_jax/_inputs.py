@@ -80,7 +80,7 @@ def same_rows(arrays: Sequence[Array], names: Sequence[str]) -> int:
 def at_least_two(n: int, name: str) -> None:
     """Refuse a single sample: centring would leave nothing."""
     if n < 2:
-        raise InputError(f"{name}: got {n} sample; centring needs at least 2 (pass more rows, or center=False)")
+        raise InputError(f"{name}: got {n} sample; centring needs at least 2 (pass more rows, or do not centre)")
 
 
 def as_ridge(ridge: Any, name: str = "ridge") -> tuple[float, float]:

@@ -44,9 +44,9 @@ class Piece(ABC):
         try:
             found = self._read(start, stop)
         except (InputError, OSError):
-            self._check_unchanged()
+            self.check_unchanged()
             raise
-        self._check_unchanged()
+        self.check_unchanged()
         return found if found.dtype.isnative else found.astype(self.dtype)
 
     def forget(self) -> None:  # noqa: B027 (most hold nothing)
@@ -56,7 +56,8 @@ class Piece(ABC):
     def _read(self, start: int, stop: int) -> np.ndarray:
         """The rows, whether or not the file has changed."""
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
+        """Refuse a file that has changed since it was opened (InputError)."""
         try:
             now = stamp_of(self.file)
         except FileNotFoundError:

@@ -26,6 +26,7 @@ from ._moments import Moments
 from ._pass import Accumulator, Layout
 from ._precision import product_dtype
 from ._prefetch import copied, on_disk, prefetched
+from .shards import Shards
 
 Progress = Callable[[int, int], None]
 
@@ -155,6 +156,9 @@ def accumulate(
             meetings.before_block(index + 1)
             if progress is not None:
                 progress(min(n, (index + 1) * rows) - own.start * rows, min(n, own.stop * rows) - own.start * rows)
+        for array in arrays:
+            if isinstance(array, Shards):
+                array.check_unchanged()
         if part.count > 1:
             checkpoint.save(own.stop, accumulators)
             meetings.before_block(own.stop)

@@ -62,6 +62,15 @@ class Shards:
         """Names, sizes and times of modification of the files."""
         return repr([(piece.path.name, piece.part, *piece.stamp) for piece in self._pieces])
 
+    def check_unchanged(self) -> None:
+        """Refuse files that have changed since they were opened, whether their rows were read before or not.
+
+        Raises:
+            InputError: one has; the message names it.
+        """
+        for piece in self._pieces:
+            piece.check_unchanged()
+
     def __len__(self) -> int:
         return self.shape[0]
 

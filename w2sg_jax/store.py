@@ -140,13 +140,13 @@ def content_hash(array: ArrayLike | SupportsDLPack | Shards) -> str:
 
 
 def split_location(text: str) -> tuple[str, str | None]:
-    """Splits `FILE::name` into the file and the name of an array in it; `FILE` alone gives None.
+    """Splits `FILE::name` into the file and the name of an array in it; `FILE`, or a file of that whole name: None.
 
     Raises:
         InputError: one side of `::` is empty.
     """
     path, colons, key = text.rpartition("::")
-    if not colons:
+    if not colons or os.path.exists(text):
         return text, None
     if not path or not key:
         raise InputError(f"{text!r}: expected FILE or FILE::name, with something on both sides of '::'")
