@@ -329,6 +329,41 @@ def test_killed_again_and_again_it_ends_with_the_table_of_an_undisturbed_run(fol
     assert tables[0] == tables[1] and len(tables[0]) == seeds
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")
+def test_a_ray_cluster_gives_the_same_table_though_a_worker_is_killed(folder):
+    (folder / "plan.toml").write_text(f"seed = {list(range(60))}\npause = 0.2")
+    arguments = ("--config", "plan.toml", "--out")
+    driver = start(folder, *arguments, "ray", "--ray", "local", RAN=str(folder / "ran"))
+    killed, deadline = 0, time.monotonic() + 120
+    while killed < 2 and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        workers = [pid for pid in descendants_of(driver.pid) if b"ray::_execute" in command_of(pid)]
+        if workers and (folder / "ran").exists():
+            os.kill(workers[0], signal.SIGKILL)
+            killed += 1
+            time.sleep(2)
+    text = driver.communicate()[0]
+    assert driver.returncode == 0 and killed == 2 and "60 done, 0 failed" in text, text
+    undisturbed = start(folder, *arguments, "whole", "--workers", "2")
+    undisturbed.communicate()
+    assert table(folder / "ray") == table(folder / "whole")
+
+
+def descendants_of(pid):
+    found, new = [], [pid]
+    while new:
+        new = [child for one in new for child in children_of(one)]
+        found += new
+    return found
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def known(folder):
     return batch.Records(folder / "killed").all().values() if (folder / "killed" / "records").exists() else ()
 

@@ -33,6 +33,12 @@ class Options:
     """Folder for the records; made where it is not there."""
     workers: int | None = None
     """Processes; by default one a GPU, or one for every two cores."""
+    ray: str | None = None
+    """Run on the Ray cluster at this address instead; auto for the one that this machine belongs to."""
+    cpus: float = 1.0
+    """CPUs of the cluster for each trial."""
+    gpus: float = 0.0
+    """GPUs of the cluster for each trial."""
     retry_failed: Annotated[bool, FlagCreatePairsOff] = False
     """Run failed trials again."""
 
@@ -56,6 +62,9 @@ def main(function: TrialFunction[Any], argv: Sequence[str] | None = None) -> int
             configs,
             options.out,
             workers=options.workers,
+            ray=options.ray,
+            cpus=options.cpus,
+            gpus=options.gpus,
             retry_failed=options.retry_failed,
             console=console,
         )

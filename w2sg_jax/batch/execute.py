@@ -14,6 +14,9 @@ from ..report.record import record, to_json
 from .trial import Trial, find, from_plain
 
 DONE, FAILED = "done", "failed"
+"""How a trial may end."""
+STARTED, ENDED = "started", "ended"
+"""What an engine tells of it."""
 
 
 def execute(trial: Trial) -> dict[str, Any]:

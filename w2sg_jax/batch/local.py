@@ -15,13 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .execute import record_of
+from .execute import ENDED, STARTED, record_of
 from .trial import Trial
 from .worker import CORES
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Environment variables that tell libraries how many threads to start."""
-STARTED, ENDED = "started", "ended"
 
 
 def default_workers() -> int:

@@ -11,8 +11,9 @@ import rich.console
 import rich.progress
 
 from .._errors import InputError
-from .execute import DONE, FAILED
-from .local import ENDED, STARTED, default_workers, run_locally
+from .execute import DONE, ENDED, FAILED, STARTED
+from .local import default_workers, run_locally
+from .on_ray import run_on_ray
 from .records import COMPACTED_FROM, Records
 from .trial import Trial, TrialFunction, find, make_trial
 
@@ -48,6 +49,9 @@ def run(
     out: str | os.PathLike[str],
     *,
     workers: int | None = None,
+    ray: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
     retry_failed: bool = False,
     attempts: int = ATTEMPTS,
     console: rich.console.Console | None = None,
@@ -62,6 +66,8 @@ def run(
         configs: its configurations; equal ones are one trial.
         out: folder for the records; made where it is not there. Trials of other functions may share it.
         workers: processes on this machine; by default one a GPU, or one for every two cores.
+        ray: address of a Ray cluster to run on instead: "auto" for the one that this machine belongs to.
+        cpus, gpus: of the cluster, for each trial.
         retry_failed: run failed trials again.
         attempts: of a trial whose process dies, for want of memory perhaps.
         console: for progress; none by default.
@@ -83,7 +89,10 @@ def run(
         left = [one for one in trials if _is_left(known.get(one.id), retry_failed)]
         records.plan({"function": function.name, "version": function.version, "trials": [one.id for one in trials]})
         if left:
-            events = run_locally(left, workers, logs=records.folder / "logs", attempts=attempts)
+            if ray is None:
+                events = run_locally(left, workers, logs=records.folder / "logs", attempts=attempts)
+            else:
+                events = run_on_ray(left, ray, attempts=attempts, cpus=cpus, gpus=gpus)
             _keep(events, records, trials, left, console)
         records.compact()
         known = records.all()
