@@ -4,6 +4,7 @@ Needs ``pip install "w2sg_jax[ray]"`` on every node, and the trials' module impo
 """
 
 import json
+import logging
 import os
 import sys
 from collections import deque
@@ -45,7 +46,7 @@ def run_on_ray(
 
     ours = not ray.is_initialized()
     if ours:
-        ray.init(address=address, log_to_driver=False, logging_level="warning")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=attempts - 1)(_execute)
     task = task.options(runtime_env={"env_vars": _environment(cpus)})
     left, pending = deque(trials), {}
