@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+from oracles import dense_gap
 
 import w2sg_jax as w2sg
 from w2sg_jax import batch
@@ -294,6 +297,26 @@ def test_the_command_line_and_its_exit_codes(folder, capsys):
     assert "is no folder of a batch run" in capsys.readouterr().err
     unknown = start(folder, "--config", "no.toml", "--out", "out")
     assert "no.toml: cannot be read" in unknown.communicate()[0] and unknown.returncode == 2
+
+
+def test_the_readmes_sweep(folder, capsys):
+    readme = (Path(w2sg.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```py\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (plan,) = re.findall(r"^printf '(.*?)' > sweep.toml", readme, re.MULTILINE)
+    (folder / "toy_trials.py").write_text(code)
+    (folder / "sweep.toml").write_text(plan.replace("\\n", "\n"))
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(200, width)) for name, width in (("s", 20), ("a", 5), ("b", 9))}
+    for name, array in arrays.items():
+        w2sg.save(folder / f"{name}.npy", array)
+    sweep = start(folder, "--config", "sweep.toml", "--out", "runs/sweep")
+    assert sweep.communicate() and sweep.returncode == 0
+    assert main(["results", "runs/sweep", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["records"]
+    norms = {(row["config"]["weak"], row["config"]["ridge"]): row["result"]["norm"] for row in rows}
+    assert len(norms) == 4
+    for (weak, ridge), norm in norms.items():
+        assert norm == pytest.approx(dense_gap(arrays[weak[0]], arrays["s"], ridge=ridge).norm, rel=1e-9)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")

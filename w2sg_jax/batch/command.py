@@ -1,5 +1,6 @@
 """The command line of an experiment: its configurations from a file, its records in a folder."""
 
+import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def main(function: TrialFunction[Any], argv: Sequence[str] | None = None) -> int
         function: of ``trial``.
         argv: arguments; by default those of the process.
     """
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
+    options = tyro.cli(Options, args=argv, description=inspect.getdoc(Options))
     console = Console(stderr=True)
     try:
         configs = load_configs(options.config, function.config_type)
