@@ -29,6 +29,7 @@ commands:
   gap         one weak and one strong model, from two files of representations
   rank        several weak models against a strong one, best first, with intervals
   quickstart  the whole method on bundled molecules: train encoders, rank them, compare with what happens
+  results     what a batch of trials has come to, finished or not
   bench       what this machine reaches, beside its limit, in a minute
 
 w2sg COMMAND --help explains the numbers and shows an example.
@@ -155,7 +156,13 @@ def _bench() -> tuple[type, Callable[[Any], int]]:
     return BenchOptions, _reporting(run)
 
 
-COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart, "bench": _bench}
+def _results() -> tuple[type, Callable[[Any], int]]:
+    from .commands.results import ResultsOptions, run
+
+    return ResultsOptions, _reporting(run)
+
+
+COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart, "results": _results, "bench": _bench}
 
 if __name__ == "__main__":
     sys.exit(main())

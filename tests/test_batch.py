@@ -1,0 +1,431 @@
+"""The batch driver: trials, plans, records, workers; and what is left of a run that is killed again and again."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from oracles import dense_gap
+
+import w2sg_jax as w2sg
+from w2sg_jax import batch
+from w2sg_jax.batch import local
+from w2sg_jax.batch.trial import content_of, make_trial
+from w2sg_jax.cli import main
+
+MODULE = """
+import os, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+from w2sg_jax import batch
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    power: float = 1.0
+    pause: float = 0.0
+    does: str = "value"
+    data: Path | None = None
+
+
+@batch.trial(version=1)
+def toy(config: Config) -> dict[str, object]:
+    time.sleep(config.pause)
+    print("printed by a trial")
+    if config.does == "raise":
+        raise ValueError(f"seed {config.seed} is not wanted")
+    if config.does == "exit":
+        sys.exit(3)
+    if config.does == "die":
+        os.kill(os.getpid(), 9)
+    if config.does == "set":
+        return {"value": object()}
+    if "RAN" in os.environ:
+        with open(os.environ["RAN"], "a") as file:
+            file.write(f"{config.seed}\\n")
+    return {"value": (config.seed + 0.5) ** config.power, "parts": {"square": config.seed**2}, "nan": float("nan")}
+
+
+if __name__ == "__main__":
+    sys.exit(batch.main(toy))
+"""
+
+
+@dataclass(frozen=True)
+class Inner:
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    ridge: float = 1e-2
+    widths: tuple[int, ...] = (8,)
+    inner: Inner = field(default_factory=Inner)
+    data: Path | None = None
+
+
+@batch.trial(version=1)
+def here(config: Config) -> dict[str, float]:
+    return {"value": config.seed * config.ridge}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with an importable module of trials."""
+    (tmp_path / "toy_trials.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "toy_trials", raising=False)
+    return tmp_path
+
+
+def toy():
+    import toy_trials
+
+    return toy_trials
+
+
+def start(folder, *arguments, **environment):
+    paths = [str(folder), str(Path(w2sg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "toy_trials", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_an_id_is_that_of_configuration_inputs_and_version(tmp_path):
+    data = tmp_path / "data"
+    data.write_text("one")
+    config = Config(data=data)
+    first = make_trial(here, config)
+    assert first == make_trial(here, Config(data=data))
+    others = {make_trial(here, replace(config, seed=1)).id, make_trial(replace(here, version="2"), config).id}
+    data.write_text("two!")
+    others.add(make_trial(here, config).id)
+    assert len(others | {first.id}) == 4
+    assert make_trial(here, config).inputs == {str(data): content_of(data)}
+
+
+def test_the_content_of_a_folder_counts_its_names(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = content_of(tmp_path)
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    assert content_of(tmp_path) != first
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Config(ridge=float("inf")), "NaN and infinities"),
+        (Config(data=Path("missing")), r"missing: cannot be read \(No such file"),
+        (Config(inner=object()), "a object cannot be kept"),
+        (Inner(), "got a Inner, not a Config"),
+    ],
+    ids=["inf", "missing", "object", "type"],
+)
+def test_configurations_that_cannot_be_kept_are_refused(config, message):
+    with pytest.raises(w2sg.InputError, match=message):
+        make_trial(here, config)
+
+
+def test_functions_that_others_cannot_import_are_refused():
+    def inside(config: Config) -> dict[str, float]:
+        return {}
+
+    with pytest.raises(TypeError, match="top level of a module"):
+        batch.trial(version=1)(inside)
+    for hint in (int, dict):
+        module = {}
+        exec("def f(config): return {}", module)
+        module["f"].__annotations__ = {"config": hint}
+        with pytest.raises(TypeError, match="annotated with a frozen dataclass"):
+            batch.trial(version=1)(module["f"])
+
+
+def test_lists_are_crossed_and_blocks_stand_for_themselves(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        """
+        ridge = [1e-3, 1]
+        widths = [[8, 16], [4]]
+        [[trials]]
+        seed = [0, 1]
+        [[trials]]
+        ridge = 2.0
+        widths = [3, 4]
+        inner = {scale = 2.0}
+        data = "x"
+        """
+    )
+    configs = batch.load_configs(path, Config)
+    assert len(configs) == 9
+    assert configs[:2] == [Config(0, 1e-3, (8, 16)), Config(1, 1e-3, (8, 16))]
+    assert configs[-1] == Config(0, 2.0, (3, 4), Inner(2.0), Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sed = 1", "sed: Config has no such field; did you mean seed?"),
+        ("other_things = 1", "it has seed, ridge, widths, inner, data"),
+        ("seed = 'a'", "Expected `int`, got `str`"),
+        ("seed = 1.5", "Expected `int`, got `float`"),
+        ("seed = []", "seed: the list is empty"),
+        ("seed = ", "is no TOML"),
+        ("trials = 3", r"written \[\[trials\]\]"),
+    ],
+)
+def test_plans_that_cannot_be_read_are_named(tmp_path, text, message):
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(w2sg.InputError, match=message) as caught:
+        batch.load_configs(path, Config)
+    assert str(path) in str(caught.value)
+    with pytest.raises(w2sg.InputError, match="cannot be read"):
+        batch.load_configs(tmp_path / "no.toml", Config)
+
+
+def test_a_run_keeps_results_failures_and_what_computed_them(folder):
+    toys = toy()
+    configs = [toys.Config(0), toys.Config(1, does="raise"), toys.Config(2, power=2), toys.Config(3, does="set")]
+    configs += [toys.Config(4, does="exit"), toys.Config(5, does="die"), toys.Config(0)]
+    results = batch.run(toys.toy, configs, "out", workers=2, attempts=2)
+    assert [record["status"] for record in results.records] == ["done", "failed", "done", "failed", "failed", "failed"]
+    value = results.records[2]
+    assert value["result"] == {"value": 6.25, "parts": {"square": 4}, "nan": None}
+    assert value["config"] == {"seed": 2, "power": 2.0, "pause": 0.0, "does": "value", "data": None}
+    assert value["seed"] == 2 and value["versions"]["w2sg_jax"] and value["machine"]["backend"] == "cpu"
+    assert value["dtype"] in ("float32", "float64") and value["time"] and value["seconds"] >= 0
+    errors = [record["error"] for record in results.failed]
+    assert "ValueError: seed 1 is not wanted" in errors[0] and "object cannot be written as JSON" in errors[1]
+    assert "SystemExit: 3" in errors[2] and "ended 2 times: SIGKILL, out of memory perhaps, SIGKILL" in errors[3]
+    assert "printed by a trial" in "".join(path.read_text() for path in Path("out/logs").iterdir())
+    rows = pyarrow.parquet.read_table("out/records.parquet").to_pylist()
+    assert {row["id"] for row in rows} == {record["id"] for record in results.records}
+    assert {row["result.parts.square"] for row in rows} == {0, 4, None}
+    assert json.loads(rows[0]["record"])["id"] == rows[0]["id"]
+
+
+def test_what_has_a_record_is_not_run_again_unless_it_failed_and_that_is_asked(folder, monkeypatch):
+    toys = toy()
+    monkeypatch.setenv("RAN", str(folder / "ran"))
+    configs = [toys.Config(0), toys.Config(1, does="raise")]
+    batch.run(toys.toy, configs, "out", workers=1)
+    batch.run(toys.toy, [*configs, toys.Config(2)], "out", workers=1)
+    assert (folder / "ran").read_text() == "0\n2\n"
+    before = batch.Records("out").all()
+    again = batch.run(toys.toy, configs, "out", workers=1, retry_failed=True)
+    assert len(again.records) == 2 and len(batch.Records("out").all()) == 3
+    (failed,) = again.failed
+    assert failed["time"] >= before[failed["id"]]["time"] and failed["seconds"] != before[failed["id"]]["seconds"]
+    assert (folder / "ran").read_text() == "0\n2\n"
+
+
+def test_a_record_in_both_places_counts_once(folder):
+    records = batch.Records("out", create=True)
+    for number in range(3):
+        records.add({"id": f"{number:032x}", "status": "failed", "config": {"a": number}, "result": None})
+    records.compact()
+    assert list(records.loose.iterdir()) == []
+    records.add({"id": f"{1:032x}", "status": "done", "config": {"a": 1}, "result": {"b": 2}})
+    known = records.all()
+    assert len(known) == 3 and known[f"{1:032x}"]["status"] == "done"
+    records.compact(least=2)
+    assert len(list(records.loose.iterdir())) == 1
+    records.compact()
+    assert records.all() == known
+    (records.folder / "records.parquet").write_bytes(b"broken")
+    with pytest.raises(w2sg.InputError, match=r"records.parquet: cannot be read .* move it away"):
+        records.all()
+
+
+def test_one_process_at_a_time_runs_trials_in_a_folder(folder):
+    toys = toy()
+    running = pytest.raises(w2sg.InputError, match="another process is running trials there")
+    with batch.Records("out", create=True).locked(), running:
+        batch.run(toys.toy, [toys.Config()], "out")
+    with pytest.raises(w2sg.InputError, match="configs: empty"):
+        batch.run(toys.toy, [], "out")
+    with pytest.raises(w2sg.InputError, match="workers and attempts: got 0 and 3"):
+        batch.run(toys.toy, [toys.Config()], "out", workers=0)
+
+
+def test_workers_share_cores_and_cards(monkeypatch):
+    monkeypatch.setattr(local, "cores", lambda: [0, 1, 2, 3, 4])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    found = [local.environment(index, 2) for index in range(2)]
+    assert [one["W2SG_WORKER_CORES"] for one in found] == ["0,2,4", "1,3"]
+    assert [one["OPENBLAS_NUM_THREADS"] for one in found] == ["3", "2"]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["2", "5"]
+    assert local.default_workers() == 2
+    assert local.environment(7, 9)["W2SG_WORKER_CORES"] == "2"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert local.gpus() == []
+
+
+def test_the_command_line_and_its_exit_codes(folder, capsys):
+    (folder / "plan.toml").write_text('seed = [0, 1, 2]\ndoes = ["value", "raise"]')
+    failing = start(folder, "--config", "plan.toml", "--out", "out", "--workers", "2")
+    text = failing.communicate()[0]
+    assert (
+        failing.returncode == 1 and "3 done, 3 failed" in text and "is not wanted" in text and "--retry-failed" in text
+    )
+    assert main(["results", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 done, 3 failed" in shown and "square" in shown and "pause" not in shown
+    assert main(["results", "out", "--failed", "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert len(out["records"]) == 3 and out["planned"] == 6
+    assert main(["results", "elsewhere"]) == 2
+    assert "is no folder of a batch run" in capsys.readouterr().err
+    unknown = start(folder, "--config", "no.toml", "--out", "out")
+    assert "no.toml: cannot be read" in unknown.communicate()[0] and unknown.returncode == 2
+
+
+def test_the_readmes_sweep(folder, capsys):
+    readme = (Path(w2sg.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```py\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (plan,) = re.findall(r"^printf '(.*?)' > sweep.toml", readme, re.MULTILINE)
+    (folder / "toy_trials.py").write_text(code)
+    (folder / "sweep.toml").write_text(plan.replace("\\n", "\n"))
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(200, width)) for name, width in (("s", 20), ("a", 5), ("b", 9))}
+    for name, array in arrays.items():
+        w2sg.save(folder / f"{name}.npy", array)
+    sweep = start(folder, "--config", "sweep.toml", "--out", "runs/sweep")
+    assert sweep.communicate() and sweep.returncode == 0
+    assert main(["results", "runs/sweep", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["records"]
+    norms = {(row["config"]["weak"], row["config"]["ridge"]): row["result"]["norm"] for row in rows}
+    assert len(norms) == 4
+    for (weak, ridge), norm in norms.items():
+        assert norm == pytest.approx(dense_gap(arrays[weak[0]], arrays["s"], ridge=ridge).norm, rel=1e-9)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")
+def test_killed_again_and_again_it_ends_with_the_table_of_an_undisturbed_run(folder, monkeypatch):
+    """kill -9 of the driver or of a worker at random points, fifty times and more; then a run to the end."""
+    seeds = 400
+    (folder / "plan.toml").write_text(f"seed = {list(range(seeds))}\npause = 0.04")
+    arguments = ("--config", "plan.toml", "--workers", "2", "--out")
+    chance, kills, ran = random.Random(0), 0, folder / "ran"
+    ran.touch()
+    while kills < 50:
+        recorded = {record["config"]["seed"] for record in known(folder)}
+        lines = len(ran.read_text().split())
+        driver = start(folder, *arguments, "killed", RAN=str(ran))
+        for _ in range(chance.randrange(1, 4)):
+            time.sleep(chance.uniform(0.3, 1.5))
+            workers = children_of(driver.pid)
+            victim = chance.choice([driver.pid, *workers])
+            if victim != driver.pid and driver.poll() is None:
+                os.kill(victim, signal.SIGKILL)
+                kills += 1
+        kills += driver.poll() is None
+        driver.kill()
+        driver.communicate()
+        again = set(map(int, ran.read_text().split()[lines:]))
+        assert not again & recorded, "what had a record ran again"
+    last = start(folder, *arguments, "killed", RAN=str(ran))
+    text = last.communicate()[0]
+    assert last.returncode == 0 and f"{seeds} done, 0 failed" in text
+    undisturbed = start(folder, *arguments, "whole")
+    undisturbed.communicate()
+    tables = [table(folder / name) for name in ("killed", "whole")]
+    assert tables[0] == tables[1] and len(tables[0]) == seeds
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")
+def test_a_ray_cluster_gives_the_same_table_though_a_worker_is_killed(folder):
+    (folder / "plan.toml").write_text(f"seed = {list(range(60))}\npause = 0.2")
+    arguments = ("--config", "plan.toml", "--out")
+    driver = start(folder, *arguments, "ray", "--ray", "local", RAN=str(folder / "ran"))
+    killed, deadline = 0, time.monotonic() + 120
+    while killed < 2 and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        workers = [pid for pid in descendants_of(driver.pid) if b"ray::_execute" in command_of(pid)]
+        if workers and (folder / "ran").exists():
+            os.kill(workers[0], signal.SIGKILL)
+            killed += 1
+            time.sleep(2)
+    text = driver.communicate()[0]
+    assert driver.returncode == 0 and killed == 2 and "60 done, 0 failed" in text, text
+    undisturbed = start(folder, *arguments, "whole", "--workers", "2")
+    undisturbed.communicate()
+    assert table(folder / "ray") == table(folder / "whole")
+
+
+def descendants_of(pid):
+    found, new = [], [pid]
+    while new:
+        new = [child for one in new for child in children_of(one)]
+        found += new
+    return found
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def known(folder):
+    return batch.Records(folder / "killed").all().values() if (folder / "killed" / "records").exists() else ()
+
+
+def table(out):
+    rows = pyarrow.parquet.read_table(out / "records.parquet").to_pylist()
+    return sorted([{key: row[key] for key in row if key not in ("seconds", "record")} for row in rows], key=str)
+
+
+def children_of(pid):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_keeps_what_was_recorded(folder):
+    out = folder / "out"
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(out)], capture_output=True).returncode:
+        pytest.skip("this machine does not let its root mount")
+    try:
+        (folder / "plan.toml").write_text(f"seed = {list(range(40))}")
+        arguments = ("--config", "plan.toml", "--workers", "2", "--out", "out")
+        full = start(folder, *arguments)
+        text = full.communicate()[0]
+        assert full.returncode == 2 and "No space left on device" in text
+        kept = batch.Records(out).all()
+        assert 0 < len(kept) < 40
+        subprocess.run(["mount", "-o", "remount,size=10m", str(out)], check=True)
+        again = start(folder, *arguments)
+        assert again.communicate() and again.returncode == 0
+        whole = batch.Records(out).all()
+        assert len(whole) == 40 and all(whole[one]["time"] == kept[one]["time"] for one in kept)
+    finally:
+        subprocess.run(["umount", str(out)], check=True)

@@ -1,0 +1,88 @@
+"""The command line of an experiment: its configurations from a file, its records in a folder."""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from tyro.conf import FlagCreatePairsOff
+
+from .._errors import InputError
+from .plan import load_configs
+from .run import Results, run
+from .tables import overview
+from .trial import TrialFunction
+
+FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run every trial of a file that has no record yet; interrupted or killed, call it again and it goes on.
+
+    The file is TOML: each key is a field of the trial, and lists are crossed. `w2sg results DIR` shows a run at any
+    time. Exit codes: 0 done, 1 trials failed, 2 input that cannot be used, 130 interrupted.
+    """
+
+    config: Path
+    """TOML file of configurations."""
+    out: Path
+    """Folder for the records; made where it is not there."""
+    workers: int | None = None
+    """Processes; by default one a GPU, or one for every two cores."""
+    ray: str | None = None
+    """Run on the Ray cluster at this address instead; auto for the one that this machine belongs to."""
+    cpus: float = 1.0
+    """CPUs of the cluster for each trial."""
+    gpus: float = 0.0
+    """GPUs of the cluster for each trial."""
+    retry_failed: Annotated[bool, FlagCreatePairsOff] = False
+    """Run failed trials again."""
+
+
+def main(function: TrialFunction[Any], argv: Sequence[str] | None = None) -> int:
+    """The command line of one trial function; returns the exit code.
+
+        if __name__ == "__main__":
+            sys.exit(main(fit))
+
+    Args:
+        function: of ``trial``.
+        argv: arguments; by default those of the process.
+    """
+    options = tyro.cli(Options, args=argv, description=inspect.getdoc(Options))
+    console = Console(stderr=True)
+    try:
+        configs = load_configs(options.config, function.config_type)
+        results = run(
+            function,
+            configs,
+            options.out,
+            workers=options.workers,
+            ray=options.ray,
+            cpus=options.cpus,
+            gpus=options.gpus,
+            retry_failed=options.retry_failed,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; what is done is kept in {options.out}", file=sys.stderr)
+        return INTERRUPTED
+    except (InputError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return USAGE_ERROR
+    return reported(results, console)
+
+
+def reported(results: Results, console: Console) -> int:
+    """Print how a run ended, and return its exit code."""
+    console.print(overview(results.records, planned=len(results.records)))
+    for record in results.failed[:1]:
+        console.print(f"the first that failed, {record['id']}:\n{record['error']}", markup=False, soft_wrap=True)
+    if results.failed:
+        console.print("--retry-failed runs them again", markup=False)
+    return FAILED if results.failed else 0

@@ -1,0 +1,86 @@
+"""Trials on a Ray cluster: as many at once as its resources allow; Ray replaces lost workers and nodes.
+
+Needs ``pip install "w2sg_jax[ray]"`` on every node, and the trials' module importable there from the same paths.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ._needs import check
+from .execute import ENDED, STARTED, execute, record_of
+from .local import THREADS
+from .trial import Trial
+
+LOCAL = "local"
+AHEAD = 2
+"""Trials that are handed to Ray for each one that can run, so that no node waits for the next."""
+
+
+def run_on_ray(
+    trials: Sequence[Trial], address: str, *, attempts: int, cpus: float, gpus: float
+) -> Generator[tuple[str, dict[str, Any]]]:
+    """Run trials as Ray tasks; the records come back to this process.
+
+    Args:
+        trials: in the order in which they are handed out.
+        address: of the cluster, "auto" for the one that this machine belongs to, or "local" to start one here.
+        attempts: of a trial whose worker or node is lost; the last one makes a failed record.
+        cpus, gpus: that each trial takes.
+
+    Yields:
+        ("started", {"id"}) when a trial is handed to Ray, and ("ended", record).
+
+    Raises:
+        InputError: Ray is not installed.
+        ConnectionError: there is no cluster at the address.
+    """
+    check("ray", extra="ray")
+    import ray
+    import ray.exceptions
+
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=attempts - 1)(_execute)
+    task = task.options(runtime_env={"env_vars": _environment(cpus)})
+    left, pending = deque(trials), {}
+    try:
+        while left or pending:
+            while left and len(pending) < _places(ray.cluster_resources(), cpus, gpus):
+                trial = left.popleft()
+                pending[task.remote(asdict(trial))] = trial
+                yield STARTED, {"id": trial.id}
+            for done in ray.wait(list(pending), timeout=1.0)[0]:
+                trial = pending.pop(done)
+                try:
+                    record = json.loads(ray.get(done))
+                except ray.exceptions.RayError as error:
+                    record = record_of(trial, None, f"the worker that ran it was lost {attempts} times: {error}")
+                yield ENDED, record
+    finally:
+        for left_over in pending:
+            ray.cancel(left_over, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _execute(trial: dict[str, Any]) -> str:
+    return json.dumps(execute(Trial(**trial)))
+
+
+def _places(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """How many trials to have handed out."""
+    places = [resources.get(name, 0.0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each]
+    return max(1, int(AHEAD * min(places, default=1.0)))
+
+
+def _environment(cpus: float) -> dict[str, str]:
+    threads = str(max(1, int(cpus)))
+    path = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return dict.fromkeys(THREADS, threads) | {"PYTHONPATH": path}

@@ -1,0 +1,161 @@
+"""The folder of a run: one file for each finished trial, and a table of those that were compacted."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ..atomic import remove_stale, replacing, write_text
+from ..report.record import to_json
+
+TABLE = "records.parquet"
+LOOSE = "records"
+PLAN = "plan.json"
+LOCK = "lock"
+COMPACTED_FROM = 500
+"""Loose records from which they are compacted while trials run."""
+SEPARATOR = "."
+
+
+class Records:
+    """What is known of the trials of a run, on disk.
+
+    A record is in a file of its own until it is compacted into the table; where it is in both, because a process was
+    killed between the two steps, or because a failed trial was tried again, the file counts.
+
+    Args:
+        folder: of the run; made where it is not there and ``create``.
+        create: whether trials will be added.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, create: bool = False) -> None:
+        self.folder = Path(folder)
+        self.loose = self.folder / LOOSE
+        if create:
+            self.loose.mkdir(parents=True, exist_ok=True)
+            remove_stale(self.loose)
+            remove_stale(self.folder)
+        elif not self.loose.is_dir():
+            raise InputError(f"{self.folder}: is no folder of a batch run; it has no {LOOSE}")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: one process at a time adds to it; the lock goes with the process.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        with open(self.folder / LOCK, "w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder}: another process is running trials there; wait for it, or use another folder"
+                ) from error
+            yield
+
+    def plan(self, planned: Mapping[str, Any]) -> None:
+        """Note what is to be run, for those who look while it runs."""
+        write_text(self.folder / PLAN, to_json(planned) + "\n")
+
+    def planned(self) -> dict[str, Any]:
+        """What was noted last; empty where nothing was."""
+        with contextlib.suppress(FileNotFoundError):
+            return _read(self.folder / PLAN)
+        return {}
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Keep a record, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_text(self.loose / f"{record['id']}.json", to_json(record) + "\n")
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Every record, by the id of its trial."""
+        while True:
+            try:
+                loose = {path.stem: _read(path) for path in self._files()}
+            except FileNotFoundError:
+                continue  # compacted meanwhile
+            return self._compacted() | loose  # read after the files, which go once the table has them
+
+    def compact(self, *, least: int = 1) -> None:
+        """Move records from their own files into the table, when there are at least so many."""
+        files = self._files()
+        if len(files) < least:
+            return
+        records = self._compacted() | {path.stem: _read(path) for path in files}
+        with replacing(self.folder / TABLE) as temporary:
+            _write_table(records.values(), temporary)
+        for path in files:
+            path.unlink()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.loose.glob("[0-9a-f]*.json"))
+
+    def _compacted(self) -> dict[str, dict[str, Any]]:
+        import pyarrow
+        import pyarrow.parquet
+
+        path = self.folder / TABLE
+        if not path.exists():
+            return {}
+        try:
+            column = pyarrow.parquet.read_table(path, columns=["record"])["record"]
+        except (pyarrow.ArrowException, OSError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); move it away, and its trials run again") from error
+        records = map(json.loads, column.to_pylist())
+        return {record["id"]: record for record in records}
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of one record: id, status, seconds, and the numbers and texts of configuration and result."""
+    columns = {key: record.get(key) for key in ("id", "status", "seconds")}
+    for part in ("config", "result"):
+        columns |= _flattened(record.get(part) or {}, part)
+    return columns
+
+
+def _flattened(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found = {}
+    for key, value in values.items():
+        name = f"{prefix}{SEPARATOR}{key}"
+        if isinstance(value, Mapping):
+            found |= _flattened(value, name)
+        else:
+            found[name] = value
+    return found
+
+
+def _write_table(records: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Columns for reading by other tools, and each record whole as JSON in the last one."""
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [flat(record) | {"record": to_json(record, indent=None)} for record in records]
+    names = dict.fromkeys(name for row in rows for name in row if name != "record")
+    columns = {name: _column([row.get(name) for row in rows]) for name in (*names, "record")}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd")
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """One type for all: numbers as floats where some are, anything else that differs as JSON."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and not kinds & {list, dict}:
+        return values
+    if kinds <= {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return [None if value is None else json.dumps(value) for value in values]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error}); remove it, and its trial runs again") from error

@@ -1,0 +1,140 @@
+"""The driver: which trials are left, who runs them, and a record of each on disk as soon as it ends."""
+
+import os
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rich.console
+import rich.progress
+
+from .._errors import InputError
+from .execute import DONE, ENDED, FAILED, STARTED
+from .local import default_workers, run_locally
+from .on_ray import run_on_ray
+from .records import COMPACTED_FROM, Records
+from .trial import Trial, TrialFunction, find, make_trial
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run came to.
+
+    Attributes:
+        folder: where its records are.
+        records: of every configuration that was asked for, in that order; see ``execute``.
+    """
+
+    folder: Path
+    records: list[dict[str, Any]]
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The records of trials that failed."""
+        return [record for record in self.records if record["status"] == FAILED]
+
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """The records of trials that gave a result."""
+        return [record for record in self.records if record["status"] == DONE]
+
+
+def run(
+    function: TrialFunction[Any],
+    configs: Iterable[Any],
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    retry_failed: bool = False,
+    attempts: int = ATTEMPTS,
+    console: rich.console.Console | None = None,
+) -> Results:
+    """Run a trial for each configuration that has no record yet, and return the records of all.
+
+    Interrupted or killed, at any time, it goes on where it was when it is called again; nothing that was recorded is
+    run again, and nothing is counted twice.
+
+    Args:
+        function: of ``trial``, importable by name.
+        configs: its configurations; equal ones are one trial.
+        out: folder for the records; made where it is not there. Trials of other functions may share it.
+        workers: processes on this machine; by default one a GPU, or one for every two cores.
+        ray: address of a Ray cluster to run on instead: "auto" for the one that this machine belongs to.
+        cpus, gpus: of the cluster, for each trial.
+        retry_failed: run failed trials again.
+        attempts: of a trial whose process dies, for want of memory perhaps.
+        console: for progress; none by default.
+
+    Raises:
+        InputError: an input that cannot be read, or another process that is running trials in the folder.
+        OSError: a record that cannot be written; those before it are kept.
+    """
+    find(function.name)
+    trials = list({one.id: one for one in (make_trial(function, config) for config in configs)}.values())
+    if not trials:
+        raise InputError("configs: empty; pass at least one configuration")
+    workers = default_workers() if workers is None else workers
+    if workers < 1 or attempts < 1:
+        raise InputError(f"workers and attempts: got {workers} and {attempts}; each has to be at least 1")
+    records = Records(out, create=True)
+    with records.locked():
+        known = records.all()
+        left = [one for one in trials if _is_left(known.get(one.id), retry_failed)]
+        records.plan({"function": function.name, "version": function.version, "trials": [one.id for one in trials]})
+        if left:
+            if ray is None:
+                events = run_locally(left, workers, logs=records.folder / "logs", attempts=attempts)
+            else:
+                events = run_on_ray(left, ray, attempts=attempts, cpus=cpus, gpus=gpus)
+            _keep(events, records, trials, left, console)
+        records.compact()
+        known = records.all()
+    return Results(records.folder, [known[one.id] for one in trials])
+
+
+def _is_left(record: dict[str, Any] | None, retry_failed: bool) -> bool:
+    return record is None or (retry_failed and record["status"] == FAILED)
+
+
+def _keep(
+    events: Generator[tuple[str, dict[str, Any]]],
+    records: Records,
+    trials: Sequence[Trial],
+    left: Sequence[Trial],
+    console: rich.console.Console | None,
+) -> None:
+    """Write each record as its trial ends, and show how far it is."""
+    counts: Counter[str] = Counter()
+    before = len(trials) - len(left)
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    quiet = rich.console.Console(quiet=True)
+    with rich.progress.Progress(*columns, console=console or quiet) as progress:
+        bar = progress.add_task("", total=len(trials), completed=before)
+        try:
+            for what, event in events:
+                if what == STARTED:
+                    counts["running"] += 1
+                if what == ENDED:
+                    records.add(event)
+                    records.compact(least=COMPACTED_FROM)
+                    counts["running"] -= 1
+                    counts[event["status"]] += 1
+                progress.update(
+                    bar,
+                    completed=before + counts[DONE] + counts[FAILED],
+                    description=f"{before + counts[DONE]} done, {counts['running']} running, {counts[FAILED]} failed",
+                )
+        finally:
+            events.close()

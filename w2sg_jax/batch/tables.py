@@ -1,0 +1,55 @@
+"""Records as tables to read."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import rich.table
+
+from .execute import DONE, FAILED
+from .records import flat
+
+MOST_COLUMNS = 10
+WIDEST = 24
+
+
+def overview(records: Sequence[dict[str, Any]], *, planned: int) -> str:
+    """How many trials there are of each kind, in one line."""
+    counts = Counter(record["status"] for record in records)
+    left = planned - counts[DONE] - counts[FAILED]
+    return f"{counts[DONE]} done, {counts[FAILED]} failed" + (f", {left} left" if left > 0 else "")
+
+
+def table(records: Sequence[dict[str, Any]], *, most: int = 40) -> rich.table.Table:
+    """What differs between the configurations, and what came out, a row a trial."""
+    rows = [flat(record) for record in records]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    settings = [name for name in names if name.startswith("config.") and _differs(rows, name)]
+    results = [name for name in names if name.startswith("result.") and not _is_long(rows, name)]
+    shown = [*settings, *results][:MOST_COLUMNS]
+    made = rich.table.Table(caption=_caption(len(rows) - most, len(settings) + len(results) - len(shown)))
+    for heading in ("trial", "status", *(name.partition(".")[2] for name in shown)):
+        made.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
+    for row in rows[:most]:
+        made.add_row(row["id"][:8], row["status"], *(_cell(row.get(name)) for name in shown))
+    return made
+
+
+def _differs(rows: list[dict[str, Any]], name: str) -> bool:
+    return len({str(row.get(name)) for row in rows}) > 1
+
+
+def _is_long(rows: list[dict[str, Any]], name: str) -> bool:
+    return any(isinstance(row.get(name), list) for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def _caption(rows: int, columns: int) -> str | None:
+    left = [f"{count} more {what}" for count, what in ((rows, "trials"), (columns, "columns")) if count > 0]
+    return f"{' and '.join(left)}: --json has them all" if left else None

@@ -1,0 +1,48 @@
+"""A process that runs trials: one line of JSON in for each, one line out.
+
+    python -m w2sg_jax.batch.worker
+
+What trials print goes to stderr. When the pipe that trials come from is closed, the process ends at once: nobody waits
+for it any more.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+
+from .execute import execute
+from .trial import Trial
+
+CORES = "W2SG_WORKER_CORES"
+"""Environment variable: the cores that this process keeps to, as numbers with commas."""
+
+
+def main() -> None:
+    """Run trials until there are no more."""
+    keep_to(os.environ.get(CORES, ""))
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    trials: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(trials,), daemon=True).start()
+    while True:
+        record = execute(Trial(**json.loads(trials.get())))
+        sys.stdout.flush()
+        print(json.dumps(record), file=replies, flush=True)
+
+
+def keep_to(cores: str) -> None:
+    """Stay on these cores, where the system lets a process choose; JAX's threads are as many."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+
+
+def _read(trials: "queue.SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        trials.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
