@@ -261,6 +261,9 @@ def test_one_process_at_a_time_runs_trials_in_a_folder(folder):
     running = pytest.raises(w2sg.InputError, match="another process is running trials there")
     with batch.Records("out", create=True).locked(), running:
         batch.run(toys.toy, [toys.Config()], "out")
+    (folder / "file").touch()
+    with pytest.raises(w2sg.InputError, match=r"file: cannot be made \(Not a directory"):
+        batch.run(toys.toy, [toys.Config()], "file")
     with pytest.raises(w2sg.InputError, match="configs: empty"):
         batch.run(toys.toy, [], "out")
     with pytest.raises(w2sg.InputError, match="workers and attempts: got 0 and 3"):

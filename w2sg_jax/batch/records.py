@@ -36,7 +36,12 @@ class Records:
         self.folder = Path(folder)
         self.loose = self.folder / LOOSE
         if create:
-            self.loose.mkdir(parents=True, exist_ok=True)
+            try:
+                self.loose.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder}: cannot be made ({error.strerror}); choose another folder"
+                ) from error
             remove_stale(self.loose)
             remove_stale(self.folder)
         elif not self.loose.is_dir():
