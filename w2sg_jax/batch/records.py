@@ -39,9 +39,7 @@ class Records:
             try:
                 self.loose.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise InputError(
-                    f"{self.folder}: cannot be made ({error.strerror}); choose another folder"
-                ) from error
+                raise InputError(f"{self.folder}: cannot be made ({error.strerror}); choose another folder") from error
             remove_stale(self.loose)
             remove_stale(self.folder)
         elif not self.loose.is_dir():
