@@ -104,7 +104,7 @@ def measured(config: Config, machine: Machine) -> list[dict[str, Any]]:
 
 
 def _point(name: str, run: Callable[[], Any], job: Job, machine: Machine, config: Config, part: str) -> dict[str, Any]:
-    seconds = timed(run, repeats=1).low
+    seconds = timed(run, repeats=1).median
     rows = None if part == "norm_s" else block_rows(job)
     shape: dict[str, Any] = {"size": job.d_strong, "rows": rows, "at_least": config.at_least / 4}
     # The host computes a single pair as one symmetric product.

@@ -1,7 +1,6 @@
 """Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import jax
 import rich.console
 
 from w2sg_jax.atomic import write_text
-from w2sg_jax.report.record import record, to_json
+from w2sg_jax.report.record import commit_of, record, to_json
 
 RESULTS = Path(__file__).parent / "results"
 PIPED_WIDTH = 160
@@ -40,17 +39,13 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
         result: what was measured.
     """
     settings = asdict(config) | {"out": str(config.out) if config.out else None}
-    entry = record(f"benchmarks.{name}", settings, {}, result) | {"commit": commit(), "cores": os.cpu_count()}
+    entry = record(f"benchmarks.{name}", settings, {}, result) | {
+        "commit": commit_of(Path(__file__).parent),
+        "cores": os.cpu_count(),
+    }
     entry["blas_threads"] = os.environ.get("OPENBLAS_NUM_THREADS")
     write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
     return entry
-
-
-def commit() -> str | None:
-    """The checkout's commit, or None outside one."""
-    command = ["git", "rev-parse", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
-    return found.stdout.strip() or None
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

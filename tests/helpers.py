@@ -1,7 +1,13 @@
-"""Inputs that break linear algebra, and the tolerance as a formula."""
+"""Inputs that break linear algebra, the tolerance as a formula, and a disk that is soon full."""
+
+import contextlib
+import os
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
+import pytest
 
 RIDGES = (1e-8, 1e-6, 1e-4, 1e-2, 10.0, (1e-6, 1e-2), (1e-2, 1e-6))
 
@@ -77,3 +83,17 @@ def labels_for(strong, columns=3):
     h = np.asarray(strong).astype(np.float64)
     h = (h - h.mean(axis=0)) / h.std()
     return h @ rng.normal(size=(h.shape[1], columns)) + rng.normal(size=(len(h), columns))
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """Mount a file system of this size on a folder; the test is skipped where that is not allowed."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("this machine does not let its root mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

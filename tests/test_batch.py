@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from helpers import small_disk
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
@@ -411,13 +412,10 @@ def children_of(pid):
     return found
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
 def test_a_full_disk_keeps_what_was_recorded(folder):
     out = folder / "out"
     out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(out)], capture_output=True).returncode:
-        pytest.skip("this machine does not let its root mount")
-    try:
+    with small_disk(out, "64k"):
         (folder / "plan.toml").write_text(f"seed = {list(range(40))}")
         arguments = ("--config", "plan.toml", "--workers", "2", "--out", "out")
         full = start(folder, *arguments)
@@ -430,5 +428,3 @@ def test_a_full_disk_keeps_what_was_recorded(folder):
         assert again.communicate() and again.returncode == 0
         whole = batch.Records(out).all()
         assert len(whole) == 40 and all(whole[one]["time"] == kept[one]["time"] for one in kept)
-    finally:
-        subprocess.run(["umount", str(out)], check=True)

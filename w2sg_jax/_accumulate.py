@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
@@ -39,6 +39,21 @@ class RunningMean:
         return delta
 
 
+class _Part(NamedTuple):
+    """What is centred together, and the sums that it enters.
+
+    Attributes:
+        room: where its blocks are written.
+        models, columns: which of the models, and which of their columns side by side; t comes last.
+        sums: name -> X^T X, and X^T T where the part is not the first one, which holds t.
+    """
+
+    room: str
+    models: slice
+    columns: slice
+    sums: dict[str, np.ndarray]
+
+
 class HostAccumulator:
     """Sums over samples of the products that the pairs (weak model, strong model) need.
 
@@ -63,35 +78,35 @@ class HostAccumulator:
         self.dtype = dtype
         self.weak_means = [RunningMean(width) for width in weak_widths]
         self.target_mean = RunningMean(target_width)
-        self.joint = _square(weak_widths[0] + target_width) if len(weak_widths) == 1 else None
-        if self.joint is not None:
-            w, t = slice(weak_widths[0]), slice(weak_widths[0], None)
-            self.weak_products, self.cross_products = [self.joint[w, w]], [self.joint[w, t]]
-            self.target_product = self.joint[t, t]
+        ends = np.cumsum([0, *weak_widths, target_width]).tolist()
+        if len(weak_widths) == 1:
+            w, t = slice(*ends[:2]), slice(*ends[1:])
+            joint = _zeros(ends[-1], ends[-1])
+            self.weak_products, self.cross_products, self.target_product = [joint[w, w]], [joint[w, t]], joint[t, t]
+            self._parts = [_Part("target", slice(0, 2), slice(0, ends[-1]), {"joint": joint})]
         else:
-            self.weak_products = [_square(width) for width in weak_widths]
-            self.cross_products = [np.zeros((width, target_width), order="F") for width in weak_widths]
-            self.target_product = _square(target_width)
-        width = sum(weak_widths) + target_width
-        self._corrections = np.zeros((PENDING, width))
+            self.weak_products = [_zeros(width, width) for width in weak_widths]
+            self.cross_products = [_zeros(width, target_width) for width in weak_widths]
+            self.target_product = _zeros(target_width, target_width)
+            models = len(weak_widths)
+            target = {"target": self.target_product}
+            self._parts = [_Part("target", slice(models, models + 1), slice(*ends[models:]), target)]
+            for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
+                sums = {f"weak{index}": gram, f"cross{index}": cross}
+                self._parts.append(_Part("weak", slice(index, index + 1), slice(*ends[index : index + 2]), sums))
+        self._corrections = np.zeros((PENDING, ends[-1]))
         self._pending = 0
         self._room: dict[str, np.ndarray] = {}
 
     def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
         """Add a block of samples: one array for each weak model, and the arrays that make up t, side by side."""
-        means = [*self.weak_means, self.target_mean]
-        if self.joint is not None:
-            self._add_gram(self.joint, self._centred("target", [*weak, *target], means, 0))
-        else:
-            starts = np.cumsum([0, *(len(mean.mean) for mean in means)]).tolist()
-            t = self._centred("target", target, means[-1:], starts[-2])
-            self._add_gram(self.target_product, t)
-            for part, mean, start, gram, cross in zip(
-                weak, self.weak_means, starts, self.weak_products, self.cross_products, strict=False
-            ):
-                w = self._centred("weak", [part], [mean], start)
-                self._add_gram(gram, w)
-                self._add_cross(cross, w, t)
+        models = [[w] for w in weak] + [list(target)]
+        t = None
+        for part in self._parts:
+            x = self._centred(part, [np.asarray(array) for arrays in models[part.models] for array in arrays])
+            t = x if t is None else t
+            for s, y in zip(part.sums.values(), (x, t), strict=False):
+                self._add(s, x, y)
         self.n += target[0].shape[0]
         if self.center:
             self._pending += 1
@@ -108,7 +123,7 @@ class HostAccumulator:
         state = {"n": np.asarray(self.n), "pending": np.asarray(self._pending), "corrections": self._corrections}
         for name, mean in self._named_means().items():
             state |= {name: mean.mean, f"{name}_rest": mean.rest}
-        return state | {name: s.T for name, s in self._named_products().items()}
+        return state | {name: s.T for part in self._parts for name, s in part.sums.items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from a state of the same widths (KeyError or ValueError if it is none)."""
@@ -116,63 +131,46 @@ class HostAccumulator:
         self._corrections[...] = state["corrections"]
         for name, mean in self._named_means().items():
             mean.set(state[name], state[f"{name}_rest"])
-        for name, s in self._named_products().items():
-            s[...] = state[name].T
+        for part in self._parts:
+            for name, s in part.sums.items():
+                s[...] = state[name].T
 
     def _named_means(self) -> dict[str, RunningMean]:
         return {f"weak{index}_mean": mean for index, mean in enumerate(self.weak_means)} | {"mean": self.target_mean}
 
-    def _named_products(self) -> dict[str, np.ndarray]:
-        if self.joint is not None:
-            return {"joint": self.joint}
-        named = {"target": self.target_product}
-        for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
-            named |= {f"weak{index}": gram, f"cross{index}": cross}
-        return named
-
-    def _centred(self, name: str, parts: Sequence[Any], running: Sequence[RunningMean], start: int) -> np.ndarray:
-        """The block, centred by its own means; its correction goes to columns from ``start``."""
-        rows, ends = parts[0].shape[0], np.cumsum([0, *(len(one.mean) for one in running)])
-        room = self._room_for(name, (rows, int(ends[-1])), self.dtype)
-        mean, rest = centred([np.asarray(part) for part in parts], room, center=self.center)
+    def _centred(self, part: _Part, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """The block, centred by its own means; its correction is left for later."""
+        rows, columns = arrays[0].shape[0], part.columns
+        room = self._room_for(part.room, (rows, columns.stop - columns.start), self.dtype)
+        mean, rest = centred(arrays, room, center=self.center)
+        running = [*self.weak_means, self.target_mean][part.models]
         total = self.n + rows
-        places = [slice(*pair) for pair in pairwise(ends)]
+        places = [slice(*pair) for pair in pairwise(np.cumsum([0, *(len(one.mean) for one in running)]))]
         delta = [one.add(mean[at], rest[at], rows / total) for one, at in zip(running, places, strict=True)]
         if self.center:
-            correction = self._corrections[self._pending, start : start + len(mean)]
+            correction = self._corrections[self._pending, columns]
             np.multiply(np.sqrt(self.n * rows / total), np.concatenate(delta), out=correction)
         return room
 
     def _add_corrections(self) -> None:
         """Add what is pending to the sums."""
-        rows = self._corrections[: self._pending]
-        if self.joint is not None:
-            _add_product(self.joint, rows, rows)
-        else:
-            *weak, t = np.split(rows, np.cumsum([len(mean.mean) for mean in self.weak_means]), axis=1)
-            _add_product(self.target_product, t, t)
-            for w, gram, cross in zip(weak, self.weak_products, self.cross_products, strict=True):
-                _add_product(gram, w, w)
-                _add_product(cross, w, t)
+        t = None
+        for part in self._parts:
+            x = self._corrections[: self._pending, part.columns]
+            t = x if t is None else t
+            for s, y in zip(part.sums.values(), (x, t), strict=False):
+                _add_product(s, x, y)
         self._pending = 0
 
-    def _add_gram(self, upper: np.ndarray, x: np.ndarray) -> None:
-        """S += X^T X, in the upper half of S (Fortran order)."""
-        if x.dtype == upper.dtype:
-            _add_product(upper, x, x)
-            return
-        product = self._room_for("product", upper.shape[::-1], self.dtype).T
-        _add_product(product, x, x, keep=0.0)
-        each(partial(_add_upper, upper, product), *upper.shape)
-
-    def _add_cross(self, s: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """S += X^T Y (Fortran order)."""
+    def _add(self, s: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+        """S += X^T Y (Fortran order); of X^T X the upper half alone."""
         if x.dtype == s.dtype:
             _add_product(s, x, y)
             return
         product = self._room_for("product", s.shape[::-1], self.dtype).T
         _add_product(product, x, y, keep=0.0)
-        each(partial(_add_columns, s, product), *s.shape[::-1])
+        add = _add_upper if x is y else _add_columns
+        each(partial(add, s, product), *s.shape[::-1])
 
     def _room_for(self, name: str, shape: tuple[int, int], dtype: Any) -> np.ndarray:
         """Room in C order, kept from one block to the next: fresh memory costs as much as filling it."""
@@ -183,8 +181,8 @@ class HostAccumulator:
         return room[:size].reshape(shape)
 
 
-def _square(width: int) -> np.ndarray:
-    return np.zeros((width, width), order="F")
+def _zeros(height: int, width: int) -> np.ndarray:
+    return np.zeros((height, width), order="F")
 
 
 def _add_product(s: np.ndarray, x: np.ndarray, y: np.ndarray, *, keep: float = 1.0) -> None:

@@ -44,20 +44,30 @@ W2SG_DEBUG=1 shows where in the program an input was refused.
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `w2sg` with the given arguments (default: those of the process) and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded("w2sg", lambda: _main(arguments))
+
+
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Run a command; interruptions, and failures that are the user's to mend, become a line on stderr and an exit code.
+
+    Args:
+        name: of the command, before each such line.
+        run: the command; returns its exit code.
+    """
     with usable_streams(), terminating():
-        return _guarded(arguments)
+        return _guarded(name, run)
 
 
-def _guarded(arguments: list[str]) -> int:
+def _guarded(name: str, run: Callable[[], int]) -> int:
     try:
-        code = _main(arguments)
+        code = run()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("w2sg: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Terminated:
-        print("w2sg: terminated", file=sys.stderr)
+        print(f"{name}: terminated", file=sys.stderr)
         return TERMINATED
     except BrokenPipeError:
         abandon(sys.stdout)
@@ -65,7 +75,7 @@ def _guarded(arguments: list[str]) -> int:
     except (InputError, OSError) as error:
         if os.environ.get("W2SG_DEBUG"):
             raise
-        print(f"w2sg: {printable(' '.join(reason(error).split()))}", file=sys.stderr)
+        print(f"{name}: {printable(' '.join(reason(error).split()))}", file=sys.stderr)
         return USAGE_ERROR
 
 

@@ -1,7 +1,6 @@
 """The command line of an experiment: its configurations from a file, its records in a folder."""
 
 import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
-from .._errors import InputError
+from ..cli import guarded
 from .plan import load_configs
 from .run import Results, run
 from .tables import overview
 from .trial import TrialFunction
 
-FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,8 @@ class Options:
     """Run every trial of a file that has no record yet; interrupted or killed, call it again and it goes on.
 
     The file is TOML: each key is a field of the trial, and lists are crossed. `w2sg results DIR` shows a run at any
-    time. Exit codes: 0 done, 1 trials failed, 2 input that cannot be used, 130 interrupted.
+    time. Exit codes: 0 done, 1 trials failed, 2 input that cannot be used, 130 interrupted,
+    143 terminated.
     """
 
     config: Path
@@ -55,30 +55,26 @@ def main(function: TrialFunction[Any], argv: Sequence[str] | None = None) -> int
         argv: arguments; by default those of the process.
     """
     options = tyro.cli(Options, args=argv, description=inspect.getdoc(Options))
+    return guarded(function.name.partition(":")[2], lambda: _run(function, options))
+
+
+def _run(function: TrialFunction[Any], options: Options) -> int:
     console = Console(stderr=True)
-    try:
-        configs = load_configs(options.config, function.config_type)
-        results = run(
-            function,
-            configs,
-            options.out,
-            workers=options.workers,
-            ray=options.ray,
-            cpus=options.cpus,
-            gpus=options.gpus,
-            retry_failed=options.retry_failed,
-            console=console,
-        )
-    except KeyboardInterrupt:
-        print(f"interrupted; what is done is kept in {options.out}", file=sys.stderr)
-        return INTERRUPTED
-    except (InputError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return USAGE_ERROR
-    return reported(results, console)
+    results = run(
+        function,
+        load_configs(options.config, function.config_type),
+        options.out,
+        workers=options.workers,
+        ray=options.ray,
+        cpus=options.cpus,
+        gpus=options.gpus,
+        retry_failed=options.retry_failed,
+        console=console,
+    )
+    return _reported(results, console)
 
 
-def reported(results: Results, console: Console) -> int:
+def _reported(results: Results, console: Console) -> int:
     """Print how a run ended, and return its exit code."""
     console.print(overview(results.records, planned=len(results.records)))
     for record in results.failed[:1]:

@@ -1,7 +1,6 @@
 """Running one trial, wherever that is: its result or its traceback, and what computed it."""
 
 import json
-import subprocess
 import sys
 import time
 import traceback
@@ -10,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..report.record import record, to_json
+from ..report.record import commit_of, record, to_json
 from .trial import Trial, find, from_plain
 
 DONE, FAILED = "done", "failed"
@@ -73,13 +72,6 @@ def _checked(result: Any) -> dict[str, Any]:
 
 @cache
 def _commit(module: str) -> str | None:
-    """The checkout's commit where the trial's module lies, or None outside one."""
+    """The commit of the checkout where the trial's module lies."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
-        return None
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(file).parent)
-    except OSError:
-        return None
-    return found.stdout.strip() or None
+    return None if file is None else commit_of(Path(file).parent)

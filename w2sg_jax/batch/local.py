@@ -162,11 +162,16 @@ def environment(index: int, workers: int) -> dict[str, str]:
     """Environment of a worker: its share of the cores, its GPU, and our import path."""
     mine = cores()[index::workers] or cores()[index % len(cores()) :][:1]
     found = os.environ | {name: str(len(mine)) for name in THREADS} | {CORES: ",".join(map(str, mine))}
-    found["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    found["PYTHONPATH"] = import_path()
     cards = gpus()
     if cards:
         found["CUDA_VISIBLE_DEVICES"] = cards[index % len(cards)]
     return found
+
+
+def import_path() -> str:
+    """Where this process imports from, for PYTHONPATH."""
+    return os.pathsep.join(path or os.getcwd() for path in sys.path)
 
 
 def _end_of(process: subprocess.Popen[str]) -> str:

@@ -5,8 +5,6 @@ Needs ``pip install "w2sg_jax[ray]"`` on every node, and the trials' module impo
 
 import json
 import logging
-import os
-import sys
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +12,7 @@ from typing import Any
 
 from ._needs import check
 from .execute import ENDED, STARTED, execute, record_of
-from .local import THREADS
+from .local import THREADS, import_path
 from .trial import Trial
 
 LOCAL = "local"
@@ -82,5 +80,4 @@ def _places(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
 
 def _environment(cpus: float) -> dict[str, str]:
     threads = str(max(1, int(cpus)))
-    path = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    return dict.fromkeys(THREADS, threads) | {"PYTHONPATH": path}
+    return dict.fromkeys(THREADS, threads) | {"PYTHONPATH": import_path()}

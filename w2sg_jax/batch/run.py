@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .execute import DONE, ENDED, FAILED, STARTED
 from .local import default_workers, run_locally
 from .on_ray import run_on_ray
 from .records import COMPACTED_FROM, Records
-from .trial import Trial, TrialFunction, find, make_trial
+from .trial import TrialFunction, find, make_trial
 
 ATTEMPTS = 3
 
@@ -35,7 +35,7 @@ class Results:
     @property
     def failed(self) -> list[dict[str, Any]]:
         """The records of trials that failed."""
-        return [record for record in self.records if record["status"] == FAILED]
+        return [record for record in self.records if _has_failed(record)]
 
     @property
     def done(self) -> list[dict[str, Any]]:
@@ -85,34 +85,33 @@ def run(
         raise InputError(f"workers and attempts: got {workers} and {attempts}; each has to be at least 1")
     records = Records(out, create=True)
     with records.locked():
-        known = records.all()
-        left = [one for one in trials if _is_left(known.get(one.id), retry_failed)]
+        known = {key: record for key, record in records.all().items() if not (retry_failed and _has_failed(record))}
+        left = [one for one in trials if one.id not in known]
         records.plan({"function": function.name, "version": function.version, "trials": [one.id for one in trials]})
         if left:
             if ray is None:
                 events = run_locally(left, workers, logs=records.folder / "logs", attempts=attempts)
             else:
                 events = run_on_ray(left, ray, attempts=attempts, cpus=cpus, gpus=gpus)
-            _keep(events, records, trials, left, console)
+            counts = Counter(known[one.id]["status"] for one in trials if one.id in known)
+            known |= _kept(events, records, counts, len(trials), console)
         records.compact()
-        known = records.all()
     return Results(records.folder, [known[one.id] for one in trials])
 
 
-def _is_left(record: dict[str, Any] | None, retry_failed: bool) -> bool:
-    return record is None or (retry_failed and record["status"] == FAILED)
+def _has_failed(record: Mapping[str, Any]) -> bool:
+    return record["status"] == FAILED
 
 
-def _keep(
+def _kept(
     events: Generator[tuple[str, dict[str, Any]]],
     records: Records,
-    trials: Sequence[Trial],
-    left: Sequence[Trial],
+    counts: Counter[str],
+    total: int,
     console: rich.console.Console | None,
-) -> None:
-    """Write each record as its trial ends, and show how far it is."""
-    counts: Counter[str] = Counter()
-    before = len(trials) - len(left)
+) -> dict[str, dict[str, Any]]:
+    """Write each record as its trial ends, show how far it is, and return them all."""
+    found = {}
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
@@ -121,7 +120,7 @@ def _keep(
     )
     quiet = rich.console.Console(quiet=True)
     with rich.progress.Progress(*columns, console=console or quiet) as progress:
-        bar = progress.add_task("", total=len(trials), completed=before)
+        bar = progress.add_task("", total=total)
         try:
             for what, event in events:
                 if what == STARTED:
@@ -131,10 +130,12 @@ def _keep(
                     records.compact(least=COMPACTED_FROM)
                     counts["running"] -= 1
                     counts[event["status"]] += 1
+                    found[event["id"]] = event
                 progress.update(
                     bar,
-                    completed=before + counts[DONE] + counts[FAILED],
-                    description=f"{before + counts[DONE]} done, {counts['running']} running, {counts[FAILED]} failed",
+                    completed=counts[DONE] + counts[FAILED],
+                    description=f"{counts[DONE]} done, {counts['running']} running, {counts[FAILED]} failed",
                 )
         finally:
             events.close()
+    return found

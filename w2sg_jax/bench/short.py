@@ -81,7 +81,7 @@ def short_bench(sizes: Sizes, progress: Callable[[int, int], None] | None = None
 def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
     n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
     weak, strong = pair(n, d, d)
-    seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).low
+    seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).median
     return Point(
         f"moments of ({d}, {d}) in {dtype}",
         dtype,
@@ -103,7 +103,7 @@ def _from_disk(sizes: Sizes) -> Point:
             path.read_bytes()
         reading = time.perf_counter() - start
         arrays = [np.load(path, mmap_mode="r") for path in paths]
-        seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).low
+        seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).median
         preparing = 2 * preparing_seconds(arrays[0], "float64", at_least=sizes.at_least / 4)
     return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
 
@@ -114,7 +114,7 @@ def _flops(n: int, d: int) -> float:
 
 def _gap_seconds(d: int, sizes: Sizes) -> float:
     found = moments(*pair(4 * d, d, d))
-    return timed(lambda: gap(found), repeats=2).low
+    return timed(lambda: gap(found), repeats=2).median
 
 
 def _described(point: Point, machine: Machine) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import dataclasses
 import json
 import math
 import platform
+import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def record(
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that is checked out where this folder lies, or None outside a checkout."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=folder)
+    except OSError:
+        return None
+    return found.stdout.strip() or None
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
