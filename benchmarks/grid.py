@@ -32,7 +32,7 @@ class Config:
     """Ridges, in units of unit trace."""
     thresholds: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
     """Shares of the largest eigenvalue."""
-    repeats: int = 3
+    repeats: int = 9
     """Runs of each; the median is kept."""
     out: Path | None = None
     """Folder for the JSON; by default benchmarks/results/<device>."""

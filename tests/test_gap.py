@@ -156,9 +156,11 @@ def test_points_that_do_not_converge_or_are_too_coarse_are_computed_one_by_one(m
     weak, strong = CASES["gaussian"]
     m = w2sg.moments(weak, strong)
     truth = w2sg.gap_grid(m, [1e-4, 1e-2])
-    monkeypatch.setattr(_sweep, "STEPS", (2,))
+    monkeypatch.setattr(_sweep, "STEPS", 2)
+    monkeypatch.setattr(_sweep, "MOST_STEPS", 2)
     np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
-    monkeypatch.setattr(_sweep, "STEPS", (3, 48))
+    monkeypatch.setattr(_sweep, "STEPS", 3)
+    monkeypatch.setattr(_sweep, "MOST_STEPS", 48)
     monkeypatch.setattr(_sweep, "MOST_POINTS", 1)
     np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
 

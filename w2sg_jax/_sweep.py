@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import eigh_tridiagonal
 
 from ._buckets import bucket
 from ._eigenpairs import Pair, Parameters
@@ -14,8 +15,10 @@ from ._linalg import Host, product
 from ._precision import float64
 from ._spectrum import Spectrum, effective_dimension, gains, kept, rank
 
-STEPS = (24, 112, 224)
-"""Lanczos steps; each number for the points that have not converged after the one before."""
+STEPS = 8
+"""Lanczos steps between two looks at what has converged."""
+MOST_STEPS = 224
+"""Lanczos steps after which a point counts as one that does not converge."""
 TOLERANCE = 1e-9
 """Of the squared norm, relative: a point has converged where its error is bounded by less."""
 MOST_POINTS = 256
@@ -85,16 +88,34 @@ def sweep(overlap: Overlap, points: Float[np.ndarray, "P 4"], dtype: str) -> Swe
 
 
 def _largest(overlap: Overlap, weights: "_Weights", count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest eigenvalue at every point and a bound of its error, in batches of one size."""
+    """The largest eigenvalue at every point and a bound of its error, in batches that shrink as points converge."""
     largest, error = np.zeros(count), np.full(count, np.inf)
-    for steps in STEPS:
-        left = np.flatnonzero(error > TOLERANCE * largest)
-        batch = min(MOST_POINTS, bucket(len(left))) if len(left) else 1
-        for start in range(0, len(left), batch):
-            chosen = np.resize(left[start : start + batch], batch)
-            own = jax.tree.map(lambda x, chosen=chosen: x[chosen], weights)
-            largest[chosen], error[chosen] = _ritz(*jax.device_get(_lanczos(overlap, own, steps=steps)))
+    for first in range(0, count, MOST_POINTS):
+        points = np.arange(first, min(first + MOST_POINTS, count))
+        own = _rows(weights, points)
+        krylov, tridiagonal = _started(overlap, own), np.empty((2, len(points), 0))
+        for _ in range(0, MOST_STEPS, STEPS):
+            krylov, new = _lanczos(overlap, own, krylov, steps=STEPS)
+            tridiagonal = np.concatenate([tridiagonal, np.asarray(new)[:, : len(points)]], axis=2)
+            before = largest[points]
+            largest[points], bound = _ritz(*tridiagonal)
+            error[points] = np.maximum(bound, largest[points] - before)
+            left = np.flatnonzero(error[points] > TOLERANCE * largest[points])
+            if not len(left):
+                break
+            points, tridiagonal = points[left], tridiagonal[:, left]
+            own, krylov = _rows((own, krylov), left)
     return largest, error
+
+
+def _rows(arrays: Any, rows: np.ndarray) -> Any:
+    """Some rows of every array, and the first of them again up to the next number that programs are made for."""
+    return _taken(arrays, np.resize(rows, bucket(len(rows))))
+
+
+@jax.jit
+def _taken(arrays: Any, rows: jax.Array) -> Any:
+    return jax.tree.map(lambda x: x[rows], arrays)
 
 
 class _Weights(NamedTuple):
@@ -137,51 +158,66 @@ def _positive(x: jax.Array) -> jax.Array:
     return jnp.where(x > 0, x, 1.0)
 
 
+class _Krylov(NamedTuple):
+    """Where Lanczos stands at each of P points: the last vector, the one before times beta, the largest alpha."""
+
+    v: jax.Array
+    before: jax.Array
+    largest: jax.Array
+
+
+def _apply(overlap: Overlap, weights: _Weights, v: jax.Array) -> jax.Array:
+    """Each point's matrix times its own vector."""
+    m, x = overlap.components, weights.strong * v
+    return weights.strong * (overlap.strong.eigenvalues * x - product(product(x, m) * weights.weak, m.T))
+
+
+@jax.jit
+def _started(overlap: Overlap, weights: _Weights) -> _Krylov:
+    v = _apply(overlap, weights, jax.random.normal(jax.random.key(0), weights.strong.shape, weights.strong.dtype))
+    v = v / _positive(jnp.linalg.norm(v, axis=1))[:, None]
+    return _Krylov(v, jnp.zeros_like(v), jnp.zeros_like(v[:, 0]))
+
+
 @partial(jax.jit, static_argnames=("steps",))
-def _lanczos(overlap: Overlap, weights: _Weights, *, steps: int) -> tuple[jax.Array, jax.Array]:
-    """Diagonals (P, steps) of the Lanczos matrices of all points.
+def _lanczos(overlap: Overlap, weights: _Weights, krylov: _Krylov, *, steps: int) -> tuple[_Krylov, jax.Array]:
+    """Go on by some steps; the new diagonals (2, P, steps) of the Lanczos matrices.
 
     Vectors lose their orthogonality, which brings copies of eigenvalues that have converged, and no other (Paige 1980):
     the largest one stays what it is.
     """
-    m, eigenvalues = overlap.components, overlap.strong.eigenvalues
 
-    def apply(v: jax.Array) -> jax.Array:
-        x = weights.strong * v
-        return weights.strong * (eigenvalues * x - product(product(x, m) * weights.weak, m.T))
-
-    def step(index: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        before, v, diagonal, beside = state
-        y = apply(v)
-        alpha = (v * y).sum(axis=1)
-        diagonal = diagonal.at[:, index].set(alpha)
-        y = y - alpha[:, None] * v - before
+    def step(state: _Krylov, _: None) -> tuple[_Krylov, tuple[jax.Array, jax.Array]]:
+        y = _apply(overlap, weights, state.v)
+        alpha = (state.v * y).sum(axis=1)
+        largest = jnp.maximum(state.largest, alpha)
+        y = y - alpha[:, None] * state.v - state.before
         beta = jnp.linalg.norm(y, axis=1)
-        beta = jnp.where(beta > ENDED * diagonal.max(axis=1), beta, 0.0)
+        beta = jnp.where(beta > ENDED * largest, beta, 0.0)
         after = jnp.where(beta > 0, 1 / _positive(beta), 0.0)[:, None] * y
-        return beta[:, None] * v, after, diagonal, beside.at[:, index].set(beta)
+        return _Krylov(after, beta[:, None] * state.v, largest), (alpha, beta)
 
-    start = apply(jax.random.normal(jax.random.key(0), weights.strong.shape, m.dtype))
-    start = start / _positive(jnp.linalg.norm(start, axis=1))[:, None]
-    empty = jnp.zeros((start.shape[0], steps), m.dtype)
-    state = (jnp.zeros_like(start), start, empty, empty)
-    _, _, diagonal, beside = jax.lax.fori_loop(0, steps, step, state)
-    return diagonal, beside
+    krylov, diagonals = jax.lax.scan(step, krylov, length=steps)
+    return krylov, jnp.stack(diagonals).swapaxes(1, 2)
 
 
 def _ritz(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalue of each Lanczos matrix, and a bound of its error.
 
     The bound is the residual r of its Ritz pair, or r^2 over the distance to the other eigenvalues where that is less
-    (Kato and Temple): to the next Ritz value, plus the residual of that.
+    (Kato and Temple): to the next Ritz value, plus the residual of that. In a cluster that distance can be an illusion,
+    which shows in a value that still grows.
     """
-    steps = diagonal.shape[1]
-    matrices = np.zeros((*diagonal.shape, steps))
-    inside = np.arange(steps)
-    matrices[:, inside, inside] = diagonal
-    matrices[:, inside[1:], inside[:-1]] = beside[:, :-1]
-    values, vectors = np.linalg.eigh(matrices)
-    residual, next_residual = np.abs(beside[:, -1:] * vectors[:, -1, -2:]).T[::-1]
+    pairs = [_largest_two(*matrix) for matrix in zip(diagonal, beside[:, :-1], strict=True)]
+    values, last = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+    residual, next_residual = np.abs(beside[:, -1:] * last).T[::-1]
     distance = values[:, -1] - values[:, -2] - next_residual
     error = np.where(distance > residual, residual**2 / np.where(distance > 0, distance, 1.0), residual)
     return np.maximum(values[:, -1], 0.0), error
+
+
+def _largest_two(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two largest eigenvalues, ascending, and the last entries of their eigenvectors."""
+    last = len(diagonal) - 1
+    values, vectors = eigh_tridiagonal(diagonal, beside, select="i", select_range=(last - 1, last))
+    return values, vectors[-1]
