@@ -7,14 +7,17 @@ import csv
 import hashlib
 import io
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float64
 
 from .._errors import InputError
+from .remote import RemoteFile, locate
 
 SHA256 = MappingProxyType(
     {
@@ -33,7 +36,7 @@ class MoleculeSet:
     name: str
     """what tables and files call the set"""
     smiles: tuple[str, ...]
-    """n SMILES, in the order of the source, no two equal"""
+    """n SMILES, in the order of the source"""
     target: Float64[np.ndarray, " n"]
     """the measured property, read-only, in `unit`"""
     property_name: str
@@ -67,6 +70,31 @@ def load_lipophilicity() -> MoleculeSet:
     return _load_labelled("lipophilicity.csv", "Lipophilicity", "lipophilicity at pH 7.4", "log D")
 
 
+ESOL = RemoteFile(
+    "moleculenet/delaney-processed.csv",
+    "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/delaney-processed.csv",
+    "sha256:a51dcc10593a9f5b11fbf94bfc7504f7ef13eb133066fa5baf02e509efaae0b4",
+)
+"""The file of MoleculeNet; not bundled."""
+ESOL_TARGET = "measured log solubility in mols per litre"
+
+
+def load_esol(data_dir: Path | None = None) -> MoleculeSet:
+    """ESOL: 1128 small molecules, measured solubility in water; fetched once, or read from a local folder.
+
+    Args:
+        data_dir: as in ``remote.locate``.
+
+    Raises:
+        InputError: the file cannot be fetched, or is another one.
+
+    Source: Delaney, J. Chem. Inf. Comput. Sci. 44, 1000 (2004), by way of MoleculeNet.
+    """
+    rows = list(csv.DictReader(io.StringIO(locate(ESOL, data_dir).read_text())))
+    smiles = [row["smiles"].strip() for row in rows]
+    return _labelled("ESOL", smiles, [float(row[ESOL_TARGET]) for row in rows], "solubility in water", "log mol/L")
+
+
 def load_moses_sample() -> tuple[str, ...]:
     """50 000 SMILES without labels, a fixed random sample of the training part of MOSES, sorted.
 
@@ -83,9 +111,14 @@ def load_moses_sample() -> tuple[str, ...]:
 
 def _load_labelled(file_name: str, name: str, property_name: str, unit: str) -> MoleculeSet:
     rows = list(csv.DictReader(io.StringIO(_read_bundled(file_name).decode())))
-    target = np.array([float(row["target"]) for row in rows])
+    smiles, target = [row["smiles"] for row in rows], [float(row["target"]) for row in rows]
+    return _labelled(name, smiles, target, property_name, unit)
+
+
+def _labelled(name: str, smiles: Sequence[str], values: Sequence[float], property_name: str, unit: str) -> MoleculeSet:
+    target = np.array(values)
     target.setflags(write=False)
-    return MoleculeSet(name, tuple(row["smiles"] for row in rows), target, property_name, unit)
+    return MoleculeSet(name, tuple(smiles), target, property_name, unit)
 
 
 def _read_bundled(file_name: str) -> bytes:

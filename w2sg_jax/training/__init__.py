@@ -4,3 +4,4 @@ from .pretrain import PretrainConfig as PretrainConfig
 from .pretrain import Pretrained as Pretrained
 from .pretrain import TrainingProgress as TrainingProgress
 from .pretrain import pretrain as pretrain
+from .together import pretrain_together as pretrain_together

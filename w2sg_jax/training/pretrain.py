@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32, Int, Integer
 
 from .._errors import InputError
 from ..encoders.tokens import TokenSet
@@ -113,17 +113,17 @@ def pretrain(
 
     Cost: about 3 forward passes a step; one compilation for each bucket.
     """
-    if int(tokens.ids.max()) >= encoder.vocabulary:
-        raise InputError(
-            f"tokens: {tokens.ids.max()} is outside the encoder's vocabulary ({encoder.vocabulary}); "
-            "use the size of the tokenizer"
-        )
+    check_vocabulary(encoder, tokens)
     plan = BatchPlan(tokens, config.bucket_edges, config.batch_size, config.seed)
     graph, state = initial_state(encoder, config)
     fingerprint = run_fingerprint(encoder, tokens, config)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, state, fingerprint=fingerprint)
-    step = jax.jit(functools.partial(train_step, graph, encoder.vocabulary, config), donate_argnums=(0, 1))
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params: Any, optimizer_state: Any, ids: Int[Array, "batch length"], index: Int[Array, ""]) -> Any:
+        return train_step(graph, config, make_optimizer(config), config.seed, index, params, optimizer_state, ids)
+
     while (done := int(state.step)) < config.steps:
         stop = min(config.steps, *((done // every + 1) * every for every in (report_every, checkpoint_every)))
         started = time.perf_counter()
@@ -136,6 +136,15 @@ def pretrain(
     return Pretrained(nnx.merge(graph, state.params), state.losses)
 
 
+def check_vocabulary(encoder: EncoderConfig, tokens: TokenSet) -> None:
+    """Refuse a corpus with identifiers that the encoder has no embedding for."""
+    if int(tokens.ids.max()) >= encoder.vocabulary:
+        raise InputError(
+            f"tokens: {tokens.ids.max()} is outside the encoder's vocabulary ({encoder.vocabulary}); "
+            "use the size of the tokenizer"
+        )
+
+
 def initial_state(encoder: EncoderConfig, config: PretrainConfig) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
     """The state before the first step, a function of the two configurations alone."""
     graph, variables = nnx.split(Encoder(encoder, rngs=nnx.Rngs(config.seed)), nnx.Param)
@@ -144,26 +153,36 @@ def initial_state(encoder: EncoderConfig, config: PretrainConfig) -> tuple[nnx.G
     return graph, TrainingState(params, make_optimizer(config).init(params), np.array(0, np.int32), losses)
 
 
+def warmup_steps(config: PretrainConfig) -> int:
+    """Steps over which the learning rate rises."""
+    return max(1, round(config.warmup * config.steps))
+
+
 def make_optimizer(config: PretrainConfig) -> optax.GradientTransformation:
     """AdamW; its rate rises linearly over the first `warmup` of the steps, then falls to 0 as a cosine."""
-    warmup_steps = max(1, round(config.warmup * config.steps))
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, warmup_steps, max(config.steps, warmup_steps + 1)
-    )
+    rise = warmup_steps(config)
+    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, rise, max(config.steps, rise + 1))
+    return adamw(rate, config)
+
+
+def adamw(rate: optax.Schedule, config: PretrainConfig) -> optax.GradientTransformation:
+    """AdamW with a learning rate that is a function of the step."""
     return optax.adamw(rate, b2=0.98, weight_decay=config.weight_decay)
 
 
 def train_step(
     graph: nnx.GraphDef[Encoder],
-    vocabulary: int,
     config: PretrainConfig,
+    optimizer: optax.GradientTransformation,
+    seed: Integer[Array, ""] | int,
+    step: Int[Array, ""],
     params: Any,
     optimizer_state: Any,
     ids: Int[Array, "batch length"],
-    step: Int[Array, ""],
 ) -> tuple[Any, Any, Float[Array, ""]]:
-    """One AdamW step on the mean cross-entropy of masked tokens; step t always draws the same masks."""
-    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    """One step on the mean cross-entropy of masked tokens; a seed always draws the same masks at step t."""
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    vocabulary = params["embed"]["embedding"].shape[0]
     corrupted, targets = mask_tokens(key, ids, vocabulary=vocabulary, rate=config.mask_rate)
 
     def masked_loss(weights: Any) -> Float[Array, ""]:
@@ -173,19 +192,27 @@ def train_step(
         return jnp.sum(losses * targets) / jnp.maximum(jnp.sum(targets), 1)
 
     loss, gradient = jax.value_and_grad(masked_loss)(params)
-    updates, optimizer_state = make_optimizer(config).update(gradient, optimizer_state, params)
+    updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
     return optax.apply_updates(params, updates), optimizer_state, loss
 
 
-def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, config: PretrainConfig) -> str:
-    """sha256 of everything that a run's result depends on: both configurations and the corpus."""
-    digest = hashlib.sha256(json.dumps([asdict(encoder), asdict(config)], sort_keys=True).encode())
+def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, *configs: Any) -> str:
+    """sha256 of everything that a run's result depends on: all configurations and the corpus."""
+    described = [asdict(config) for config in (encoder, *configs)]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     digest.update(tokens.ids.tobytes())
     digest.update(np.asarray(tokens.offsets, np.int64).tobytes())
     return digest.hexdigest()
 
 
 def _train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPlan) -> tuple[TrainingState, int]:
+    state, trained_tokens = train_until(stop, step, state, plan)
+    refuse_diverged(state.losses[:stop], "the loss")
+    return state, trained_tokens
+
+
+def train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPlan) -> tuple[TrainingState, int]:
+    """Take steps up to number `stop`, and wait for them; the new state, and the real tokens that were seen."""
     params, optimizer_state, trained_tokens, losses = state.params, state.optimizer, 0, []
     for index in range(int(state.step), stop):
         ids = plan.batch(index)
@@ -194,7 +221,11 @@ def _train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPla
         losses.append(loss)
     history = state.losses.copy()
     history[int(state.step) : stop] = jax.device_get(losses)
-    if not np.isfinite(history[:stop]).all():
-        bad = int(np.flatnonzero(~np.isfinite(history[:stop]))[0])
-        raise FloatingPointError(f"the loss of step {bad} is not finite; lower the learning rate")
     return TrainingState(params, optimizer_state, np.array(stop, np.int32), history), trained_tokens
+
+
+def refuse_diverged(losses: Float32[np.ndarray, " steps"], name: str) -> None:
+    """FloatingPointError where a loss is not finite."""
+    if not np.isfinite(losses).all():
+        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
+        raise FloatingPointError(f"{name} of step {bad} is not finite; lower the learning rate")

@@ -1,0 +1,218 @@
+"""Train the zoo, group by group, with everything finished kept on disk, and represent the labelled molecules.
+
+A group has a folder `cache/NAME-KEY`; KEY is a hash of all that its models depend on: shapes, trainings, corpus, code
+of the encoders and of their training, versions of JAX, Flax and Optax. Another corpus is another key, so nothing stale
+is ever read; what is damaged is named and, on request, made again.
+"""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from w2sg_jax import InputError
+from w2sg_jax.atomic import remove_stale, save_safetensors
+from w2sg_jax.datasets import MoleculeSet
+from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
+from w2sg_jax.training import TrainingProgress, pretrain_together
+from w2sg_jax.training.pretrain import run_fingerprint
+
+from .zoo import EDGES, Group, Zoo
+
+WORKERS = 2
+"""Groups trained at a time on a CPU: matrices this small leave a core idle when only one is."""
+CHECKPOINT_EVERY = 50
+"""Steps of a group that a kill loses at most."""
+ENCODE_BATCH = 256
+"""Molecules represented at a time."""
+
+Representations = Mapping[str, Float32[np.ndarray, "n width"]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Vocabulary and the molecules to train on."""
+
+    tokenizer: SmilesTokenizer
+    """covers the labelled sets too (their structures, not their labels)"""
+    tokens: TokenSet
+    """what models are trained on"""
+    too_long: int
+    """molecules left out of the training because they have more tokens than `EDGES` hold"""
+
+    @classmethod
+    def build(cls, smiles: Sequence[str], datasets: Sequence[MoleculeSet]) -> "Corpus":
+        """Tokenize once."""
+        tokenizer = SmilesTokenizer.from_corpus([*smiles, *(one for data in datasets for one in data.smiles)])
+        tokens = tokenizer.encode(smiles)
+        fits = np.flatnonzero(tokens.lengths <= EDGES[-1])
+        if len(fits) < len(tokens):
+            tokens = tokenizer.encode([smiles[int(row)] for row in fits])
+        return cls(tokenizer, tokens, len(smiles) - len(fits))
+
+
+class Stopped(Exception):
+    """Raised inside a worker when another one failed or the user interrupted."""
+
+
+class Watch:
+    """One bar for the zoo, one line for each group that is running."""
+
+    def __init__(self, groups: Sequence[Group], console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.stop = threading.Event()
+        self.console, self.bar, self._lock = console, Progress(*columns, console=console), threading.Lock()
+        self._done = {group.shape.name: 0.0 for group in groups}
+        self._all = self.bar.add_task("zoo", total=sum(group.cost for group in groups))
+
+    @contextmanager
+    def line(self, group: Group) -> Iterator["Line"]:
+        """The line of a group while it runs."""
+        task = self.bar.add_task(group.shape.name, total=1.0)
+        try:
+            yield Line(self, group, task)
+        finally:
+            self.bar.remove_task(task)
+
+    def advance(self, group: Group, share: float) -> None:
+        """This share of a group is done."""
+        with self._lock:
+            self._done[group.shape.name] = share * group.cost
+            self.bar.update(self._all, completed=sum(self._done.values()))
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a group reports to."""
+
+    watch: Watch
+    group: Group
+    task: TaskID
+
+    def training(self, state: TrainingProgress) -> None:
+        """Steps have been taken; ends the thread when the run is to stop."""
+        if self.watch.stop.is_set():
+            raise Stopped(self.group.shape.name)
+        share = state.step / state.steps
+        text = f"step {state.step}/{state.steps}, loss {state.loss:.3f}, {state.tokens_per_second:,.0f} tokens/s"
+        self.watch.bar.update(self.task, completed=share, description=f"{self.group.shape.name} {text}")
+        self.watch.advance(self.group, share)
+
+
+def train_zoo(
+    zoo: Zoo,
+    corpus: Corpus,
+    datasets: Sequence[MoleculeSet],
+    cache: Path,
+    console: Console,
+    *,
+    retrain_damaged: bool = False,
+) -> dict[str, Representations]:
+    """Train what is not trained yet; return name -> data set -> representations.
+
+    An interruption (Ctrl-C) stops the workers at their next report; finished groups and checkpoints stay.
+
+    Raises:
+        InputError: a file of an earlier run is damaged, and `retrain_damaged` is False.
+    """
+    watch = Watch(zoo.groups, console)
+    with watch.bar, ThreadPoolExecutor(WORKERS, thread_name_prefix="zoo") as pool:
+        run = functools.partial(
+            _group, corpus=corpus, datasets=datasets, cache=cache, watch=watch, retrain=retrain_damaged
+        )
+        futures = [pool.submit(run, group) for group in sorted(zoo.groups, key=lambda group: -group.cost)]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            watch.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        found = {name: model for future in futures for name, model in future.result().items()}
+    return {name: found[name] for group in zoo.groups for name in group.names}
+
+
+def group_key(group: Group, corpus: Corpus) -> str:
+    """sha256 of everything that the weights of a group depend on."""
+    encoder = group.shape.encoder(corpus.tokenizer.size)
+    digest = hashlib.sha256(run_fingerprint(encoder, corpus.tokens, *group.trainings).encode())
+    digest.update("\0".join(corpus.tokenizer.tokens).encode())
+    for package in ("encoders", "training"):
+        for source in sorted(files(f"w2sg_jax.{package}").iterdir(), key=lambda item: item.name):
+            if source.name.endswith(".py"):
+                digest.update(source.name.encode() + source.read_bytes())
+    digest.update(" ".join(version(package) for package in ("jax", "flax", "optax")).encode())
+    return digest.hexdigest()
+
+
+def folder_of(group: Group, corpus: Corpus, cache: Path) -> Path:
+    """Where the models of a group are kept."""
+    return cache / f"{group.shape.name}-{group_key(group, corpus)[:12]}"
+
+
+def load_group(group: Group, folder: Path) -> list[Encoder] | None:
+    """The encoders of a group that has been trained; None where one is missing (InputError where one is damaged)."""
+    paths = [folder / f"{name}.safetensors" for name in group.names]
+    return [load_encoder(path) for path in paths] if all(path.exists() for path in paths) else None
+
+
+def _group(
+    group: Group, *, corpus: Corpus, datasets: Sequence[MoleculeSet], cache: Path, watch: Watch, retrain: bool
+) -> dict[str, Representations]:
+    folder = folder_of(group, corpus, cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)
+    try:
+        return _trained(group, corpus, datasets, folder, watch)
+    except InputError as error:
+        if not retrain:
+            raise InputError(f"{error}; --retrain-damaged trains the group {group.shape.name} again") from error
+        watch.console.print(f"{error}: training {group.shape.name} again", markup=False)
+        for path in folder.glob("*.safetensors"):
+            path.unlink()
+        return _trained(group, corpus, datasets, folder, watch)
+
+
+def _trained(
+    group: Group, corpus: Corpus, datasets: Sequence[MoleculeSet], folder: Path, watch: Watch
+) -> dict[str, Representations]:
+    encoders = load_group(group, folder)
+    if encoders is None:
+        with watch.line(group) as line:
+            trained = pretrain_together(
+                group.shape.encoder(corpus.tokenizer.size),
+                corpus.tokens,
+                group.trainings,
+                checkpoint=folder / "checkpoint.safetensors",
+                checkpoint_every=CHECKPOINT_EVERY,
+                on_progress=line.training,
+            )
+        encoders = [one.encoder for one in trained]
+        for name, one in zip(group.names, trained, strict=True):
+            save_safetensors(folder / f"{name}-losses.safetensors", {"losses": one.losses})
+            save_encoder(folder / f"{name}.safetensors", one.encoder)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    found = {}
+    for name, encoder in zip(group.names, encoders, strict=True):
+        if watch.stop.is_set():
+            raise Stopped(name)
+        found[name] = represent(encoder, corpus.tokenizer, datasets)
+    watch.advance(group, 1.0)
+    return found
+
+
+def represent(encoder: Encoder, tokenizer: SmilesTokenizer, datasets: Sequence[MoleculeSet]) -> Representations:
+    """Representations of every labelled set."""
+    return {data.name: encode(encoder, tokenizer, data.smiles, batch_size=ENCODE_BATCH) for data in datasets}

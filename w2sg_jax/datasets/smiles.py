@@ -1,0 +1,49 @@
+"""What can be said of a SMILES string by its grammar alone: brackets, branches, ring closures, atoms, bonds.
+
+Whether a chemist would believe the molecule (valences, aromaticity) takes a chemistry library.
+Grammar: Weininger, J. Chem. Inf. Comput. Sci. 28, 31 (1988), and the OpenSMILES specification.
+"""
+
+import re
+
+TOKEN = re.compile(
+    r"(?P<bracket>\[[0-9]*(?:[A-Z][a-z]?|[a-z]{1,2}|\*)[^\[\]]*\])"
+    r"|(?P<atom>Br|Cl|[BCNOPSFI]|[bcnops]|\*)"
+    r"|(?P<ring>%[0-9]{2}|[0-9])"
+    r"|(?P<bond>[-=#$:/\\~])"
+    r"|(?P<open>\()|(?P<close>\))|(?P<dot>\.)"
+)
+
+
+def problem_of(smiles: str) -> str | None:
+    """What makes the text no SMILES, in words; None where the grammar has nothing against it. Cost: one scan."""
+    if not smiles:
+        return "empty"
+    depth, rings, before, place = 0, set[str](), "start", 0
+    while place < len(smiles):
+        match = TOKEN.match(smiles, place)
+        if match is None:
+            return f"{smiles[place]!r} at {place} belongs to no token"
+        kind = match.lastgroup or ""
+        if problem := _misplaced(kind, before, depth):
+            return f"{problem} at {place}"
+        if kind == "ring":
+            rings ^= {match.group().lstrip("%").lstrip("0")}
+        depth += (kind == "open") - (kind == "close")
+        before, place = "atom" if kind in ("bracket", "ring") else kind, match.end()
+    if depth:
+        return f"{depth} branches are not closed"
+    if rings:
+        return f"ring {min(rings) or '0'} is not closed"
+    return "ends in a bond" if before == "bond" else "ends in a dot" if before == "dot" else None
+
+
+def _misplaced(kind: str, before: str, depth: int) -> str | None:
+    """Why a token cannot follow another one."""
+    if kind == "close" and depth == 0:
+        return "a branch closes that was not opened"
+    if kind in ("ring", "close", "open", "dot") and before in ("start", "dot"):
+        return f"a {kind} token follows no atom"
+    if kind in ("close", "open", "dot") and before in ("bond", "open"):
+        return f"a {kind} token follows a bond or an opening branch"
+    return "two bonds" if kind == "bond" and before == "bond" else None
