@@ -1,4 +1,4 @@
-"""Train the zoo, group by group, with everything finished kept on disk, and represent the labelled molecules.
+"""Train the zoo, group by group, with everything finished kept on disk.
 
 A group has a folder `cache/NAME-KEY`; KEY is a hash of all that its models depend on: shapes, trainings, corpus, code
 of the encoders and of their training, versions of JAX, Flax and Optax. Another corpus is another key, so nothing stale
@@ -8,7 +8,7 @@ is ever read; what is damaged is named and, on request, made again.
 import functools
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +17,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from w2sg_jax import InputError
 from w2sg_jax.atomic import remove_stale, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
-from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
+from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, load_encoder, save_encoder
 from w2sg_jax.training import TrainingProgress, pretrain_together
 from w2sg_jax.training.pretrain import run_fingerprint
 
@@ -34,10 +33,6 @@ WORKERS = 2
 """Groups trained at a time on a CPU: matrices this small leave a core idle when only one is."""
 CHECKPOINT_EVERY = 50
 """Steps of a group that a kill loses at most."""
-ENCODE_BATCH = 256
-"""Molecules represented at a time."""
-
-Representations = Mapping[str, Float32[np.ndarray, "n width"]]
 
 
 @dataclass(frozen=True)
@@ -111,15 +106,9 @@ class Line:
 
 
 def train_zoo(
-    zoo: Zoo,
-    corpus: Corpus,
-    datasets: Sequence[MoleculeSet],
-    cache: Path,
-    console: Console,
-    *,
-    retrain_damaged: bool = False,
-) -> dict[str, Representations]:
-    """Train what is not trained yet; return name -> data set -> representations.
+    zoo: Zoo, corpus: Corpus, cache: Path, console: Console, *, retrain_damaged: bool = False
+) -> dict[str, Encoder]:
+    """Train what is not trained yet; return the encoders by name, the strong one first.
 
     An interruption (Ctrl-C) stops the workers at their next report; finished groups and checkpoints stay.
 
@@ -128,9 +117,7 @@ def train_zoo(
     """
     watch = Watch(zoo.groups, console)
     with watch.bar, ThreadPoolExecutor(WORKERS, thread_name_prefix="zoo") as pool:
-        run = functools.partial(
-            _group, corpus=corpus, datasets=datasets, cache=cache, watch=watch, retrain=retrain_damaged
-        )
+        run = functools.partial(_group, corpus=corpus, cache=cache, watch=watch, retrain=retrain_damaged)
         futures = [pool.submit(run, group) for group in sorted(zoo.groups, key=lambda group: -group.cost)]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -168,51 +155,38 @@ def load_group(group: Group, folder: Path) -> list[Encoder] | None:
     return [load_encoder(path) for path in paths] if all(path.exists() for path in paths) else None
 
 
-def _group(
-    group: Group, *, corpus: Corpus, datasets: Sequence[MoleculeSet], cache: Path, watch: Watch, retrain: bool
-) -> dict[str, Representations]:
+def _group(group: Group, *, corpus: Corpus, cache: Path, watch: Watch, retrain: bool) -> dict[str, Encoder]:
     folder = folder_of(group, corpus, cache)
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     try:
-        return _trained(group, corpus, datasets, folder, watch)
+        encoders = _trained(group, corpus, folder, watch)
     except InputError as error:
         if not retrain:
             raise InputError(f"{error}; --retrain-damaged trains the group {group.shape.name} again") from error
         watch.console.print(f"{error}: training {group.shape.name} again", markup=False)
         for path in folder.glob("*.safetensors"):
             path.unlink()
-        return _trained(group, corpus, datasets, folder, watch)
-
-
-def _trained(
-    group: Group, corpus: Corpus, datasets: Sequence[MoleculeSet], folder: Path, watch: Watch
-) -> dict[str, Representations]:
-    encoders = load_group(group, folder)
-    if encoders is None:
-        with watch.line(group) as line:
-            trained = pretrain_together(
-                group.shape.encoder(corpus.tokenizer.size),
-                corpus.tokens,
-                group.trainings,
-                checkpoint=folder / "checkpoint.safetensors",
-                checkpoint_every=CHECKPOINT_EVERY,
-                on_progress=line.training,
-            )
-        encoders = [one.encoder for one in trained]
-        for name, one in zip(group.names, trained, strict=True):
-            save_safetensors(folder / f"{name}-losses.safetensors", {"losses": one.losses})
-            save_encoder(folder / f"{name}.safetensors", one.encoder)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    found = {}
-    for name, encoder in zip(group.names, encoders, strict=True):
-        if watch.stop.is_set():
-            raise Stopped(name)
-        found[name] = represent(encoder, corpus.tokenizer, datasets)
+        encoders = _trained(group, corpus, folder, watch)
     watch.advance(group, 1.0)
-    return found
+    return dict(zip(group.names, encoders, strict=True))
 
 
-def represent(encoder: Encoder, tokenizer: SmilesTokenizer, datasets: Sequence[MoleculeSet]) -> Representations:
-    """Representations of every labelled set."""
-    return {data.name: encode(encoder, tokenizer, data.smiles, batch_size=ENCODE_BATCH) for data in datasets}
+def _trained(group: Group, corpus: Corpus, folder: Path, watch: Watch) -> list[Encoder]:
+    encoders = load_group(group, folder)
+    if encoders is not None:
+        return encoders
+    with watch.line(group) as line:
+        trained = pretrain_together(
+            group.shape.encoder(corpus.tokenizer.size),
+            corpus.tokens,
+            group.trainings,
+            checkpoint=folder / "checkpoint.safetensors",
+            checkpoint_every=CHECKPOINT_EVERY,
+            on_progress=line.training,
+        )
+    for name, one in zip(group.names, trained, strict=True):
+        save_safetensors(folder / f"{name}-losses.safetensors", {"losses": one.losses})
+        save_encoder(folder / f"{name}.safetensors", one.encoder)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return [one.encoder for one in trained]

@@ -33,6 +33,11 @@ class Shape:
         return EncoderConfig(vocabulary, self.width, self.depth, self.heads)
 
     @property
+    def parameters(self) -> int:
+        """Weights of the blocks: attention and perceptron, with norms and biases; embeddings are not counted."""
+        return self.depth * (12 * self.width**2 + 7 * self.width)
+
+    @property
     def cost(self) -> float:
         """Of a training step, in arbitrary units, for progress bars: it was about milliseconds on two cores."""
         return self.depth * self.width * (0.08 + self.width / 1500)
@@ -129,7 +134,7 @@ def paper_zoo() -> Zoo:
         )
         for width, depth, heads, models in WEAK_SHAPES
     ]
-    strong = Group(Shape(192, 6, 8), (_training(192, 4000, 0),))
+    strong = Group(Shape(192, 6, 8), (_training(192, 2500, 0),))
     return Zoo(strong, tuple(groups))
 
 

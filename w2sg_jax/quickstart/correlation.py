@@ -39,20 +39,30 @@ def correlate(
         error: The measured error of the same models on the same splits.
         seed: Of the bootstrap; the same seed draws the same models and splits for every predictor.
     """
+    value = rank_correlation(predictor.mean(axis=1)[None], error.mean(axis=1)[None])[0]
+    return interval(float(value), rank_correlation(*drawn(predictor, error, seed=seed)))
+
+
+def drawn(
+    *tables: Float[np.ndarray, "models splits"], seed: int, draws: int = DRAWS
+) -> list[Float[np.ndarray, "draws models"]]:
+    """Split averages in each bootstrap sample of models and splits, the same samples for every table."""
     generator = np.random.default_rng(seed)
-    models, splits = error.shape
-    rows = generator.integers(models, size=(DRAWS, models))
-    columns = generator.integers(splits, size=(DRAWS, splits))
-    drawn = [
-        np.stack([table[:, chosen].mean(axis=1)[drawn_rows] for drawn_rows, chosen in zip(rows, columns, strict=True)])
-        for table in (predictor, error)
+    models, splits = tables[0].shape
+    rows = generator.integers(models, size=(draws, models))
+    columns = generator.integers(splits, size=(draws, splits))
+    return [
+        np.stack([table[:, chosen].mean(axis=1)[own_rows] for own_rows, chosen in zip(rows, columns, strict=True)])
+        for table in tables
     ]
-    samples = rank_correlation(*drawn)
+
+
+def interval(value: float, samples: Float[np.ndarray, " draws"]) -> Correlation:
+    """A value with the percentile interval of its bootstrap samples; undefined samples are left out."""
     tail = 50 * (1 - CONFIDENCE)
     samples = samples[np.isfinite(samples)]
     low, high = np.percentile(samples, [tail, 100 - tail]) if len(samples) else (np.nan, np.nan)
-    value = rank_correlation(predictor.mean(axis=1)[None], error.mean(axis=1)[None])[0]
-    return Correlation(float(value), float(low), float(high))
+    return Correlation(value, float(low), float(high))
 
 
 def rank_correlation(

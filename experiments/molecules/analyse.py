@@ -1,0 +1,164 @@
+"""How well every predictor foretold the measured error, with intervals over weak models and splits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import kendalltau
+
+from w2sg_jax.quickstart.correlation import Correlation, drawn, interval, rank_correlation
+
+from .measure import MAPPED, MEASURED
+
+KENDALL_DRAWS = 500
+"""Bootstrap samples of Kendall's coefficient, which costs more."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Something known before the strong model is trained on weak labels."""
+
+    name: str
+    """of its table"""
+    title: str
+    """what tables and figures call it"""
+    sign: int = 1
+    """+1 when a larger value should go with a larger error"""
+
+
+PREDICTORS = (
+    Predictor("norm", "gap norm (no labels)"),
+    Predictor("supervised", "predicted gap, supervised split"),
+    Predictor("predicted", "predicted gap, hidden labels"),
+    Predictor("cka", "linear CKA", -1),
+    Predictor("width", "width", -1),
+    Predictor("parameters", "parameters", -1),
+    Predictor("err_weak", "Err_w (test labels)"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """All trials of one data set: one table (models, splits) for each quantity."""
+
+    data: str
+    models: tuple[str, ...]
+    tables: dict[str, Float[np.ndarray, "models splits"]]
+    maps: dict[str, Float[np.ndarray, "models ridges thresholds"]]
+    """means over splits"""
+
+    def mean(self, quantity: str) -> Float[np.ndarray, " models"]:
+        """Average over splits."""
+        return self.tables[quantity].mean(axis=1)
+
+
+def tables_of(data: str, results: Mapping[str, Mapping[str, Any]], static: Mapping[str, Mapping[str, float]]) -> Tables:
+    """Tables of one data set.
+
+    Args:
+        data: its name.
+        results: weak model -> result of ``measure``.
+        static: weak model -> what does not depend on splits, such as its width.
+    """
+    names = tuple(results)
+    by_split = (*MEASURED, "norm", "predicted", "supervised", "cka")
+    tables = {quantity: np.array([results[name][quantity] for name in names]) for quantity in by_split}
+    splits = tables["norm"].shape[1]
+    for quantity in next(iter(static.values())):
+        tables[quantity] = np.repeat([[float(static[name][quantity])] for name in names], splits, axis=1)
+    maps = {quantity: np.array([results[name]["maps"][quantity] for name in names]) for quantity in MAPPED}
+    return Tables(data, names, tables, maps)
+
+
+def analyse(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """Everything that is reported of one data set.
+
+    Args:
+        t: its tables.
+        shapes: the shape of each model, for what equal shapes leave to tell.
+        seed: of the bootstrap.
+    """
+    return {
+        "models": len(t.models),
+        "splits": t.tables["norm"].shape[1],
+        "errors": {name: float(t.mean(name).mean()) for name in MEASURED},
+        "spearman": correlations(t, rank_correlation, seed=seed),
+        "kendall": correlations(t, kendall, seed=seed, draws=KENDALL_DRAWS),
+        "spearman_map": {name: spearman_map(t, name) for name in MAPPED},
+        "log_fit": {name: log_fit(t.mean(name), t.mean("pred_gap")) for name in ("predicted", "supervised")},
+        "within_shapes": within_shapes(t, shapes),
+        "reliability": reliability(t),
+    }
+
+
+def correlations(
+    t: Tables, statistic: Callable[..., np.ndarray], *, seed: int, draws: int = 2000
+) -> dict[str, dict[str, Any]]:
+    """Correlation of each predictor with Err_w2s over models, signed so that 1 is best, and its lead over the width.
+
+    Models and splits are both resampled, the same for all predictors, so that differences are paired.
+    """
+    names = [one.name for one in PREDICTORS]
+    error, *samples = drawn(t.tables["err_w2s"], *(t.tables[name] for name in names), seed=seed, draws=draws)
+    whole = t.mean("err_w2s")[None]
+    values = {one.name: one.sign * statistic(t.mean(one.name)[None], whole)[0] for one in PREDICTORS}
+    found = {one.name: one.sign * statistic(x, error) for one, x in zip(PREDICTORS, samples, strict=True)}
+    return {
+        name: {
+            **asdict(interval(float(values[name]), found[name])),
+            "over_width": asdict(interval(float(values[name] - values["width"]), found[name] - found["width"])),
+        }
+        for name in names
+    }
+
+
+def kendall(x: Float[np.ndarray, "draws models"], y: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, " draws"]:
+    """Kendall's tau-b of each row of x with that of y; NaN for a constant row."""
+    return np.array([kendalltau(a, b)[0] for a, b in zip(x, y, strict=True)])
+
+
+def spearman_map(t: Tables, name: str) -> list[list[float]]:
+    """Spearman's correlation with Err_w2s at each (ridge, threshold)."""
+    values = t.maps[name]
+    whole = t.mean("err_w2s")[None]
+    return [
+        [float(rank_correlation(values[None, :, i, j], whole)[0]) for j in range(values.shape[2])]
+        for i in range(values.shape[1])
+    ]
+
+
+def log_fit(predicted: Float[np.ndarray, " models"], measured: Float[np.ndarray, " models"]) -> dict[str, float]:
+    """Least squares of log measured on log predicted: R^2 and slope; and the median of measured / predicted."""
+    x, y = np.log(predicted), np.log(measured)
+    slope = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
+    return {
+        "r2": float(np.corrcoef(x, y)[0, 1] ** 2),
+        "slope": slope,
+        "measured_over_predicted": float(np.exp(np.median(y - x))),
+    }
+
+
+def within_shapes(t: Tables, shapes: Sequence[str]) -> dict[str, Any]:
+    """What width and depth cannot tell: Spearman's correlation among models of one shape, averaged over shapes."""
+    groups = [np.flatnonzero(np.array(shapes) == shape) for shape in dict.fromkeys(shapes)]
+    groups = [rows for rows in groups if len(rows) >= 3]
+    error = t.mean("err_w2s")
+    found = {}
+    for one in PREDICTORS:
+        x = t.mean(one.name)
+        each = np.array([one.sign * rank_correlation(x[None, rows], error[None, rows])[0] for rows in groups])
+        found[one.name] = float(each.mean()) if np.isfinite(each).all() else None
+    return {"shapes": len(groups), "spearman": found}
+
+
+def reliability(t: Tables) -> float:
+    """Spearman's correlation of Err_w2s over even splits with that over odd ones: what noise leaves to predict."""
+    error = t.tables["err_w2s"]
+    return float(rank_correlation(error[:, ::2].mean(axis=1)[None], error[:, 1::2].mean(axis=1)[None])[0])
+
+
+def correlation_of(found: Mapping[str, float]) -> Correlation:
+    """A correlation as ``analyse`` records it."""
+    return Correlation(found["value"], found["low"], found["high"])

@@ -1,0 +1,94 @@
+"""The trained zoo as two small files: the weak models' weights and the strong model's representations, in float16."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32
+
+from w2sg_jax import InputError
+from w2sg_jax.atomic import save_safetensors
+from w2sg_jax.datasets import MoleculeSet
+from w2sg_jax.encoders import Encoder, SmilesTokenizer
+from w2sg_jax.encoders.files import read_metadata, read_tree, write_tree
+
+from .represent import smiles_hash
+from .zoo import Zoo
+
+WEAK, STRONG = "weak.safetensors", "strong.safetensors"
+_FORMAT = "w2sg_jax molecular zoo 1"
+
+
+def save_weak(path: Path, zoo: Zoo, encoders: Mapping[str, Encoder], tokenizer: SmilesTokenizer) -> None:
+    """Write the weights of every weak model, and the vocabulary."""
+    tree = {name: jax.tree.map(_half, _params(encoders[name])) for name in zoo.models}
+    write_tree(path, tree, {"format": _FORMAT, "tokens": json.dumps(tokenizer.tokens)})
+
+
+def load_weak(path: Path, zoo: Zoo) -> tuple[dict[str, Encoder], SmilesTokenizer]:
+    """Read what ``save_weak`` wrote, comparing every name, shape and dtype with the zoo.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another zoo.
+    """
+    metadata = _metadata(path)
+    tokenizer = SmilesTokenizer(tuple(json.loads(metadata["tokens"])))
+    graphs, like = {}, {}
+    for group in zoo.weak:
+        empty = nnx.eval_shape(lambda group=group: Encoder(group.shape.encoder(tokenizer.size), rngs=nnx.Rngs(0)))
+        for name in group.names:
+            graphs[name], state = nnx.split(empty)
+            like[name] = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, np.float16), nnx.to_pure_dict(state))
+    found = read_tree(path, like)
+    params = {name: jax.tree.map(lambda x: x.astype(np.float32), tree) for name, tree in found.items()}
+    return {name: nnx.merge(graphs[name], tree) for name, tree in params.items()}, tokenizer
+
+
+def save_strong(
+    path: Path, sets: Mapping[str, Float32[np.ndarray, "n width"]], datasets: Sequence[MoleculeSet]
+) -> None:
+    """Write the strong model's representations of every set, and the hash of its molecules."""
+    hashes = {data.name: smiles_hash(data) for data in datasets}
+    arrays = {name: _half(h) for name, h in sets.items()}
+    save_safetensors(path, arrays, {"format": _FORMAT, "molecules": json.dumps(hashes)})
+
+
+def load_strong(path: Path, datasets: Sequence[MoleculeSet]) -> dict[str, Float32[np.ndarray, "n width"]]:
+    """Read what ``save_strong`` wrote for these sets.
+
+    Raises:
+        InputError: the file is missing or damaged, or was made from other molecules.
+    """
+    hashes = json.loads(_metadata(path)["molecules"])
+    for data in datasets:
+        if hashes.get(data.name) != smiles_hash(data):
+            raise InputError(
+                f"{path}: its {data.name} has other molecules, or another order, than the set that was read"
+            )
+    from safetensors.numpy import load_file
+
+    found = load_file(path)
+    return {data.name: found[data.name].astype(np.float32) for data in datasets}
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run without --from-zoo to train a zoo, or name its folder with --zoo")
+    metadata = read_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise InputError(f"{path}: it is no {_FORMAT}")
+    return metadata
+
+
+def _params(encoder: Encoder) -> dict:
+    return nnx.to_pure_dict(nnx.state(encoder, nnx.Param))
+
+
+def _half(x: np.ndarray) -> np.ndarray:
+    half = np.asarray(x).astype(np.float16)
+    if not np.isfinite(half).all():
+        raise InputError("weights or representations are too large for float16; keep them in float32 instead")
+    return half

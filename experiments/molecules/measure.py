@@ -1,0 +1,91 @@
+"""One weak model on one labelled set: what weak-to-strong fine-tuning did, and what every predictor said before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+import w2sg_jax as w2sg
+from w2sg_jax.batch import trial
+from w2sg_jax.quickstart.splits import Splits, make_splits
+
+RIDGE = 1e-4
+"""Of every head: the paper's kind of ridge, in units of unit trace."""
+NORM_RIDGE = 1e-2
+"""Of the label-free gap norm: the default of ``w2sg_jax.gap``, for every data set."""
+RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+THRESHOLDS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+"""The map over the two parameters of a predictor."""
+MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
+MAPPED = ("norm", "predicted", "supervised")
+"""Predictors that have a ridge and a threshold."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A weak model, the strong one, and the molecules that both have seen."""
+
+    weak: Path
+    """(n, d_weak), safetensors"""
+    strong: Path
+    """(n, d_strong), safetensors"""
+    molecules: Path
+    """SMILES, one a line"""
+    target: Path
+    """(n,), npy"""
+    splits: int
+    seed: int
+
+
+@trial(version=1)
+def measure(pairing: Pairing) -> dict[str, Any]:
+    """Measured quantities and predictors by split; maps over (ridge, threshold) are means over splits.
+
+    ``norm`` is the gap norm on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap with that split's
+    hidden labels, ``supervised`` the one on the train split with the labels that the weak model is fitted on, both at
+    the ridge of the heads; ``cka`` is the linear CKA of the w2s split.
+    """
+    weak, strong = (np.asarray(w2sg.load(path), np.float64) for path in (pairing.weak, pairing.strong))
+    smiles, target = pairing.molecules.read_text().splitlines(), np.load(pairing.target, allow_pickle=False)
+    splits = make_splits(smiles, splits=pairing.splits, seed=pairing.seed)
+    measured = w2sg.weak_to_strong_splits(
+        weak, strong, target, train=splits.train, w2s=splits.w2s, test=splits.test, ridges=(RIDGE,)
+    )
+    maps = [_maps(weak, strong, target, splits, split) for split in range(len(splits))]
+    at_heads, at_norm = RIDGES.index(RIDGE), RIDGES.index(NORM_RIDGE)
+    return {
+        **{name: getattr(measured, name)[:, 0].tolist() for name in MEASURED},
+        "norm": [found["norm"][at_norm, 0].item() for found in maps],
+        "predicted": [found["predicted"][at_heads, 0].item() for found in maps],
+        "supervised": [found["supervised"][at_heads, 0].item() for found in maps],
+        "cka": [linear_cka(weak[rows], strong[rows]) for rows in splits.w2s],
+        "maps": {name: np.mean([found[name] for found in maps], axis=0).tolist() for name in MAPPED},
+        "width": weak.shape[1],
+        "molecules": len(smiles),
+        "duplicates": splits.duplicates,
+    }
+
+
+def _maps(
+    weak: Float[np.ndarray, "n d_weak"],
+    strong: Float[np.ndarray, "n d_strong"],
+    target: Float[np.ndarray, " n"],
+    splits: Splits,
+    split: int,
+) -> dict[str, Float[np.ndarray, "ridges thresholds"]]:
+    """Every mapped predictor on one split."""
+    grids = [
+        w2sg.gap_grid(w2sg.moments(weak[rows], strong[rows], target[rows]), RIDGES, THRESHOLDS)
+        for rows in (splits.w2s[split], splits.train[split])
+    ]
+    predicted, supervised = (grid.predicted for grid in grids)
+    assert predicted is not None and supervised is not None  # there are labels
+    return {"norm": grids[0].norm, "predicted": predicted, "supervised": supervised}
+
+
+def linear_cka(x: Float[np.ndarray, "n d_x"], y: Float[np.ndarray, "n d_y"]) -> float:
+    """|X^T Y|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred (Kornblith et al., 2019; the biased estimate)."""
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    return float(np.linalg.norm(y.T @ x) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))

@@ -1,0 +1,171 @@
+"""The molecular experiment at toy size: trained, resumed, published, read back, refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from experiments.molecules import bundle, represent
+from experiments.molecules.analyse import log_fit, reliability, tables_of, within_shapes
+from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
+from experiments.molecules.run import Options, run
+from experiments.molecules.train import Corpus, group_key
+from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
+from rich.console import Console
+
+import w2sg_jax as w2sg
+from w2sg_jax.datasets import MoleculeSet, load_freesolv
+from w2sg_jax.training import PretrainConfig
+
+TRAINING = PretrainConfig(4, 16, 5e-3, bucket_edges=EDGES)
+
+
+def group(width: int, depth: int, *lengths: int) -> Group:
+    trainings = [dataclasses.replace(TRAINING, steps=steps, seed=seed) for seed, steps in enumerate(lengths)]
+    return Group(Shape(width, depth, 2), tuple(trainings))
+
+
+ZOO = Zoo(group(16, 1, 6), (group(8, 1, 2, 3, 4), group(12, 1, 3, 4)))
+
+
+@pytest.fixture(scope="module")
+def molecules() -> MoleculeSet:
+    data = load_freesolv()
+    return dataclasses.replace(data, smiles=data.smiles[:120], target=data.target[:120])
+
+
+@pytest.fixture(scope="module")
+def finished(molecules, tmp_path_factory):
+    """A run with a corpus from a file, published."""
+    folder = tmp_path_factory.mktemp("molecules")
+    corpus = folder / "corpus.smiles"
+    corpus.write_text("\n".join(load_freesolv().smiles[200:400]) + "\n")
+    options = Options(out=folder / "out", corpus=str(corpus), splits=3, workers=1, publish=folder / "published")
+    assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    return options
+
+
+def test_everything_is_written(finished):
+    for folder in (finished.out, finished.publish):
+        assert {path.name for path in folder.iterdir()} >= {
+            "results.json", "models.parquet", "freesolv.png", "maps.png", "correlations.png",
+            "weak.safetensors", "strong.safetensors",
+        }  # fmt: skip
+    found = json.loads((finished.out / "results.json").read_text())["result"]["sets"]["FreeSolv"]
+    assert found["models"] == 5 and found["splits"] == 3
+    assert np.shape(found["spearman_map"]["norm"]) == (len(RIDGES), len(THRESHOLDS))
+    for result in (found["spearman"], found["kendall"]):
+        assert all(-1 <= one["low"] <= one["high"] <= 1 for one in result.values())
+
+
+def test_a_second_run_computes_nothing_again(finished, molecules, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("experiments.molecules.train.pretrain_together", refuse)
+    monkeypatch.setattr(represent, "encode", refuse)
+    before = (finished.out / "models.parquet").read_bytes()
+    assert run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    assert (finished.out / "models.parquet").read_bytes() == before
+
+
+def test_the_published_zoo_gives_the_same_to_the_precision_of_float16(finished, molecules, tmp_path):
+    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, zoo=finished.publish, publish=None)
+    assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    first, second = (
+        json.loads((folder / "results.json").read_text())["result"]["sets"]["FreeSolv"]["errors"]
+        for folder in (finished.out, tmp_path)
+    )
+    for name, value in first.items():
+        assert second[name] == pytest.approx(value, rel=2e-2), name
+    other = dataclasses.replace(molecules, smiles=molecules.smiles[::-1])
+    with pytest.raises(w2sg.InputError, match="FreeSolv has other molecules, or another order"):
+        bundle.load_strong(finished.publish / "strong.safetensors", [other])
+
+
+def test_a_damaged_encoder_is_named_and_trained_again_on_request(finished, molecules):
+    (path,) = finished.out.glob("cache/w12-*/w12-d1-h2-s3.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    with pytest.raises(w2sg.InputError, match=r"w12-d1-h2-s3.safetensors is not a whole .*--retrain-damaged"):
+        run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True))
+    again = dataclasses.replace(finished, retrain_damaged=True)
+    assert run(again, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    assert path.read_bytes() == whole
+
+
+def test_another_corpus_is_another_zoo(molecules):
+    smiles = load_freesolv().smiles
+    first, second = (Corpus.build(smiles[start:400], [molecules]) for start in (200, 201))
+    assert group_key(ZOO.strong, first) != group_key(ZOO.strong, second)
+    assert group_key(ZOO.strong, first) == group_key(ZOO.strong, Corpus.build(smiles[200:400], [molecules]))
+
+
+def test_molecules_too_long_to_train_on_are_counted(molecules):
+    assert Corpus.build([*molecules.smiles, "C" * EDGES[-1]], [molecules]).too_long == 1
+
+
+def test_what_cannot_be_measured_is_refused(finished, molecules):
+    wrong = (*molecules.smiles[:5], "C1CC", "C)C", *molecules.smiles[7:])
+    with pytest.raises(w2sg.InputError, match="2 of 120 rows are no SMILES, the first is row 5, 'C1CC': ring 1"):
+        run(finished, zoo=ZOO, datasets=[dataclasses.replace(molecules, smiles=wrong)])
+    constant = dataclasses.replace(molecules, target=np.full(120, 3.0))
+    with pytest.raises(w2sg.InputError, match="the target is constant"):
+        run(finished, zoo=ZOO, datasets=[constant])
+    with pytest.raises(w2sg.InputError, match="no such file; run without --from-zoo"):
+        options = dataclasses.replace(finished, from_zoo=True, zoo=finished.out / "nowhere")
+        run(options, zoo=ZOO, datasets=[molecules])
+
+
+def test_a_trial_is_the_definition(tmp_path, molecules):
+    """The gap norm, its predictors and CKA of one split, beside direct calls and the dense formula."""
+    generator = np.random.default_rng(0)
+    weak, strong = generator.standard_normal((120, 5)), generator.standard_normal((120, 9))
+    w2sg.save(tmp_path / "weak.safetensors", weak)
+    w2sg.save(tmp_path / "strong.safetensors", strong)
+    w2sg.save(tmp_path / "target.npy", np.asarray(molecules.target))
+    (tmp_path / "molecules.txt").write_text("\n".join(molecules.smiles) + "\n")
+    names = ("weak.safetensors", "strong.safetensors", "molecules.txt", "target.npy")
+    result = measure(Pairing(*(tmp_path / name for name in names), splits=2, seed=1))
+    from w2sg_jax.quickstart.splits import make_splits
+
+    splits = make_splits(molecules.smiles, splits=2, seed=1)
+    rows, train = splits.w2s[1], splits.train[1]
+    y = molecules.target
+    assert result["norm"][1] == pytest.approx(w2sg.gap(w2sg.moments(weak[rows], strong[rows]), 1e-2).norm, rel=1e-8)
+    supervised = w2sg.gap(w2sg.moments(weak[train], strong[train], y[train]), 1e-4).predicted
+    assert result["supervised"][1] == pytest.approx(supervised, rel=1e-8)
+    x, z = (h[rows] - h[rows].mean(axis=0) for h in (weak, strong))
+    k, q = x @ x.T, z @ z.T
+    assert result["cka"][1] == pytest.approx((k * q).sum() / np.sqrt((k * k).sum() * (q * q).sum()), rel=1e-10)
+    assert linear_cka(weak, weak @ np.linalg.qr(generator.standard_normal((5, 5)))[0]) == pytest.approx(1.0)
+    assert np.shape(result["maps"]["norm"]) == (len(RIDGES), len(THRESHOLDS)) and set(result["maps"]) == set(MAPPED)
+
+
+def test_fits_and_correlations_of_known_tables():
+    predicted = np.geomspace(0.1, 10, 12)
+    fit = log_fit(predicted, 3 * predicted**0.5)
+    assert fit["r2"] == pytest.approx(1.0) and fit["slope"] == pytest.approx(0.5)
+    error = predicted[:, None] * np.ones((12, 4))
+    result = {
+        f"m{i}": {
+            **{name: list(error[i]) for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "norm", "cka")},
+            "predicted": list(-error[i]),
+            "supervised": list(error[i]),
+            "maps": {name: [[float(error[i, 0])]] for name in MAPPED},
+        }
+        for i in range(12)
+    }
+    t = tables_of("toy", result, {name: {"width": 8, "parameters": 10} for name in result})
+    assert reliability(t) == pytest.approx(1.0)
+    found = within_shapes(t, ["a"] * 6 + ["b"] * 6)
+    assert found["shapes"] == 2 and found["spearman"]["norm"] == pytest.approx(1.0)
+    assert found["spearman"]["predicted"] == pytest.approx(-1.0) and found["spearman"]["width"] is None
+
+
+def test_the_zoo_of_the_experiment_is_150_models_of_the_ranges_that_the_paper_varies():
+    zoo = paper_zoo()
+    shapes = {shape for shape, _ in zoo.models.values()}
+    assert len(zoo.models) == 150
+    assert {shape.width for shape in shapes} >= {8, 128} and {shape.depth for shape in shapes} >= {1, 8}
+    assert len({training.seed for _, training in zoo.models.values()}) == 150
