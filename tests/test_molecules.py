@@ -5,15 +5,15 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
+
+import w2sg_jax as w2sg
 from experiments.molecules import bundle, represent
 from experiments.molecules.analyse import log_fit, reliability, tables_of, within_shapes
 from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
 from experiments.molecules.run import Options, run
 from experiments.molecules.train import Corpus, group_key
 from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
-from rich.console import Console
-
-import w2sg_jax as w2sg
 from w2sg_jax.datasets import MoleculeSet, load_freesolv
 from w2sg_jax.training import PretrainConfig
 

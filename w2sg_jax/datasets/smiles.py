@@ -14,6 +14,8 @@ TOKEN = re.compile(
     r"|(?P<open>\()|(?P<close>\))|(?P<dot>\.)"
 )
 
+NAMES = {"ring": "a ring closure", "open": "a branch", "close": "a closing bracket", "dot": "a dot"}
+
 
 def problem_of(smiles: str) -> str | None:
     """What makes the text no SMILES, in words; None where the grammar has nothing against it. Cost: one scan."""
@@ -43,7 +45,7 @@ def _misplaced(kind: str, before: str, depth: int) -> str | None:
     if kind == "close" and depth == 0:
         return "a branch closes that was not opened"
     if kind in ("ring", "close", "open", "dot") and before in ("start", "dot"):
-        return f"a {kind} token follows no atom"
+        return f"{NAMES[kind]} follows no atom"
     if kind in ("close", "open", "dot") and before in ("bond", "open"):
-        return f"a {kind} token follows a bond or an opening branch"
+        return f"{NAMES[kind]} follows a bond or an opening branch"
     return "two bonds" if kind == "bond" and before == "bond" else None

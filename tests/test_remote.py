@@ -1,0 +1,127 @@
+"""Files that are not bundled: local ones, their hashes, corpora by one loader, and SMILES by their grammar."""
+
+import gzip
+import hashlib
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+import w2sg_jax as w2sg
+from w2sg_jax.datasets import corpus, load_corpus, load_esol, load_freesolv, load_lipophilicity, molecules
+from w2sg_jax.datasets.remote import RemoteFile, locate
+from w2sg_jax.datasets.smiles import problem_of
+
+ESOL_ROWS = "Compound ID,measured log solubility in mols per litre,smiles\nethanol,1.1,CCO \nbenzene,-1.64,c1ccccc1\n"
+
+
+def published(path: str, content: bytes) -> RemoteFile:
+    return RemoteFile(path, "https://unreachable.invalid/file", f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+@pytest.fixture
+def no_data(monkeypatch, tmp_path):
+    """Nothing local, nothing cached, no host that answers."""
+    monkeypatch.delenv("W2SG_DATA", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("place", ["moleculenet/esol.csv", "esol.csv"])
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_local_file_is_used_wherever_it_is_named(monkeypatch, tmp_path, place, by_variable):
+    monkeypatch.setattr(molecules, "ESOL", published("moleculenet/esol.csv", ESOL_ROWS.encode()))
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(ESOL_ROWS)
+    if by_variable:
+        monkeypatch.setenv("W2SG_DATA", str(tmp_path))
+    data = load_esol(None if by_variable else tmp_path)
+    assert data.smiles == ("CCO", "c1ccccc1") and data.target.tolist() == [1.1, -1.64]
+
+
+def test_a_local_file_of_another_content_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"other")
+    with pytest.raises(w2sg.InputError, match="not the published file, or not whole"):
+        locate(published("file", b"right"), tmp_path)
+    with pytest.raises(w2sg.InputError, match="is not a folder"):
+        locate(published("file", b"right"), tmp_path / "nowhere")
+
+
+def test_what_cannot_be_fetched_says_how_to_do_it_by_hand(no_data):
+    with pytest.raises(
+        w2sg.InputError, match=r"cannot be fetched .*as esol.csv into a folder, .*--data-dir or W2SG_DATA"
+    ):
+        locate(published("moleculenet/esol.csv", b""))
+
+
+def test_known_corpora_come_from_local_files(monkeypatch, tmp_path):
+    text = b"CCO\nCCN\n"
+    monkeypatch.setattr(corpus, "GUACAMOL", published("guacamol.smiles", text))
+    (tmp_path / "guacamol.smiles").write_bytes(text)
+    with zipfile.ZipFile(tmp_path / "moses.whl", "w") as wheel:
+        wheel.writestr(corpus.MOSES_MEMBER, gzip.compress(b"SMILES,SPLIT\nc1ccccc1,train\nCl,train\n"))
+    monkeypatch.setattr(corpus, "MOSES", published("moses.whl", (tmp_path / "moses.whl").read_bytes()))
+    assert load_corpus("guacamol", tmp_path) == ("CCO", "CCN")
+    assert load_corpus("moses", tmp_path) == ("c1ccccc1", "Cl")
+    assert len(load_corpus("moses-sample")) == 50_000
+
+
+def test_a_corpus_of_ones_own(tmp_path):
+    path = tmp_path / "own"
+    for content in (b"CCO\nCCN\n", b"id,Smiles\n1,CCO\n2,CCN\n", gzip.compress(b"CCO\nCCN")):
+        path.write_bytes(content)
+        assert load_corpus(str(path)) == ("CCO", "CCN")
+    for content, message in (
+        (b"", "holds no molecule"),
+        (
+            b"CCO\nC1CC\n\nCCN\n",
+            r"2 of 4 rows of .* are no SMILES \(row 1, 'C1CC': ring 1 is not closed; row 2, '': empty\)",
+        ),
+        (gzip.compress(b"CCO\nCCN")[:-6], "not whole"),
+        (b"\xff\xfe\x00", "not text"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(w2sg.InputError, match=message):
+            load_corpus(str(path))
+    with pytest.raises(w2sg.InputError, match="neither a file nor one of guacamol, moses, moses-sample"):
+        load_corpus(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("load", [load_freesolv, load_lipophilicity])
+def test_measured_molecules_are_smiles(load):
+    assert [one for one in load().smiles if problem_of(one)] == []
+
+
+@pytest.mark.parametrize(
+    ("smiles", "problem"),
+    [
+        ("", "empty"),
+        ("C(", "1 branches are not closed"),
+        ("C)", "a branch closes that was not opened at 1"),
+        ("C()C", "a closing bracket follows a bond or an opening branch at 2"),
+        ("C1CC", "ring 1 is not closed"),
+        ("C%12CC", "ring 12 is not closed"),
+        ("C==C", "two bonds at 2"),
+        ("C=", "ends in a bond"),
+        ("C.", "ends in a dot"),
+        ("(C)C", "a branch follows no atom at 0"),
+        ("xyz", "'x' at 0 belongs to no token"),
+        ("[C", "'[' at 0 belongs to no token"),
+    ],
+)
+def test_what_is_no_smiles_is_named(smiles, problem):
+    assert problem_of(smiles) == problem
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    ["C%12CC%12", "C1CC1", "[Na+].[Cl-]", "F/C=C/F", "C[C@@H](N)C(=O)O", "[13CH4]", "c1cc2ccccc2[nH]1", "C%01CC1"],
+)
+def test_smiles_pass(smiles):
+    assert problem_of(smiles) is None
+
+
+def test_a_package_that_fetches_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "pooch", None)
+    with pytest.raises(w2sg.InputError, match=r'pip install "w2sg_jax\[data\]"'):
+        locate(replace(published("file", b""), path="other"))
