@@ -94,6 +94,17 @@ def test_a_damaged_encoder_is_named_and_trained_again_on_request(finished, molec
     assert path.read_bytes() == whole
 
 
+def test_a_damaged_checkpoint_is_named(finished, molecules):
+    (path,) = finished.out.glob("cache/w12-*/w12-d1-h2-s4.safetensors")
+    path.unlink()
+    path.with_name("checkpoint.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    with pytest.raises(w2sg.InputError, match=r"checkpoint.safetensors is not a whole .*--retrain-damaged"):
+        run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True))
+    again = dataclasses.replace(finished, retrain_damaged=True)
+    assert run(again, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    assert path.exists() and not path.with_name("checkpoint.safetensors").exists()
+
+
 def test_another_corpus_is_another_zoo(molecules):
     smiles = load_freesolv().smiles
     first, second = (Corpus.build(smiles[start:400], [molecules]) for start in (200, 201))

@@ -11,6 +11,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
 from w2sg_jax import InputError, batch, load
+from w2sg_jax._inputs import as_count
 from w2sg_jax.atomic import check_writable, write_text
 from w2sg_jax.batch.tables import overview
 from w2sg_jax.datasets import MoleculeSet, load_corpus, load_esol, load_freesolv, load_lipophilicity
@@ -91,6 +92,10 @@ def run(
     """
     started = time.perf_counter()
     console, zoo = console or Console(), zoo or paper_zoo()
+    for name, least in (("splits", 2), ("seed", 0)):
+        as_count(getattr(options, name), name, least)
+    if options.out.exists() and not options.out.is_dir():
+        raise InputError(f"out: {options.out} is a file; give the name of a folder")
     datasets = checked(labelled_sets(options, console) if datasets is None else datasets)
     options.out.mkdir(parents=True, exist_ok=True)
     check_writable(options.out / "results.json")
@@ -120,9 +125,7 @@ def labelled_sets(options: Options, console: Console) -> list[MoleculeSet]:
     try:
         return [load_esol(options.data_dir), *sets]
     except InputError as error:
-        if options.data_dir is not None:
-            raise
-        console.print(f"ESOL is left out: {error}", markup=False, highlight=False)
+        console.print(f"ESOL is left out: {error}", markup=False, highlight=False, soft_wrap=True)
         return sets
 
 

@@ -1,0 +1,44 @@
+"""What the README shows of the experiment, made from its results."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.results import markdown_table
+
+from .analyse import PREDICTORS
+from .tables import cell
+
+
+def markdown(entry: Mapping[str, Any]) -> str:
+    """Correlations of every predictor on every set, and what else was found, as Markdown."""
+    sets = entry["result"]["sets"]
+    rows = [[one.title, *(cell(found["spearman"][one.name]) for found in sets.values())] for one in PREDICTORS]
+    return f"{markdown_table(['predictor', *sets], rows)}\n\n{_more(sets)}"
+
+
+def _more(sets: Mapping[str, Any]) -> str:
+    """Fits, equal shapes and noise, a row each."""
+    label_aware, supervised = (
+        [f"{found['log_fit'][name]['r2']:.2f} (slope {found['log_fit'][name]['slope']:.2f})" for found in sets.values()]
+        for name in ("predicted", "supervised")
+    )
+    rows = [
+        ["R² of log PredGap on the log predicted gap, hidden labels", *label_aware],
+        ["the same, supervised split", *supervised],
+        ["Kendall's tau of the gap norm", *(cell(found["kendall"]["norm"]) for found in sets.values())],
+        ["gap norm minus width, Spearman", *(cell(found["spearman"]["norm"]["over_width"]) for found in sets.values())],
+        ["Spearman among models of one shape, gap norm", *(_within(found, "norm") for found in sets.values())],
+        ["the same, supervised split", *(_within(found, "supervised") for found in sets.values())],
+        ["Err_w2s of even with odd splits, Spearman", *(f"{found['reliability']:.2f}" for found in sets.values())],
+        ["mean Err_w, Err_w2s, Err_sc", *(_errors(found) for found in sets.values())],
+    ]
+    return markdown_table(["", *sets], rows)
+
+
+def _within(found: Mapping[str, Any], name: str) -> str:
+    value = found["within_shapes"]["spearman"][name]
+    return "undefined" if value is None else f"{value:.2f} ({found['within_shapes']['shapes']} shapes)"
+
+
+def _errors(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{found['errors'][name]:.2f}" for name in ("err_weak", "err_w2s", "err_ceiling"))
