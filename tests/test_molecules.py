@@ -160,7 +160,10 @@ def test_fits_and_correlations_of_known_tables():
     error = predicted[:, None] * np.ones((12, 4))
     result = {
         f"m{i}": {
-            **{name: list(error[i]) for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "norm", "cka")},
+            **{
+                name: list(error[i])
+                for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "norm", "frobenius", "cka")
+            },
             "predicted": list(-error[i]),
             "supervised": list(error[i]),
             "maps": {name: [[float(error[i, 0])]] for name in MAPPED},

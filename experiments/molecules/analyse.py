@@ -30,6 +30,7 @@ class Predictor:
 
 PREDICTORS = (
     Predictor("norm", "gap norm (no labels)"),
+    Predictor("frobenius", "Frobenius norm (no labels)"),
     Predictor("supervised", "predicted gap, supervised split"),
     Predictor("predicted", "predicted gap, hidden labels"),
     Predictor("cka", "linear CKA", -1),
@@ -63,7 +64,7 @@ def tables_of(data: str, results: Mapping[str, Mapping[str, Any]], static: Mappi
         static: weak model -> what does not depend on splits, such as its width.
     """
     names = tuple(results)
-    by_split = (*MEASURED, "norm", "predicted", "supervised", "cka")
+    by_split = (*MEASURED, *MAPPED, "cka")
     tables = {quantity: np.array([results[name][quantity] for name in names]) for quantity in by_split}
     splits = tables["norm"].shape[1]
     for quantity in next(iter(static.values())):

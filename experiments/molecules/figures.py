@@ -17,6 +17,7 @@ from .zoo import Zoo
 PANELS = (("norm", "gap norm |P_s (I - P_w)|, no labels"), ("supervised", "predicted gap on the supervised split"))
 MARKERS = {1: "o", 2: "s", 3: "v", 4: "^", 6: "P", 8: "D"}
 """Depth -> marker."""
+NORMS = ("norm", "frobenius")
 COLOURS = "viridis"
 SET_COLOURS = ("#1f5a91", "#c1602a", "#4a8f57")
 
@@ -85,7 +86,7 @@ def _legend(axis: Axes, zoo: Zoo, elsewhere: bool) -> None:
 
 def map_figure(found: Mapping[str, Any]) -> Figure:
     """Spearman's correlation with Err_w2s over (threshold, ridge): a row a set, a column a predictor."""
-    figure = Figure(figsize=(11, 1.2 + 2.7 * len(found)), layout="constrained")
+    figure = Figure(figsize=(13, 1.2 + 2.7 * len(found)), layout="constrained")
     axes = figure.subplots(len(found), len(MAPPED), squeeze=False)
     titles = {one.name: one.title for one in PREDICTORS}
     for row, (data, result) in zip(axes, found.items(), strict=True):
@@ -93,7 +94,7 @@ def map_figure(found: Mapping[str, Any]) -> Figure:
             values = np.array(result["spearman_map"][name])
             axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
             for i, j in np.ndindex(*values.shape):
-                used = THRESHOLDS[j] == 0 and RIDGES[i] == (NORM_RIDGE if name == "norm" else RIDGE)
+                used = THRESHOLDS[j] == 0 and RIDGES[i] == (NORM_RIDGE if name in NORMS else RIDGE)
                 dark = abs(values[i, j]) > 0.7
                 weight = "bold" if used else "normal"
                 text = f"[{values[i, j]:.2f}]" if used else f"{values[i, j]:.2f}"

@@ -14,12 +14,12 @@ from w2sg_jax.quickstart.splits import Splits, make_splits
 RIDGE = 1e-4
 """Of every head: the paper's kind of ridge, in units of unit trace."""
 NORM_RIDGE = 1e-2
-"""Of the label-free gap norm: the default of ``w2sg_jax.gap``, for every data set."""
+"""Of the label-free norms: the default of ``w2sg_jax.gap``, for every data set."""
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 THRESHOLDS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 """The map over the two parameters of a predictor."""
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
-MAPPED = ("norm", "predicted", "supervised")
+MAPPED = ("norm", "frobenius", "predicted", "supervised")
 """Predictors that have a ridge and a threshold."""
 
 
@@ -43,7 +43,7 @@ class Pairing:
 def measure(pairing: Pairing) -> dict[str, Any]:
     """Measured quantities and predictors by split; maps over (ridge, threshold) are means over splits.
 
-    ``norm`` is the gap norm on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap with that split's
+    ``norm`` and ``frobenius`` are the gap's norms on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap with that split's
     hidden labels, ``supervised`` the one on the train split with the labels that the weak model is fitted on, both at
     the ridge of the heads; ``cka`` is the linear CKA of the w2s split.
     """
@@ -58,6 +58,7 @@ def measure(pairing: Pairing) -> dict[str, Any]:
     return {
         **{name: getattr(measured, name)[:, 0].tolist() for name in MEASURED},
         "norm": [found["norm"][at_norm, 0].item() for found in maps],
+        "frobenius": [found["frobenius"][at_norm, 0].item() for found in maps],
         "predicted": [found["predicted"][at_heads, 0].item() for found in maps],
         "supervised": [found["supervised"][at_heads, 0].item() for found in maps],
         "cka": [linear_cka(weak[rows], strong[rows]) for rows in splits.w2s],
@@ -82,7 +83,7 @@ def _maps(
     ]
     predicted, supervised = (grid.predicted for grid in grids)
     assert predicted is not None and supervised is not None  # there are labels
-    return {"norm": grids[0].norm, "predicted": predicted, "supervised": supervised}
+    return {"norm": grids[0].norm, "frobenius": grids[0].frobenius, "predicted": predicted, "supervised": supervised}
 
 
 def linear_cka(x: Float[np.ndarray, "n d_x"], y: Float[np.ndarray, "n d_y"]) -> float:
