@@ -43,9 +43,9 @@ class Pairing:
 def measure(pairing: Pairing) -> dict[str, Any]:
     """Measured quantities and predictors by split; maps over (ridge, threshold) are means over splits.
 
-    ``norm`` and ``frobenius`` are the gap's norms on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap with that split's
-    hidden labels, ``supervised`` the one on the train split with the labels that the weak model is fitted on, both at
-    the ridge of the heads; ``cka`` is the linear CKA of the w2s split.
+    ``norm`` and ``frobenius`` are the gap's norms on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap
+    with that split's hidden labels, ``supervised`` the one on the train split with the labels that the weak model is
+    fitted on, both at the ridge of the heads; ``cka`` is the linear CKA of the w2s split.
     """
     weak, strong = (np.asarray(w2sg.load(path), np.float64) for path in (pairing.weak, pairing.strong))
     smiles, target = pairing.molecules.read_text().splitlines(), np.load(pairing.target, allow_pickle=False)
