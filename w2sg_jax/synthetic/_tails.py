@@ -104,7 +104,7 @@ class GaussianTail:
         return jnp.sqrt(self.largest) * gaussian(key, (n, int(self.dimension)))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension"], meta_fields=["dof"])
+@partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension", "dof"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
 class EllipticalTail:
     """Isotropic but elliptical tail, the multivariate t: every sample has a length of its own.
@@ -120,7 +120,7 @@ class EllipticalTail:
 
     trace: Float[Any, ""] | float
     dimension: Float[Any, ""] | float
-    dof: float = field(default=5.0, metadata={"static": True})
+    dof: Float[Any, ""] | float = 5.0
 
     @property
     def largest(self) -> Any:
@@ -140,7 +140,7 @@ class EllipticalTail:
         return jnp.sqrt(self.largest) * radii * gaussian(second, (n, int(self.dimension)))
 
     def _radii(self, key: Array, n: int) -> Float[Array, " n"]:
-        return jnp.sqrt((self.dof - 2) / _chi_square(key, jnp.full(n, self.dof)))
+        return jnp.sqrt((self.dof - 2) / _chi_square(key, jnp.full(n, self.dof, _precision())))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "exponent"], meta_fields=["dimension", "entries"])
@@ -165,7 +165,7 @@ class IndependentTail:
     @property
     def variances(self) -> Float[Array, " D"]:
         """Of the coordinates, descending."""
-        shape = jnp.arange(1, self.dimension + 1, dtype=jax.dtypes.canonicalize_dtype(jnp.float64)) ** -self.exponent
+        shape = jnp.arange(1, self.dimension + 1, dtype=_precision()) ** -self.exponent
         return self.trace * shape / shape.sum()
 
     @property
@@ -209,7 +209,11 @@ def wishart(key: Array, n: int, dof: Float[Any, ""] | float) -> Float[Array, "n 
 
 
 def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
-    return 2 * jax.random.gamma(key, dof / 2, dtype=jax.dtypes.canonicalize_dtype(jnp.float64))
+    return 2 * jax.random.gamma(key, dof / 2, dtype=_precision())
+
+
+def _precision() -> jnp.dtype:
+    return jax.dtypes.canonicalize_dtype(jnp.float64)
 
 
 def _isotropic(gram: Float[Array, "n n"], variance: Any) -> Grams:
