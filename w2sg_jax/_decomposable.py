@@ -18,6 +18,8 @@ CLOSE = 1.25
 """The smallest V whose delta is within this factor of the least one is suggested."""
 CANDIDATES = 12
 """Principal subspaces that are looked at: those after which the eigenvalues fall most, and as many of round sizes."""
+LANCZOS: Any = 1e-3
+"""Relative accuracy of an operator norm by Lanczos."""
 DENSE = 64
 """Up to this order an operator norm is computed densely, above by Lanczos."""
 
@@ -119,7 +121,9 @@ def decomposability(
     cut = None if threshold is None else as_threshold(threshold)[0]
     trace = ((train**2).sum() + (w2s**2).sum()) / 2
     if not np.isfinite(trace) or trace <= 0:
-        raise InputError("h_train, h_w2s: constant representations, or squares that overflow; there is nothing to split")
+        raise InputError(
+            "h_train, h_w2s: constant representations, or squares that overflow; there is nothing to split"
+        )
     unit = np.sqrt(trace) if scale == "trace" else 1.0
     spectra = spectrum_of_rows(train / unit), spectrum_of_rows(w2s / unit)
     return of_spectra(*spectra, len(train), len(w2s), beta, cut, center=center, scale=scale)
@@ -251,8 +255,8 @@ def _reasoning(best: dict[str, Any], values: Float[np.ndarray, " k"], fixed: boo
     return (
         f"V: {rank} components with {share:.0%} of the trace, {chosen}{below}. The rest adds"
         f" gamma~ = {best['gamma_train']:.3g} and gamma^ = {best['gamma_w2s']:.3g} to the ridge: use"
-        f" {best['effective_train']:.3g} for a head fitted on the train split, {best['effective_w2s']:.3g} for one fitted"
-        f" on the w2s split. delta {best['delta']:.2g} is set by {_worst(best)}."
+        f" {best['effective_train']:.3g} for a head fitted on the train split, {best['effective_w2s']:.3g} for one"
+        f" fitted on the w2s split. delta {best['delta']:.2g} is set by {_worst(best)}."
     )
 
 
@@ -272,8 +276,8 @@ def _warning(best: dict[str, Any], fixed: bool) -> str:
     what = "not decomposable on this V" if fixed else "not decomposable: no V makes delta small"
     todo = "leave threshold at None to look for another V" if fixed else "raise the ridge, or take more samples"
     return (
-        f"{what}; delta is {best['delta']:.2g}, above {SMALL}, because of {_worst(best)}. The predicted gap may be off by a"
-        f" factor, whatever effective ridge it is given; {todo}"
+        f"{what}; delta is {best['delta']:.2g}, above {SMALL}, because of {_worst(best)}. The predicted gap may be off"
+        f" by a factor, whatever effective ridge it is given; {todo}"
     )
 
 
@@ -311,4 +315,5 @@ def _operator_norm(x: Float[np.ndarray, "a b"]) -> float:
         return 0.0
     if min(x.shape) <= DENSE:
         return float(np.linalg.norm(x, 2))
-    return float(svds(x, k=1, v0=np.ones(min(x.shape)), tol=1e-3, return_singular_vectors=False)[0])
+    found: Any = svds(x, k=1, v0=np.ones(min(x.shape)), tol=LANCZOS, return_singular_vectors=False)
+    return float(found[0])

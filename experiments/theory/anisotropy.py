@@ -23,7 +23,7 @@ class Config:
     seeds: int = 8
     overlaps: tuple[float, ...] = (0.9, 0.6, 0.3)
     """cos^2 of the principal angles; one strong direction more is not seen by the weak model."""
-    gammas: tuple[float, float] = (0.2, 0.1)
+    gammas: tuple[float, float] = (0.1, 0.5)
     """Weak and strong."""
     exponents: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
     """The variance of coordinate j falls as j^-exponent."""
@@ -36,7 +36,11 @@ class Config:
 
 
 TOY = Config(n=16, seeds=2, exponents=(0.0, 2.0), dimension=600, dofs=(3.0, 30.0), times=(2.0, 100.0))
-SWEEPS = {"exponents": "exponent of the tail's power law", "dofs": "degrees of freedom, elliptical tail", "times": "D / n, isotropic tail"}
+SWEEPS = {
+    "exponents": "exponent of the tail's power law",
+    "dofs": "degrees of freedom, elliptical tail",
+    "times": "D / n, isotropic tail",
+}
 
 
 def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
@@ -88,7 +92,13 @@ def _by_delta(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     bands = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 5.0), (5.0, np.inf))
     chosen = [(low, high, error[(delta >= low) & (delta < high)]) for low, high in bands]
     return [
-        {"low": low, "high": high, "draws": len(one), "median_error": float(np.median(one)), "worst_error": float(one.max())}
+        {
+            "low": low,
+            "high": high,
+            "draws": len(one),
+            "median_error": float(np.median(one)),
+            "worst_error": float(one.max()),
+        }
         for low, high, one in chosen
         if len(one)
     ]

@@ -51,13 +51,15 @@ def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
 def _sweep(sweep: str, n: int, times: list[float], config: Config) -> list[dict[str, Any]]:
     tails = [syn.GaussianTail(config.gamma * n, one * n) for one in times]
     populations = [syn.error_correction(config.overlap, tail_weak=t, tail_strong=t, noise=config.noise) for t in tails]
-    zero, options = np.zeros(len(times)), {"n_train": n, "n_w2s": n}
-    found = syn.simulate(syn.stack(populations), zero, zero, seeds=range(config.seeds), **options).measured
+    zero = np.zeros(len(times))
+    found = syn.simulate(syn.stack(populations), zero, zero, seeds=range(config.seeds), n_train=n, n_w2s=n).measured
     rows = []
     for i, p in enumerate(populations):
-        limit = syn.limit(p, syn.effective_ridges(p, 0.0, 0.0, **options))
+        limit = syn.limit(p, syn.effective_ridges(p, 0.0, 0.0, n, n))
         row: dict[str, Any] = {"sweep": sweep, "n": n, "times": times[i], "residual": found.residual[i].tolist()}
-        errors = {name: {"measured": getattr(found, name)[i].tolist(), "limit": getattr(limit, name)} for name in ERRORS}
+        errors = {
+            name: {"measured": getattr(found, name)[i].tolist(), "limit": getattr(limit, name)} for name in ERRORS
+        }
         rows.append(row | errors)
     return rows
 

@@ -22,7 +22,7 @@ class Config:
     seeds: int = 16
     overlaps: tuple[float, ...] = (0.9, 0.6, 0.3)
     """cos^2 of the principal angles; one strong direction more is not seen by the weak model."""
-    gammas: tuple[float, float] = (0.2, 0.1)
+    gammas: tuple[float, float] = (0.1, 0.5)
     """Weak and strong, at every n: the trace of a tail grows as n."""
     fixed: float = 20_000
     """Dimension of the tail that stays the same."""
@@ -90,8 +90,12 @@ def draw(result: dict[str, Any]) -> Figure:
         points(right, ns, *mean_and_error([row["of_draw"] for row in chosen]), f"{NAMES[law]}", series)
     without = [row for row in result["rows"] if row["law"] == "n2"]
     points(
-        left, [row["n"] for row in without], [_rms(row["without"]) for row in without], None,
-        "D grows as n², with β alone", 3,
+        left,
+        [row["n"] for row in without],
+        [_rms(row["without"]) for row in without],
+        None,
+        "D grows as n², with β alone",
+        3,
     )
     left.set(xscale="log", yscale="log", xlabel="samples n~ = n^", ylabel="RMS of measured / predicted − 1")
     right.set(xscale="log", xlabel="samples n~ = n^", ylabel="mean of measured / predicted − 1")

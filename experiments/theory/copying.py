@@ -60,11 +60,13 @@ def _sweep(
     tail = syn.GaussianTail(config.gamma * config.n, config.dimension)
     populations = [family(overlap, tail_weak=tail, tail_strong=tail) for overlap, _ in settings]
     ridges = np.array([ridge for _, ridge in settings])
-    options = {"n_train": config.n, "n_w2s": config.n}
-    found = syn.simulate(syn.stack(populations), 0 * ridges, ridges, seeds=range(config.seeds), **options).measured
+    n = config.n
+    found = syn.simulate(
+        syn.stack(populations), 0 * ridges, ridges, seeds=range(config.seeds), n_train=n, n_w2s=n
+    ).measured
     rows = []
     for i, p in enumerate(populations):
-        limit = syn.limit(p, syn.effective_ridges(p, 0.0, ridges[i], **options))
+        limit = syn.limit(p, syn.effective_ridges(p, 0.0, ridges[i], n, n))
         parts = {
             "copied": (found.pred_gap, limit.pred_gap),
             "corrected": (found.corrected, limit.corrected),
@@ -84,8 +86,7 @@ def draw(result: dict[str, Any]) -> Figure:
         x = [row["ridge"] + result["gamma"] if sweep == "ridge" else row["overlap"] for row in rows]
         for series, (part, name) in enumerate(PARTS.items()):
             axis.plot(x, [row[part]["limit"] for row in rows], color=MARKS[series]["color"], linewidth=1)
-            points(axis, x, *mean_and_error([row[part]["measured"] for row in rows]), name, series)
-            axis.containers[-1].lines[0].set_linestyle("")
+            points(axis, x, *mean_and_error([row[part]["measured"] for row in rows]), name, series, joined=False)
         axis.set_xlabel(label)
         if sweep == "ridge":
             axis.set_xscale("log")
@@ -95,20 +96,25 @@ def draw(result: dict[str, Any]) -> Figure:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Shares of Err_w along the overlap, and how far heads are from the closed forms."""
+    """Mean squares along the overlap, measured and in the limit."""
     rows = {(row["sweep"], row["overlap"]): row for row in result["rows"] if row["sweep"] != "ridge"}
     overlaps = sorted({overlap for _, overlap in rows})
-    chosen = overlaps[2 :: max(1, len(overlaps) // 4)] or overlaps
+    chosen = overlaps[1::2] if len(overlaps) > 2 else overlaps
 
-    def share(sweep: str, overlap: float, part: str) -> str:
-        row = rows[sweep, overlap]
-        return f"{np.mean(row[part]['measured']) / np.mean(row['err_weak']['measured']):.2f}"
+    def cell(sweep: str, overlap: float, part: str) -> str:
+        row = rows[sweep, overlap][part]
+        return f"{np.mean(row['measured']):.3f} ({row['limit']:.3f})"
 
     return markdown_table(
-        ("mean square over Err_w, at overlap", *(f"{overlap:g}" for overlap in chosen)),
+        ("measured (closed form), at overlap", *(f"{overlap:g}" for overlap in chosen)),
         (
-            [f"{name}, errors {where} the strong V", *(share(sweep, overlap, part) for overlap in chosen)]
-            for sweep, where in (("correction", "outside"), ("copying", "inside"))
-            for part, name in (("copied", "copied"), ("corrected", "corrected"), ("err_w2s", "Err_w2s"))
+            [f"{name}{where}", *(cell(sweep, overlap, part) for overlap in chosen)]
+            for sweep, where in (("correction", "; errors outside the strong V"), ("copying", "; errors inside it"))
+            for part, name in (
+                ("err_weak", "Err_w"),
+                ("copied", "copied"),
+                ("corrected", "corrected"),
+                ("err_w2s", "Err_w2s"),
+            )
         ),
     )

@@ -159,14 +159,22 @@ def draw(result: dict[str, Any]) -> Figure:
     ):
         for small in (False, True):
             chosen = [row for row in rows if (row["delta"] <= SMALL) == small]
-            fit = result["fits"][("" if small else "not ") + "decomposable" + ("" if quantity == "predicted" else ", ridge alone")]
+            fit = result["fits"][
+                ("" if small else "not ") + "decomposable" + ("" if quantity == "predicted" else ", ridge alone")
+            ]
             style = MARKS[0] if small else MARKS[1]
             x = [max(row[quantity], floor) for row in chosen]
             text = f"δ {'≤' if small else '>'} {SMALL}: {fit['count']} draws"
             text += "" if fit["r2"] is None else f", R² {fit['r2']:.3f}, slope {fit['slope']:.2f}"
             axis.loglog(
-                x, [row["measured"] for row in chosen], linestyle="", label=text, markersize=3.5,
-                fillstyle="full" if small else "none", alpha=0.8, **style,
+                x,
+                [row["measured"] for row in chosen],
+                linestyle="",
+                label=text,
+                markersize=3.5,
+                fillstyle="full" if small else "none",
+                alpha=0.8,
+                **style,
             )
         ends = [floor, max(row["measured"] for row in rows) * 1.5]
         axis.loglog(ends, ends, color="0.4", linewidth=1, linestyle="--", label="predicted = measured")
@@ -183,7 +191,11 @@ def markdown(result: dict[str, Any]) -> str:
         headings,
         (
             [name, str(fit["count"])]
-            + ([""] * 4 if fit["r2"] is None else [f"{fit[key]:.3f}" for key in ("r2", "slope", "r2_identity")] + [f"{fit['median_error']:.0%}"])
+            + (
+                [""] * 4
+                if fit["r2"] is None
+                else [f"{fit[key]:.3f}" for key in ("r2", "slope", "r2_identity")] + [f"{fit['median_error']:.0%}"]
+            )
             for name, fit in result["fits"].items()
         ),
     )

@@ -1,8 +1,9 @@
 """Two theories that disagree in sign: from the bias-dominated to the variance-dominated regime.
 
-The gap norm (arXiv 2502.00620) says: the more of the strong model's directions the weak one misses, the larger the error.
-The discrepancy d_w - d_{s and w} (Dong et al., arXiv 2502.05075) says: the less of the weak model's directions the strong
-one shares, the less of its noise is inherited, the smaller the error. Both are right where their term dominates.
+The gap norm (arXiv 2502.00620) says: the more of the strong model's directions the weak one misses, the larger the
+error. The discrepancy d_w - d_{s and w} (Dong et al., arXiv 2502.05075) says: the less of the weak model's directions
+the strong one shares, the less of its noise is inherited, the smaller the error. Both are right where their term
+dominates.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
@@ -44,7 +46,11 @@ class Config:
 
 
 TOY = Config(n=30, d=3, missing=(0.0, 1.0), noise=(0.1, 1.0), pairs=4, seeds=2, shown=((0, 1), (1, 1), (1, 0)))
-PREDICTORS = {"norm": "gap norm", "discrepancy": "discrepancy", "both": "bias + inherited variance"}
+PREDICTORS = {"norm": "gap norm", "discrepancy": "discrepancy", "both": "both together"}
+"""The last one is bias + inherited variance, in closed form."""
+SIGNS = {"norm": 1, "discrepancy": -1, "both": 1}
+"""Correlations are positive where the theory is right: a large gap norm goes with a large error, small gain and small
+PGR, a large discrepancy with the opposite."""
 OUTCOMES = {"err_w2s": "Err_w2s", "gain": "gain Err_w − Err_w2s", "pgr": "PGR"}
 
 
@@ -54,9 +60,14 @@ def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
     for i, missing in enumerate(config.missing):
         for j, noise in enumerate(config.noise):
             step(len(cells), total)
-            cells.append(_cell(missing, noise, config, full=(i, j) in config.shown))
+            seeds = range(len(cells) * config.seeds, (len(cells) + 1) * config.seeds)
+            cells.append(_cell(missing, noise, config, seeds, full=(i, j) in config.shown))
     step(total, total)
-    return {"cells": cells, "wins": {outcome: _wins(cells, outcome) for outcome in OUTCOMES}, "boundary": boundary(config)}
+    return {
+        "cells": cells,
+        "wins": {outcome: _wins(cells, outcome) for outcome in OUTCOMES},
+        "boundary": boundary(config),
+    }
 
 
 def boundary(config: Config) -> list[float]:
@@ -68,28 +79,25 @@ def boundary(config: Config) -> list[float]:
     return [v / config.n * (config.d - 1) * (1 - config.d / config.n) for v in config.noise]
 
 
-def _cell(missing: float, noise: float, config: Config, *, full: bool) -> dict[str, Any]:
+def _cell(missing: float, noise: float, config: Config, seeds: range, *, full: bool) -> dict[str, Any]:
+    """One cell; its draws are its own, its weak models those of every cell."""
     populations = _pairs(missing, noise, config)
     ridge = np.full(config.pairs, LEAST_SQUARES)
     n = config.n
-    found = syn.simulate(
-        syn.stack(populations), ridge, ridge, n_train=n, n_w2s=n, seeds=range(config.seeds)
-    )
+    found = syn.simulate(syn.stack(populations), ridge, ridge, n_train=n, n_w2s=n, seeds=seeds)
     m = found.measured
     shared = np.array([syn.correlation_dimension(p) for p in populations])
     theory = np.array([_both(p, config) for p in populations])  # (pairs, 3): Err_w, Err_w2s, Err_sc
     predictors = {"norm": found.predicted.norm, "discrepancy": _each(config.d - shared, config)}
-    # + where the theory is right: a large gap norm means a large error and a small gain, a large discrepancy the opposite
-    signs = {"norm": 1, "discrepancy": -1, "both": 1}
     measured = _losses(*(x.mean(axis=1) for x in (m.err_weak, m.err_w2s, m.err_ceiling)))
+    measured["pgr"][~_defined(m.err_weak - m.err_ceiling)] = np.nan
     outcomes = {"err_w2s": m.err_w2s, "gain": m.err_w2s - m.err_weak, "pgr": _each(measured["pgr"], config)}
     spearman = {}
-    for outcome, error in outcomes.items():
+    for outcome, loss in outcomes.items():
         tables = predictors | {"both": _each(_losses(*theory.T)[outcome], config)}
-        found_here = {name: correlate(signs[name] * table, error, seed=0) for name, table in tables.items()}
-        spearman[outcome] = {name: [_digits(x) for x in (c.value, c.low, c.high)] for name, c in found_here.items()}
+        spearman[outcome] = {name: _spearman(SIGNS[name] * table, loss) for name, table in tables.items()}
     cell: dict[str, Any] = {"missing": missing, "noise": noise, "spearman": spearman}
-    cell |= {"gain": _digits((m.err_weak - m.err_w2s).mean()), "pgr": _digits(-measured["pgr"].mean())}
+    cell |= {"gain": _digits((m.err_weak - m.err_w2s).mean()), "pgr_defined": int(np.isfinite(measured["pgr"]).sum())}
     share = np.mean([_variance(p, config) for p in populations]) / theory[:, 1].mean()
     cell |= {"variance_share": _digits(share)}
     if full:
@@ -98,6 +106,21 @@ def _cell(missing: float, noise: float, config: Config, *, full: bool) -> dict[s
             name: np.round(getattr(m, name), 6).tolist() for name in ("err_weak", "err_w2s", "err_ceiling")
         }
     return cell
+
+
+def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float]:
+    """Value and 95% interval over the weak models for which both are defined; NaN where that is fewer than half."""
+    defined = np.isfinite(np.hstack([predictor, loss])).all(axis=1)
+    if 2 * defined.sum() < len(defined):
+        return [np.nan] * 3
+    found = correlate(predictor[defined], loss[defined], seed=0)
+    return [_digits(x) for x in (found.value, found.low, found.high)]
+
+
+def _defined(denominators: np.ndarray) -> np.ndarray:
+    """Whether the mean over seeds stands out of their noise by two standard errors, as in ``weak_to_strong``."""
+    mean, error = mean_and_error(denominators)
+    return mean > 2 * error
 
 
 def _digits(x: Any) -> float:
@@ -123,8 +146,9 @@ def _each(values: np.ndarray, config: Config) -> np.ndarray:
 
 def _losses(err_weak: np.ndarray, err_w2s: np.ndarray, err_ceiling: np.ndarray) -> dict[str, np.ndarray]:
     """What is better when it is smaller: the error, and minus the gain and PGR."""
-    gain = err_weak - err_w2s
-    return {"err_w2s": err_w2s, "gain": -gain, "pgr": -gain / (err_weak - err_ceiling)}
+    gain, most = err_weak - err_w2s, err_weak - err_ceiling
+    pgr = np.divide(gain, most, out=np.full(len(gain), np.nan), where=most > 0)
+    return {"err_w2s": err_w2s, "gain": -gain, "pgr": -pgr}
 
 
 def _both(p: syn.Population, config: Config) -> tuple[float, float, float]:
@@ -150,8 +174,9 @@ def _variance(p: syn.Population, config: Config) -> float:
 def _wins(cells: list[dict[str, Any]], outcome: str) -> dict[str, int]:
     """Cells in which a theory's 95% interval lies above 0."""
     right = {name: [cell["spearman"][outcome][name][1] > 0 for cell in cells] for name in PREDICTORS}
-    return {name: int(sum(x or False for x in column)) for name, column in right.items()} | {
-        "neither": int(sum(not (a or b) for a, b in zip(right["norm"], right["discrepancy"], strict=True))),
+    return {name: sum(column) for name, column in right.items()} | {
+        "neither": sum(not (a or b) for a, b in zip(right["norm"], right["discrepancy"], strict=True)),
+        "undefined": sum(bool(np.isnan(cell["spearman"][outcome]["norm"][0])) for cell in cells),
         "cells": len(cells),
     }
 
@@ -162,7 +187,7 @@ def draw(result: dict[str, Any]) -> Figure:
     for row, outcome in enumerate(("err_w2s", "gain")):
         for axis, (name, title) in zip(axes[row], PREDICTORS.items(), strict=True):
             _map(axis, result, outcome, name)
-            axis.set_title(f"{title}: Spearman with {OUTCOMES[outcome]}", fontsize=9)
+            axis.set_title(f"{title}\nSpearman with {OUTCOMES[outcome]}", fontsize=9)
     shown = [cell for cell in result["cells"] if "pairs" in cell]
     for axis, cell in zip(axes[2], shown, strict=False):
         _full(axis, cell)
@@ -179,7 +204,13 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
         table[i, j] = value
         sure = low > 0 or high < 0
         axis.text(
-            j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, fontweight="bold" if sure else "normal",
+            j,
+            i,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            fontweight="bold" if sure else "normal",
             color="white" if abs(value) > 0.6 else "black",
         )
     axis.imshow(table, cmap="PuOr", vmin=-1, vmax=1, origin="lower", aspect="auto")
@@ -188,21 +219,22 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
     axis.set_yticks(range(len(missing)), [f"{x:g}" for x in missing], fontsize=8)
     axis.set_xlabel("label noise, variance", fontsize=9)
     axis.set_ylabel("target missed in part, share", fontsize=9)
-    if outcome == "err_w2s":
-        known = np.array(missing[1:])
-        heights = 1 + np.interp(np.log(result["boundary"]), np.log(known), np.arange(len(known)), -1, np.nan)
-        axis.plot(range(len(noise)), heights, color="black", linewidth=1.5, linestyle="--")
+    for j, height in enumerate(result["boundary"]):
+        known = np.array(missing) > 0
+        i = int(np.argmin(np.where(known, np.abs(np.log(np.where(known, missing, 1.0)) - np.log(height)), np.inf)))
+        axis.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
 
 
 def _full(axis: Axes, cell: dict[str, Any]) -> None:
     pairs = cell["pairs"]
     order = np.argsort(pairs["shared"])
     x = np.array(pairs["shared"])[order]
-    for series, (name, label) in enumerate({"err_weak": "Err_w", "err_w2s": "Err_w2s", "err_ceiling": "Err_sc"}.items()):
+    for series, (name, label) in enumerate(
+        {"err_weak": "Err_w", "err_w2s": "Err_w2s", "err_ceiling": "Err_sc"}.items()
+    ):
         mean, error = mean_and_error(np.array(pairs[name])[order])
-        points(axis, x, mean, error, label, series)
-        axis.containers[-1].lines[0].set_linestyle("")
-    axis.plot(x, np.array(pairs["theory"])[order], color=MARKS[1]["color"], linewidth=1, label="bias + inherited variance")
+        points(axis, x, mean, error, label, series, joined=False)
+    axis.plot(x, np.array(pairs["theory"])[order], color=MARKS[1]["color"], linewidth=1, label="both together, Err_w2s")
     axis.set(xlabel="shared dimension |V_s^T V_w|²", ylabel="error", ylim=(0, None))
     axis.set_title(f"label noise {cell['noise']:g}, missed in part {cell['missing']:g}", fontsize=9)
     axis.legend(fontsize=8)
@@ -214,14 +246,18 @@ def markdown(result: dict[str, Any]) -> str:
     rows = []
     for cell in result["cells"]:
         if "pairs" in cell:
-            name = f"noise {cell['noise']:g}, missed {cell['missing']:g}; variance {cell['variance_share']:.0%} of Err_w2s"
+            name = (
+                f"noise {cell['noise']:g}, missed {cell['missing']:g}; variance {cell['variance_share']:.0%} of Err_w2s"
+            )
             rows += [
                 [name, text, *(_interval(cell["spearman"][outcome][one]) for one in PREDICTORS)]
                 for outcome, text in OUTCOMES.items()
             ]
     for outcome, text in OUTCOMES.items():
         wins = result["wins"][outcome]
-        rows.append([f"cells of {wins['cells']} with an interval above 0", text, *(str(wins[one]) for one in PREDICTORS)])
+        rows.append(
+            [f"cells of {wins['cells']} with an interval above 0", text, *(str(wins[one]) for one in PREDICTORS)]
+        )
     return markdown_table(headings, rows)
 
 

@@ -31,11 +31,18 @@ def panels(rows: int, columns: int, width: float, height: float, **options: Any)
     return figure, axes
 
 
-def points(axis: Axes, x: Any, y: Any, error: Any, label: str, series: int, **options: Any) -> None:
-    """Means with standard errors, joined by a thin line."""
+def points(axis: Axes, x: Any, y: Any, error: Any, label: str, series: int, *, joined: bool = True) -> None:
+    """Means with standard errors, joined by a thin line or not."""
     axis.errorbar(
-        x, y, yerr=error, label=label, linestyle=LINES[series], linewidth=1, markersize=4.5, elinewidth=1,
-        **MARKS[series], **options,
+        x,
+        y,
+        yerr=error,
+        label=label,
+        linestyle=LINES[series] if joined else "",
+        linewidth=1,
+        markersize=4.5,
+        elinewidth=1,
+        **MARKS[series],
     )
 
 

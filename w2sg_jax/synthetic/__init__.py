@@ -1,11 +1,13 @@
 """Distributions with known answers: representations whose errors and gaps are known in closed form.
 
-Everything here is in the paper's raw form: neither centred nor scaled (``center=False, scale="none"`` elsewhere), ridges
-added to K/n, second moments divided by n; errors are squared, against the noiseless target, exact over fresh samples.
+Everything here is in the paper's raw form: neither centred nor scaled (``center=False, scale="none"`` elsewhere),
+ridges added to K/n, second moments divided by n; errors are squared, against the noiseless target, exact over fresh
+samples.
 
 A population is made by a family (``low_rank``, ``spiked``, ``correlated_pair``, ``error_correction``,
-``error_copying``) with tails of a law (``NoTail``, ``GaussianTail``, ``IndependentTail``, ``EllipticalTail``); ``limit``
-says where everything tends to, ``samples`` draws arrays, and ``simulate`` fits heads for many populations and seeds.
+``error_copying``) with tails of a law (``NoTail``, ``GaussianTail``, ``IndependentTail``, ``EllipticalTail``);
+``limit`` says where everything tends to, ``samples`` draws arrays, ``simulate`` fits heads for many populations and
+seeds.
 """
 
 from ._conditions import Conditions as Conditions

@@ -59,8 +59,11 @@ def conditions(draw: Draw, effective: EffectiveRidges) -> Conditions:
         orthogonality = jnp.sqrt(largest / (n_train * n_w2s)) / r_weak
     if draw.tail_strong is not None:
         identity.append(_distance(draw.tail_strong.gram / n_w2s, p.tail_strong.trace / n_w2s) / r_strong)
-    return Conditions(*(jnp.stack([jnp.asarray(x) for x in part]).max() for part in (moments, identity)), orthogonality,
-                      jnp.stack([jnp.asarray(x) for x in variance]).max())
+    return Conditions(_largest(moments), _largest(identity), orthogonality, _largest(variance))
+
+
+def _largest(values: list[Any]) -> Any:
+    return jnp.stack([jnp.asarray(x) for x in values]).max()
 
 
 def _moments(h: Float[Array, "n k"], a: Float[Array, "k p"], ridge: Any) -> Any:

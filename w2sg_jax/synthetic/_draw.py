@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -81,8 +82,8 @@ def samples(key: Array, p: Population, n: int, latents: Entries = gaussian) -> S
 def _arrays(key: Array, p: Population, n: int, latents: Entries) -> tuple[Array, Array, Array]:
     keys = jax.random.split(key, 4)
     z = latents(keys[0], (n, p.target.shape[0]))
-    both = (
-        jax.numpy.concatenate([product(z, a.T), tail.rows(tail_key, n)], axis=1)
+    weak, strong = (
+        jnp.concatenate([product(z, a.T), tail.rows(tail_key, n)], axis=1)
         for a, tail, tail_key in ((p.weak, p.tail_weak, keys[1]), (p.strong, p.tail_strong, keys[2]))
     )
-    return *both, product(z, p.target) + p.noise * gaussian(keys[3], (n,))
+    return weak, strong, product(z, p.target) + p.noise * gaussian(keys[3], (n,))

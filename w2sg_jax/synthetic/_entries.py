@@ -25,6 +25,8 @@ def rademacher(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
 def student_t(dof: float = 5.0) -> Entries:
     """Student's t with so many degrees of freedom, over its standard deviation: a heavy tail.
 
+    sqrt(dof (U^(-2 / dof) - 1)) cos(2 pi V) with U, V uniform: exact, and many times faster than by gamma variates.
+
     Args:
         dof: above 2, so that there is a variance; moments of order ``dof`` and more are infinite.
 
@@ -33,12 +35,16 @@ def student_t(dof: float = 5.0) -> Entries:
 
     Raises:
         ValueError: no variance.
+
+    Source: Bailey (1994), polar generation of random variates with the t-distribution.
     """
     if dof <= 2:
         raise ValueError(f"dof: got {dof}; Student's t has a variance above 2 degrees of freedom only")
 
     def sampler(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        return jax.random.t(key, dof, shape, _precision()) * ((dof - 2) / dof) ** 0.5
+        u, v = jax.random.uniform(key, (2, *shape), _precision())
+        radius = jnp.sqrt((dof - 2) * ((1 - u) ** (-2 / dof) - 1))  # 1 - u is never 0
+        return radius * jnp.cos(2 * jnp.pi * v)
 
     return sampler
 

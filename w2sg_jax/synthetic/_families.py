@@ -15,8 +15,8 @@ def low_rank(weak: Numbers, strong: Numbers, target: Numbers, *, noise: float = 
     """Exactly low-rank representations: both models see the same latents, with gains of their own, and nothing else.
 
     With variances w_i and s_i of latent i, P_w and P_s have the gains w_i / (w_i + beta_w) and s_i / (s_i + beta_s), so
-    the gap norm is max_i s_i / (s_i + beta_s) * beta_w / (w_i + beta_w), and PredGap is the sum over i of the squares of
-    the same products times target_i.
+    the gap norm is max_i s_i / (s_i + beta_s) * beta_w / (w_i + beta_w), and PredGap is the sum over i of the squares
+    of the same products times target_i.
 
     Args:
         weak, strong: (p,) variances of the latents; 0 for one that the model does not see.
@@ -82,8 +82,8 @@ def error_correction(overlap: float, *, tail_weak: Tail, tail_strong: Tail, nois
     """The strong model interpolates the weak labels, at ridge 0, and still beats its supervisor.
 
     A ``correlated_pair`` of one feature and target s: the weak model's feature is sqrt(o) s + sqrt(1 - o) u. Its error
-    along u is not in the strong principal subspace, so the strong model stores it in its tail, where it costs nothing on
-    fresh samples. With gains g = 1 / (1 + gamma) of both heads, the errors tend to
+    along u is not in the strong principal subspace, so the strong model stores it in its tail, where it costs nothing
+    on fresh samples. With gains g = 1 / (1 + gamma) of both heads, the errors tend to
     Err_w = 1 - 2 o g_w + o g_w^2,  Err_w2s = (1 - o g_w g_s)^2,  Err_sc = (1 - g_s)^2, and
     PredGap = g_s^2 (1 - o g_w)^2. As gamma -> 0, Err_w2s / Err_w = 1 - o.
 

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
@@ -10,6 +9,7 @@ from jaxtyping import Array, Float
 from .._linalg import product
 from ._draw import Draw
 from ._population import EffectiveRidges
+from ._tails import Grams
 
 SMALLEST_RIDGE = 1e-12
 """Added to Sigma where a prediction has no ridge at all, so that directions padded with zeros stay zero."""
@@ -63,30 +63,24 @@ def measure(draw: Draw, ridge_weak: Any, ridge_strong: Any) -> Measured:
     Source: arXiv 2502.00620, section 2.
     """
     p, n_train = draw.population, draw.weak_train.shape[0]
-    joint = draw.tail_weak
-    own = None if joint is None else joint.gram[:n_train, :n_train]
+    own, cross, own_weighted = _split(draw.tail_weak, n_train)
+    strong_gram, _, strong_weighted = _split(draw.tail_strong, draw.y_w2s.shape[0])
     weak = _fit(draw.weak_train, own, ridge_weak, draw.y_train[:, None])
-    pseudo = product(draw.weak_w2s, weak.theta)
-    if joint is not None:
-        pseudo = pseudo + product(joint.gram[n_train:, :n_train], weak.alpha)  # pyright: ignore[reportArgumentType]
-    labels = jnp.concatenate([pseudo, draw.y_w2s[:, None]], axis=1)
-    strong_gram = None if draw.tail_strong is None else draw.tail_strong.gram
-    strong = _fit(draw.strong_w2s, strong_gram, ridge_strong, labels)
-    fitted = product(draw.strong_w2s, strong.theta[:, :1])
-    if strong_gram is not None:
-        fitted = fitted + product(strong_gram, strong.alpha[:, :1])  # pyright: ignore[reportOptionalSubscript]
-    f_weak = product(p.weak.T, weak.theta)[:, 0]
+    pseudo = _outputs(weak, draw.weak_w2s, cross)[:, 0]
+    strong = _fit(draw.strong_w2s, strong_gram, ridge_strong, jnp.stack([pseudo, draw.y_w2s], axis=1))
+    residual = _outputs(strong, draw.strong_w2s, strong_gram)[:, 0] - pseudo
+    error = product(p.weak.T, weak.theta)[:, 0] - p.target
     f_w2s, f_ceiling = product(p.strong.T, strong.theta).T
-    weak_weighted = None if joint is None else joint.weighted[:n_train, :n_train]
-    strong_weighted = None if draw.tail_strong is None else draw.tail_strong.weighted
-    tail_weak = _tail_energy(weak.alpha, weak_weighted)
-    tails = _tail_energy(_with_difference(strong.alpha), strong_weighted)
     copied = f_w2s - f_ceiling
-    squares = [(x**2).sum() for x in (f_weak - p.target, f_w2s - p.target, f_ceiling - p.target, copied)]
-    energies = (tail_weak[0], tails[0], tails[1], tails[2])
-    corrected = ((f_weak - p.target - copied) ** 2).sum() + tail_weak[0] + tails[2]
+    (weak_tail,) = _tail_energy(weak.alpha, own_weighted, 1)
+    w2s_tail, ceiling_tail, copied_tail = _tail_energy(_with_difference(strong.alpha), strong_weighted, 3)
     return Measured(
-        *(a + b for a, b in zip(squares, energies, strict=True)), corrected, ((fitted - pseudo) ** 2).mean()
+        err_weak=_square(error) + weak_tail,
+        err_w2s=_square(f_w2s - p.target) + w2s_tail,
+        err_ceiling=_square(f_ceiling - p.target) + ceiling_tail,
+        pred_gap=_square(copied) + copied_tail,
+        corrected=_square(error - copied) + weak_tail + copied_tail,
+        residual=(residual**2).mean(),
     )
 
 
@@ -102,7 +96,8 @@ def predict(draw: Draw, effective: EffectiveRidges) -> Predicted:
     """
     n = draw.y_w2s.shape[0]
     weak, strong = (
-        _root(h / jnp.sqrt(n), ridge) for h, ridge in ((draw.weak_w2s, effective.weak), (draw.strong_w2s, effective.strong))
+        _root(h / jnp.sqrt(n), ridge)
+        for h, ridge in ((draw.weak_w2s, effective.weak), (draw.strong_w2s, effective.strong))
     )
 
     def missed(x: Array) -> Array:
@@ -133,13 +128,30 @@ def _fit(h: Float[Array, "n k"], gram: Float[Array, "n n"] | None, ridge: Any, y
     return _Head(product(h.T, alpha), alpha)
 
 
+def _split(tail: Grams | None, n: int) -> tuple[Array | None, Array | None, Array | None]:
+    """Of the first n samples: T T^T, later samples against them, and the weighted Gram matrix."""
+    return (None, None, None) if tail is None else (tail.gram[:n, :n], tail.gram[n:, :n], tail.weighted[:n, :n])
+
+
+def _outputs(head: _Head, h: Float[Array, "m k"], cross: Float[Array, "m n"] | None) -> Float[Array, "m c"]:
+    fitted = product(h, head.theta)
+    return fitted if head.alpha is None or cross is None else fitted + product(cross, head.alpha)
+
+
+def _square(x: Float[Array, " p"]) -> Float[Array, ""]:
+    """E[(x . z)^2]."""
+    return (x**2).sum()
+
+
 def _with_difference(alpha: Float[Array, "n 2"] | None) -> Float[Array, "n 3"] | None:
     """Of f_w2s, f_sc and their difference."""
     return None if alpha is None else jnp.concatenate([alpha, alpha[:, :1] - alpha[:, 1:]], axis=1)
 
 
-def _tail_energy(alpha: Float[Array, "n c"] | None, weighted: Float[Array, "n n"] | None) -> Any:
+def _tail_energy(
+    alpha: Float[Array, "n c"] | None, weighted: Float[Array, "n n"] | None, columns: int
+) -> Float[Array, " c"]:
     """E[(sum_i alpha_i t_i . t)^2] for each column."""
     if alpha is None or weighted is None:
-        return jnp.zeros(3)
-    return jnp.einsum("ic,ij,jc->c", alpha, weighted, alpha, precision=jax.lax.Precision.HIGHEST)
+        return jnp.zeros(columns)
+    return (alpha * product(weighted, alpha)).sum(axis=0)

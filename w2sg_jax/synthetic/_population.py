@@ -122,9 +122,9 @@ def inherited_variance(p: Population, n_train: int, n_w2s: int) -> float:
     """Variance of the weak-to-strong model that the label noise causes, heads fitted by least squares, no tail.
 
     sigma^2 / (n~ - d_w - 1) [ d_{s and w} + d_s / (n^ - d_s - 1) (d_w - d_{s and w}) ]: exact for Gaussian latents
-    (an inverse Wishart matrix has the mean I / (n - d - 1)); with n in the place of n - d - 1 the formula of Dong et al.
-    Derivation: the weak head's noise is sum_j xi_j u_j(x) with Var xi = sigma^2 / (n~ - d_w - 1); what of it lies in the
-    strong span is copied, the rest is noise of the strong fit.
+    (an inverse Wishart matrix has the mean I / (n - d - 1)); with n in the place of n - d - 1 the formula of Dong
+    et al. Derivation: the weak head's noise is sum_j xi_j u_j(x) with Var xi = sigma^2 / (n~ - d_w - 1); what of it
+    lies in the strong span is copied, the rest is noise of the strong fit.
 
     Args:
         p: the population, a single one.

@@ -66,8 +66,8 @@ def simulate(
         check: also compute the conditions of decomposability, which doubles the time.
 
     Cost: of a draw with a Gaussian tail about (n_train + n_w2s)^3 flops: 1000 of 300 + 300 samples take less than a
-    minute on 2 cores. vmapped on an accelerator, 64 at a time; on a CPU ``lax.map`` runs one draw after the other, because there
-    batches of decompositions may wait for each other's threads for ever.
+    minute on 2 cores. vmapped on an accelerator, 64 at a time; on a CPU ``lax.map`` runs one draw after the other,
+    because there batches of decompositions may wait for each other's threads for ever.
     """
     configs = len(ridge_weak)
     places, draws = (axis.ravel() for axis in np.meshgrid(np.arange(configs), np.asarray(seeds), indexing="ij"))
@@ -90,8 +90,16 @@ def _batch() -> int | None:
 
 @partial(jax.jit, static_argnames=("n_train", "n_w2s", "latents", "check", "batch"))
 def _simulate(
-    populations: Population, ridges: EffectiveRidges, places: Any, seeds: Any, *, n_train: int, n_w2s: int,
-    latents: Entries, check: bool, batch: int | None,
+    populations: Population,
+    ridges: EffectiveRidges,
+    places: Any,
+    seeds: Any,
+    *,
+    n_train: int,
+    n_w2s: int,
+    latents: Entries,
+    check: bool,
+    batch: int | None,
 ) -> Simulation:
     def one(row: tuple[Population, EffectiveRidges, Any, Any]) -> Simulation:
         p, beta, place, seed = row
