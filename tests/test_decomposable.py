@@ -65,7 +65,8 @@ def test_low_rank_is_decomposable_with_nothing_outside(rng, ridge):
     h = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40))
     found = raw(h[:200], h[200:], ridge=ridge)
     assert found.decomposable and found.rank == 5
-    assert found.gamma_train == found.gamma_w2s == found.identity == found.orthogonality == found.tail_variance == 0
+    assert found.gamma_train == found.gamma_w2s == found.identity == 0
+    assert max(found.orthogonality, found.tail_variance) < 1e-10  # rounding
     assert found.effective_train == ridge
     values = np.linalg.eigvalsh(h[200:].T @ h[200:])[::-1]
     assert (values >= found.threshold * values[0]).sum() == 5
@@ -183,7 +184,6 @@ def test_fixed_threshold_says_that_it_was_fixed(spiked):
         ({"ridge": -1.0}, "ridge: got -1.0"),
         ({"threshold": 2.0}, "threshold: got 2.0"),
         ({"scale": "unit"}, "scale: got 'unit'"),
-        ({"center": 1}, "center: got 1"),
     ],
 )
 def test_misuse(rng, change, message):

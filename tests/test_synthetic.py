@@ -1,12 +1,14 @@
 """Populations with known answers: exact draws, fitted heads against dense definitions, closed forms by Monte Carlo."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import chi2, ks_2samp, kstest
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax._precision import float64
+from w2sg_jax.synthetic._tails import _chi_square
 
 ERRORS = 5.0
 """Standard errors that a Monte Carlo mean may be off: once in a million for each."""
@@ -35,21 +37,23 @@ def test_entries_are_standardised(entries):
 
 def test_student_t_needs_a_variance_and_is_the_same_sampler():
     with pytest.raises(ValueError, match="dof: got 2"):
-        syn.student_t(2)
+        syn.student_t(2.0)
     assert syn.student_t(5.0) is syn.student_t(5.0)
 
 
 def test_wishart_has_the_moments_and_the_spectrum_of_a_product():
     n, dof, count = 3, 7, 4000
     with float64():
-        drawn = np.asarray(jax.lax.map(lambda k: syn.wishart(k, n, dof), jax.random.split(jax.random.key(0), count)))
+        drawn = np.asarray(
+            jax.lax.map(lambda k: syn.wishart(k, n, float(dof)), jax.random.split(jax.random.key(0), count))
+        )
         x = np.asarray(syn.gaussian(jax.random.key(1), (count, n, dof)))
     close_by_monte_carlo(drawn, dof * np.eye(n))
     close_by_monte_carlo((drawn - dof * np.eye(n)) ** 2, dof * (1 + np.eye(n)))
     spectra = [np.linalg.eigvalsh(w) for w in (drawn, x @ x.transpose(0, 2, 1))]
     for column in range(n):
         assert ks_2samp(spectra[0][:, column], spectra[1][:, column]).pvalue > 1e-4
-    assert np.isnan(syn.wishart(jax.random.key(0), 5, 4)).any()
+    assert np.isnan(syn.wishart(jax.random.key(0), 5, 4.0)).any()
 
 
 def test_independent_tail_adds_up_every_coordinate_once():
@@ -282,3 +286,10 @@ def test_samples_are_arrays_of_the_population():
     close_by_monte_carlo((found.weak[:, 1:] ** 2).sum(axis=1), 3.0)
     close_by_monte_carlo((found.y - found.strong[:, 0]) ** 2, 0.25)
     assert all(x.dtype == np.float64 for x in found)
+
+
+@pytest.mark.parametrize("dof", [0.5, 1.0, 3.0, 700.0])
+def test_chi_square_has_its_law(dof):
+    with float64():
+        found = np.asarray(_chi_square(jax.random.key(1), jnp.full(20_000, dof)))
+    assert kstest(found, chi2(dof).cdf).pvalue > 1e-4

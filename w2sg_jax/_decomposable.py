@@ -226,7 +226,9 @@ class _Splits:
             return 0.0
         split = len(self.values[0])
         parts = self.rotation[:split, :rank], self.rotation[split:, :rank]
-        weights = np.sqrt(2 * self.pooled[:rank] / (self.pooled[:rank] + ridge))
+        pooled = self.pooled[:rank]
+        total = pooled + ridge
+        weights = np.sqrt(np.divide(2 * pooled, total, out=np.zeros(rank), where=total > 0))
         difference = weights[:, None] * (parts[1].T @ parts[1] - parts[0].T @ parts[0]) * weights
         return float(np.abs(np.linalg.eigvalsh(difference)).max() / np.sqrt(2))
 

@@ -110,7 +110,7 @@ def _cell(missing: float, noise: float, config: Config, seeds: range, *, full: b
 
 def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float]:
     """Value and 95% interval over the weak models for which both are defined; NaN where that is fewer than half."""
-    defined = np.isfinite(np.hstack([predictor, loss])).all(axis=1)
+    defined = np.isfinite(np.hstack([predictor, loss]).sum(axis=1))
     if 2 * defined.sum() < len(defined):
         return [np.nan] * 3
     found = correlate(predictor[defined], loss[defined], seed=0)

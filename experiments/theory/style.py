@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-MARKS = (
+MARKS: tuple[dict[str, Any], ...] = (
     {"color": "#12375c", "marker": "o"},
     {"color": "#c4622d", "marker": "s"},
     {"color": "#4a9d8f", "marker": "^"},

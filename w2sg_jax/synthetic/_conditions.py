@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -38,6 +39,7 @@ def conditions(draw: Draw, effective: EffectiveRidges) -> Conditions:
     Cost: eigenvalues of n x n, about 20 n^3 flops.
     Source: arXiv 2502.00620, definition of (delta, gamma^, gamma~)-decomposable.
     """
+    draw = jax.tree.map(jnp.asarray, draw)
     p, n_train, n_w2s = draw.population, draw.y_train.shape[0], draw.y_w2s.shape[0]
     r_weak, r_strong = effective
     moments = [

@@ -48,7 +48,7 @@ def draw(key: Array, p: Population, n_train: int, n_w2s: int, latents: Entries =
 
     Cost: that of the tails' Gram matrices, (n_train + n_w2s)^3 / 3 for Gaussian ones.
     """
-    keys = jax.random.split(key, 5)
+    p, keys = jax.tree.map(jnp.asarray, p), jax.random.split(key, 5)
     z_train, z_w2s = latents(keys[0], (n_train, p.target.shape[0])), latents(keys[1], (n_w2s, p.target.shape[0]))
     noise = p.noise * gaussian(keys[2], (n_train + n_w2s,))
     return Draw(
@@ -80,7 +80,7 @@ def samples(key: Array, p: Population, n: int, latents: Entries = gaussian) -> S
 
 
 def _arrays(key: Array, p: Population, n: int, latents: Entries) -> tuple[Array, Array, Array]:
-    keys = jax.random.split(key, 4)
+    p, keys = jax.tree.map(jnp.asarray, p), jax.random.split(key, 4)
     z = latents(keys[0], (n, p.target.shape[0]))
     weak, strong = (
         jnp.concatenate([product(z, a.T), tail.rows(tail_key, n)], axis=1)

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
@@ -62,6 +63,7 @@ def measure(draw: Draw, ridge_weak: Any, ridge_strong: Any) -> Measured:
     Cost: two Cholesky factors, n_train^3 / 3 + n_w2s^3 / 3; without a tail n k^2.
     Source: arXiv 2502.00620, section 2.
     """
+    draw = jax.tree.map(jnp.asarray, draw)
     p, n_train = draw.population, draw.weak_train.shape[0]
     own, cross, own_weighted = _split(draw.tail_weak, n_train)
     strong_gram, _, strong_weighted = _split(draw.tail_strong, draw.y_w2s.shape[0])
@@ -94,6 +96,7 @@ def predict(draw: Draw, effective: EffectiveRidges) -> Predicted:
     Cost: n_w2s (k_weak + k_strong)^2; no n x n matrix.
     Source: arXiv 2502.00620, main theorem.
     """
+    draw = jax.tree.map(jnp.asarray, draw)
     n = draw.y_w2s.shape[0]
     weak, strong = (
         _root(h / jnp.sqrt(n), ridge)

@@ -6,7 +6,7 @@ on fresh samples: so a tail of any dimension D is two n x n matrices, and the di
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,35 +28,36 @@ class Grams(NamedTuple):
     """T Sigma T^T: a^T (weighted) a is the exact mean square of the function t -> (T^T a) . t"""
 
 
-class Tail(Protocol):
-    """A law of tails, uncorrelated with the principal part."""
+class Tail:
+    """A law of tails, uncorrelated with the principal part: a frozen pytree dataclass with these members.
 
-    @property
-    def trace(self) -> Any:
-        """tr Sigma, the mean squared length; gamma = trace / n."""
-        ...
+    Attributes:
+        trace: tr Sigma, the mean squared length; gamma = trace / n.
+    """
+
+    trace: Any
 
     @property
     def largest(self) -> Any:
         """|Sigma|_op, the largest variance of a direction (condition 4 of decomposability)."""
-        ...
+        raise NotImplementedError
 
     def grams(self, key: Array, n: int) -> Grams | None:
         """Draw n samples, known by their Gram matrices; None where there is no tail."""
-        ...
+        raise NotImplementedError
 
     def rows(self, key: Array, n: int) -> Float[Array, "n D"]:
         """Draw n samples themselves."""
-        ...
+        raise NotImplementedError
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
 @dataclass(frozen=True)
-class NoTail:
+class NoTail(Tail):
     """Nothing outside the principal subspace: an exactly low-rank representation."""
 
     @property
-    def trace(self) -> float:
+    def trace(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """0."""
         return 0.0
 
@@ -76,7 +77,7 @@ class NoTail:
 
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
-class GaussianTail:
+class GaussianTail(Tail):
     """Isotropic Gaussian tail: Sigma = (trace / D) I.
 
     T T^T is Wishart with D degrees of freedom; it is drawn exactly as (trace / D) L L^T with L lower triangular,
@@ -87,8 +88,8 @@ class GaussianTail:
         dimension: D, at least the number of samples; one program serves all.
     """
 
-    trace: Float[Any, ""] | float
-    dimension: Float[Any, ""] | float
+    trace: Float[Any, "*b"] | float
+    dimension: Float[Any, "*b"] | float
 
     @property
     def largest(self) -> Any:
@@ -106,7 +107,7 @@ class GaussianTail:
 
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension", "dof"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
-class EllipticalTail:
+class EllipticalTail(Tail):
     """Isotropic but elliptical tail, the multivariate t: every sample has a length of its own.
 
     t = sqrt(w) g with g as in ``GaussianTail`` and w = (dof - 2) / chi^2_dof of mean 1. K(h_V')/n is close to
@@ -118,9 +119,9 @@ class EllipticalTail:
         dof: degrees of freedom, above 2; at infinity this is ``GaussianTail``.
     """
 
-    trace: Float[Any, ""] | float
-    dimension: Float[Any, ""] | float
-    dof: Float[Any, ""] | float = 5.0
+    trace: Float[Any, "*b"] | float
+    dimension: Float[Any, "*b"] | float
+    dof: Float[Any, "*b"] | float = 5.0
 
     @property
     def largest(self) -> Any:
@@ -145,7 +146,7 @@ class EllipticalTail:
 
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "exponent"], meta_fields=["dimension", "entries"])
 @dataclass(frozen=True, eq=False)
-class IndependentTail:
+class IndependentTail(Tail):
     """Independent coordinates of any law, variance of coordinate j proportional to j^-exponent.
 
     Exponent 0 is isotropic. Coordinates are drawn a block at a time, so memory does not grow with D; cost 4 n^2 D.
@@ -157,8 +158,8 @@ class IndependentTail:
         entries: law of a coordinate over its standard deviation.
     """
 
-    trace: Float[Any, ""] | float
-    exponent: Float[Any, ""] | float = 0.0
+    trace: Float[Any, "*b"] | float
+    exponent: Float[Any, "*b"] | float = 0.0
     dimension: int = field(default=20_000, metadata={"static": True})
     entries: Entries = field(default=gaussian, metadata={"static": True})
 
@@ -209,7 +210,28 @@ def wishart(key: Array, n: int, dof: Float[Any, ""] | float) -> Float[Array, "n 
 
 
 def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
-    return 2 * jax.random.gamma(key, dof / 2, dtype=_precision())
+    """2 Gamma(dof / 2) by the rejection method of Marsaglia and Tsang (2000), all numbers in one loop.
+
+    ``jax.random.gamma`` is the same method, but takes longer to compile than all the rest of a draw. Below 2 degrees of
+    freedom, Gamma(a) = Gamma(a + 1) U^(1/a).
+    """
+    loop, last = jax.random.split(key)
+    half = dof / 2
+    shape = jnp.where(half < 1, half + 1, half) - 1 / 3
+
+    def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        key, found, done = state
+        key, first, second = jax.random.split(key, 3)
+        x = gaussian(first, dof.shape)
+        cube = (1 + x / jnp.sqrt(9 * shape)) ** 3
+        log_u = jnp.log(1 - jax.random.uniform(second, dof.shape, x.dtype))
+        accepted = (cube > 0) & (log_u < x**2 / 2 + shape * (1 - cube + jnp.log(jnp.maximum(cube, 1e-300))))
+        return key, jnp.where(done, found, shape * cube), done | accepted
+
+    start = loop, jnp.zeros_like(shape), ~(dof > 0)
+    _, found, _ = jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)
+    boost = jnp.log(1 - jax.random.uniform(last, dof.shape, found.dtype)) / half
+    return jnp.where(dof > 0, 2 * found * jnp.where(half < 1, jnp.exp(boost), 1.0), jnp.nan)
 
 
 def _precision() -> jnp.dtype:
