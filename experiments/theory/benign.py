@@ -32,7 +32,7 @@ class Config:
     """Standard deviation of the label noise, which both the weak model and the ceiling interpolate."""
 
 
-TOY = Config(n=16, times=(2, 100), ns=(16,), seeds=2)
+TOY = Config(n=16, times=(100,), ns=(16,), seeds=4)
 ERRORS = {"err_weak": "Err_w", "err_w2s": "Err_w2s", "err_ceiling": "Err_sc, true labels"}
 
 

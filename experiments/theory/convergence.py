@@ -30,7 +30,7 @@ class Config:
     """Dimension over n, of the one that grows as n; and over n at n = 50 of the one that grows as n^2."""
 
 
-TOY = Config(ns=(10, 20), seeds=2, fixed=400)
+TOY = Config(ns=(12, 16), seeds=2, fixed=400)
 LAWS = ("n2", "fixed", "n")
 
 

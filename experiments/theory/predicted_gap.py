@@ -41,7 +41,7 @@ class Config:
     seed: int = 0
 
 
-TOY = Config(((12, 16),), 4, 2, 2, 2, (10, 12), 600)
+TOY = Config(((12, 16),), 4, 4, 4, 2, (10, 12), 600)
 
 
 def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:

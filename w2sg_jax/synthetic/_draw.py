@@ -48,18 +48,18 @@ def draw(key: Array, p: Population, n_train: int, n_w2s: int, latents: Entries =
 
     Cost: that of the tails' Gram matrices, (n_train + n_w2s)^3 / 3 for Gaussian ones.
     """
-    p, keys = jax.tree.map(jnp.asarray, p), jax.random.split(key, 5)
-    z_train, z_w2s = latents(keys[0], (n_train, p.target.shape[0])), latents(keys[1], (n_w2s, p.target.shape[0]))
-    noise = p.noise * gaussian(keys[2], (n_train + n_w2s,))
+    p, keys = jax.tree.map(jnp.asarray, p), jax.random.split(key, 4)
+    z = latents(keys[0], (n_train + n_w2s, p.target.shape[0]))
+    y = product(z, p.target) + p.noise * gaussian(keys[1], (len(z),))
     return Draw(
         p,
-        product(z_train, p.weak.T),
-        product(z_w2s, p.weak.T),
-        product(z_w2s, p.strong.T),
-        product(z_train, p.target) + noise[:n_train],
-        product(z_w2s, p.target) + noise[n_train:],
-        p.tail_weak.grams(keys[3], n_train + n_w2s),
-        p.tail_strong.grams(keys[4], n_w2s),
+        product(z[:n_train], p.weak.T),
+        product(z[n_train:], p.weak.T),
+        product(z[n_train:], p.strong.T),
+        y[:n_train],
+        y[n_train:],
+        p.tail_weak.grams(keys[2], len(z)),
+        p.tail_strong.grams(keys[3], n_w2s),
     )
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ._tails import Tail
+from ._tails import Number, Tail
 
 
 @partial(
@@ -35,7 +35,7 @@ class Population:
     weak: Float[Any, "*b k_weak p"]
     strong: Float[Any, "*b k_strong p"]
     target: Float[Any, "*b p"]
-    noise: Float[Any, "*b"] | float
+    noise: Number
     tail_weak: Tail
     tail_strong: Tail
 

@@ -19,6 +19,10 @@ BLOCK = 500
 """Tail coordinates that are drawn at once: memory is n x BLOCK."""
 
 
+Number = Float[Any, "*b"] | float | int
+"""One number, traced perhaps, or one for each of stacked populations."""
+
+
 class Grams(NamedTuple):
     """Of n samples of a tail t with E t t^T = Sigma, the rows of T."""
 
@@ -88,8 +92,8 @@ class GaussianTail(Tail):
         dimension: D, at least the number of samples; one program serves all.
     """
 
-    trace: Float[Any, "*b"] | float
-    dimension: Float[Any, "*b"] | float
+    trace: Number
+    dimension: Number
 
     @property
     def largest(self) -> Any:
@@ -119,9 +123,9 @@ class EllipticalTail(Tail):
         dof: degrees of freedom, above 2; at infinity this is ``GaussianTail``.
     """
 
-    trace: Float[Any, "*b"] | float
-    dimension: Float[Any, "*b"] | float
-    dof: Float[Any, "*b"] | float = 5.0
+    trace: Number
+    dimension: Number
+    dof: Number = 5.0
 
     @property
     def largest(self) -> Any:
@@ -158,8 +162,8 @@ class IndependentTail(Tail):
         entries: law of a coordinate over its standard deviation.
     """
 
-    trace: Float[Any, "*b"] | float
-    exponent: Float[Any, "*b"] | float = 0.0
+    trace: Number
+    exponent: Number = 0.0
     dimension: int = field(default=20_000, metadata={"static": True})
     entries: Entries = field(default=gaussian, metadata={"static": True})
 
@@ -192,7 +196,7 @@ class IndependentTail(Tail):
         return self.entries(key, (n, self.dimension)) * jnp.sqrt(self.variances)
 
 
-def wishart(key: Array, n: int, dof: Float[Any, ""] | float) -> Float[Array, "n n"]:
+def wishart(key: Array, n: int, dof: Number) -> Float[Array, "n n"]:
     """X X^T for X (n, dof) of standard normal numbers, drawn without X by Bartlett's decomposition.
 
     Args:
