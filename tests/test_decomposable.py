@@ -168,6 +168,16 @@ def test_record_is_json(spiked):
     assert record["decomposable"] is True and record["n_train"] == N and record["warnings"] == []
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (60, 20)])
+@pytest.mark.parametrize("center", [True, False])
+def test_a_subspace_of_everything_leaves_no_tail(rng, shape, center):
+    h = rng.normal(size=(2, *shape))
+    found = w2sg.decomposability(*h, threshold=0.0, center=center)
+    assert found.rank == min(shape[0] - center, shape[1])
+    assert found.gamma_train == found.identity == found.orthogonality == found.tail_variance == 0
+    assert found.delta == found.moments > 0.5 and not found.decomposable
+
+
 def test_fixed_threshold_says_that_it_was_fixed(spiked):
     found = raw(*spiked, threshold=1.0)
     assert found.rank == 1 and "as the threshold says" in found.reasoning

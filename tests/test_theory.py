@@ -113,6 +113,14 @@ def test_readme_tables_are_what_the_results_say(tmp_path):
         report.block("benign", tmp_path)
 
 
+def test_readme_example_runs(capsys):
+    text = report.README.read_text(encoding="utf-8")
+    (example,) = [code for code in re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "syn" in code]
+    exec(compile(example, "README.md", "exec"), {})
+    rank, gamma, _delta, *_ = capsys.readouterr().out.split()
+    assert rank == "3" and float(gamma) == pytest.approx(0.2, rel=0.02)
+
+
 @pytest.mark.parametrize("figure", theory.FIGURES)
 def test_committed_results_are_of_the_present_settings(figure):
     module = import_module(f"experiments.theory.{figure}")

@@ -184,7 +184,7 @@ class _Splits:
         self.cross = roots[0][:, None] * self.overlap * roots[1]  # U~^T H~ H^^T U^ / sqrt(n~ n^)
         both = np.block([[np.diag(self.values[0]), self.cross], [self.cross.T, np.diag(self.values[1])]]) / 2
         pooled, rotation = np.linalg.eigh(both)
-        order = np.argsort(pooled)[::-1][: self.largest_rank]
+        order = np.argsort(pooled)[::-1]
         self.pooled, self.rotation = np.maximum(pooled[order], 0.0), rotation[:, order]
         self.held_out = self.overlap.T**2 @ self.values[0], self.overlap**2 @ self.values[1]
         """Variance on D~ of the components of D^, and the other way round."""
@@ -197,7 +197,7 @@ class _Splits:
     def conditions(self, rank: int) -> dict[str, Any]:
         """gamma of both splits, and the four conditions, for V of this dimension."""
         tails = [values[rank:] for values in self.values]
-        gammas = [float(tail.sum() / (count - rank)) for tail, count in zip(tails, self.counts, strict=True)]
+        gammas = [float(tail.sum() / max(count - rank, 1)) for tail, count in zip(tails, self.counts, strict=True)]
         effective = [self.ridge + gamma for gamma in gammas]
         identity = max(
             _over(max(_first(tail) - gamma, gamma - (tail[-1] if len(tail) == count - rank else 0.0)), ridge)

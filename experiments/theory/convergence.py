@@ -76,7 +76,9 @@ def _rms(values: list[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-NAMES = {"n2": "D grows as n²", "fixed": "D = 20 000", "n": "D = 10 n"}
+def _name(law: str, rows: list[dict[str, Any]]) -> str:
+    fixed = next(row["dimension"] for row in rows if row["law"] == "fixed")
+    return {"n2": "D grows as n²", "fixed": f"D = {fixed:.0f}", "n": "D grows as n"}[law]
 
 
 def draw(result: dict[str, Any]) -> Figure:
@@ -85,9 +87,9 @@ def draw(result: dict[str, Any]) -> Figure:
     for series, law in enumerate(LAWS):
         chosen = [row for row in result["rows"] if row["law"] == law]
         ns = [row["n"] for row in chosen]
-        label = f"{NAMES[law]}: n^{result['exponents'][law]:.2f}"
+        label = f"{_name(law, result['rows'])}: n^{result['exponents'][law]:.2f}"
         points(left, ns, [_rms(row["of_draw"]) for row in chosen], None, label, series)
-        points(right, ns, *mean_and_error([row["of_draw"] for row in chosen]), f"{NAMES[law]}", series)
+        points(right, ns, *mean_and_error([row["of_draw"] for row in chosen]), _name(law, result["rows"]), series)
     without = [row for row in result["rows"] if row["law"] == "n2"]
     points(
         left,
@@ -112,7 +114,11 @@ def markdown(result: dict[str, Any]) -> str:
     return markdown_table(
         ("RMS error at n =", *map(str, ns), "exponent"),
         (
-            [NAMES[law], *(f"{_rms(table[law, n]['of_draw']):.1%}" for n in ns), f"{result['exponents'][law]:.2f}"]
+            [
+                _name(law, result["rows"]),
+                *(f"{_rms(table[law, n]['of_draw']):.1%}" for n in ns),
+                f"{result['exponents'][law]:.2f}",
+            ]
             for law in LAWS
         ),
     )

@@ -219,10 +219,11 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
     axis.set_yticks(range(len(missing)), [f"{x:g}" for x in missing], fontsize=8)
     axis.set_xlabel("label noise, variance", fontsize=9)
     axis.set_ylabel("target missed in part, share", fontsize=9)
-    for j, height in enumerate(result["boundary"]):
+    for j, height in enumerate(result["boundary"] if outcome == "err_w2s" else ()):
         known = np.array(missing) > 0
         i = int(np.argmin(np.where(known, np.abs(np.log(np.where(known, missing, 1.0)) - np.log(height)), np.inf)))
-        axis.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
+        if abs(np.log(missing[i] / height)) < np.log(2):
+            axis.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
 
 
 def _full(axis: Axes, cell: dict[str, Any]) -> None:
