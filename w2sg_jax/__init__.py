@@ -4,6 +4,8 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from ._batches import moments_from_batches as moments_from_batches
+from ._decomposable import Decomposability as Decomposability
+from ._decomposable import decomposability as decomposability
 from ._differentiable import gap_norm as gap_norm
 from ._differentiable import predicted_gap as predicted_gap
 from ._errors import InputError as InputError
@@ -34,6 +36,7 @@ except _PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Decomposability",
     "Gap",
     "GapGrid",
     "InputError",
@@ -43,6 +46,7 @@ __all__ = [
     "RankingRow",
     "RidgeHead",
     "WeakToStrong",
+    "decomposability",
     "gap",
     "gap_grid",
     "gap_norm",

@@ -1,0 +1,86 @@
+"""The theory laboratory: measure on synthetic representations with known answers, and draw what came out.
+
+    python -m experiments.theory                          # every figure that has no result yet, and all drawings
+    python -m experiments.theory --figure benign --fresh  # measure one of them again
+
+A figure's numbers are kept as DIR/FIGURE.json and its drawing as DIR/FIGURE.svg; interrupted, the same command goes on
+with the next figure. All is float64 on the device that JAX finds, about 15 minutes on 2 cores.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import rich.console
+import rich.progress
+import tyro
+from tyro.conf import FlagCreatePairsOff
+
+from w2sg_jax.atomic import replacing, write_text
+from w2sg_jax.cli import guarded
+from w2sg_jax.report.record import commit_of, record, to_json
+
+from .style import save
+
+FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
+"""Modules with Config, TOY, compute(config, step), draw(result) and markdown(result)."""
+RESULTS = Path(__file__).parents[1] / "results" / "theory"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured and drawn, and where it goes."""
+
+    figure: tuple[str, ...] = FIGURES
+    """Figures, by name."""
+    out: Path = RESULTS
+    """Folder for JSON and SVG; made where it is not there."""
+    fresh: Annotated[bool, FlagCreatePairsOff] = False
+    """Measure again what has a result already."""
+    toy: Annotated[bool, FlagCreatePairsOff] = False
+    """Tiny sizes: to see that everything runs, not to read the numbers."""
+
+
+def main(options: Options) -> dict[str, dict[str, Any]]:
+    """Make the figures; returns the record of each."""
+    unknown = [name for name in options.figure if name not in FIGURES]
+    if unknown:
+        raise OSError(f"{unknown[0]}: there is no such figure; the figures are {', '.join(FIGURES)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    console = rich.console.Console(stderr=True)
+    return {name: _made(name, options, console) for name in options.figure}
+
+
+def _made(name: str, options: Options, console: rich.console.Console) -> dict[str, Any]:
+    """The record of one figure, measured if need be; its drawing is always made again."""
+    module = import_module(f"{__package__}.{name}")
+    config = module.TOY if options.toy else module.Config()
+    path = options.out / f"{name}.json"
+    entry = None if options.fresh else kept(path, config)
+    if entry is None:
+        with rich.progress.Progress(*rich.progress.Progress.get_default_columns(), console=console) as bar:
+            task = bar.add_task(name, total=None)
+            result = module.compute(config, lambda done, total: bar.update(task, completed=done, total=total))
+        entry = record(f"experiments.theory --figure {name}", asdict(config), {}, result)
+        entry["commit"] = commit_of(Path(__file__).parent)
+        write_text(path, to_json(entry, indent=None) + "\n")
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    with replacing(options.out / f"{name}.svg") as temporary:
+        save(module.draw(entry["result"]), temporary)
+    console.print(f"{name}: {path.with_suffix('.svg')}", highlight=False, soft_wrap=True)
+    return entry
+
+
+def kept(path: Path, config: Any) -> dict[str, Any] | None:
+    """An earlier record with these settings, or None."""
+    if not path.exists():
+        return None
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    return entry if entry["settings"] == json.loads(to_json(asdict(config))) else None
+
+
+if __name__ == "__main__":
+    sys.exit(guarded("experiments.theory", lambda: 0 if main(tyro.cli(Options, description=__doc__)) else 1))
