@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import report
 from experiments.theory import __main__ as theory
-from experiments.theory import predicted_gap, regimes, report
+from experiments.theory import predicted_gap, regimes
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_maps_are_of_cells_that_differ():
 
 def test_readme_tables_are_what_the_results_say(tmp_path):
     text = report.README.read_text(encoding="utf-8")
-    assert report.rewritten(text) == text, "run python -m experiments.theory.report"
+    assert report.rewritten(text) == text, "run python -m experiments.report"
     figures = re.findall(r"<!-- theory/(\w+):begin -->", text)
     assert sorted(figures) == sorted(theory.FIGURES)
     copy = tmp_path / "README.md"
@@ -110,7 +111,7 @@ def test_readme_tables_are_what_the_results_say(tmp_path):
     assert report.main(copy) and copy.read_text() == text
     assert not report.main(copy)
     with pytest.raises(FileNotFoundError):
-        report.block("benign", tmp_path)
+        report.block("theory", "benign", tmp_path)
 
 
 def test_readme_example_runs(capsys):

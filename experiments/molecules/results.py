@@ -9,9 +9,9 @@ from .analyse import PREDICTORS
 from .tables import cell
 
 
-def markdown(entry: Mapping[str, Any]) -> str:
+def markdown(result: Mapping[str, Any]) -> str:
     """Correlations of every predictor on every set, and what else was found, as Markdown."""
-    sets = entry["result"]["sets"]
+    sets = result["sets"]
     rows = [[one.title, *(cell(found["spearman"][one.name]) for found in sets.values())] for one in PREDICTORS]
     return f"{markdown_table(['predictor', *sets], rows)}\n\n{_more(sets)}"
 
