@@ -9,6 +9,7 @@ from helpers import rotation
 
 import w2sg_jax as w2sg
 from w2sg_jax import synthetic as syn
+from w2sg_jax._decomposable import _operator_norm
 
 N, D = 120, 12_000
 VARIANCES = [2.0, 1.0, 0.5]
@@ -145,14 +146,22 @@ def test_estimates_agree_with_the_known_subspace():
     assert found.moments < 3 * known.moments.item() and known.moments.item() < 3 * found.moments
 
 
+@pytest.mark.parametrize("shape", [(200, 300), (300, 200), (30, 90), (0, 4)])
+def test_operator_norm_of_large_matrices_is_within_a_percent(rng, shape):
+    """Normal entries are the hard case: the singular values are dense at the edge."""
+    x = rng.normal(size=shape)
+    truth = np.linalg.svd(x, compute_uv=False).max(initial=0.0)
+    assert 0.99 * truth <= _operator_norm(x) <= truth * (1 + 1e-12)
+
+
 def test_scale_rotation_and_offset_do_not_matter(spiked, rng):
     first, second = (h[:, :300] for h in spiked)
     base = raw(first, second, ridge=0.1)
-    assert raw(1e3 * first, 1e3 * second, ridge=1e5).delta == pytest.approx(base.delta)
+    assert raw(1e3 * first, 1e3 * second, ridge=1e5).delta == pytest.approx(base.delta, rel=1e-2)
     turn = rotation(rng, 300)
-    assert raw(first @ turn, second @ turn, ridge=0.1).delta == pytest.approx(base.delta, rel=1e-3)
+    assert raw(first @ turn, second @ turn, ridge=0.1).delta == pytest.approx(base.delta, rel=1e-2)
     trace = [w2sg.decomposability(c * first + o, c * second + o, ridge=0.1) for c, o in ((1.0, 0.0), (7.0, 3.0))]
-    assert trace[1].delta == pytest.approx(trace[0].delta, rel=1e-3)
+    assert trace[1].delta == pytest.approx(trace[0].delta, rel=1e-2)
     assert trace[1].gamma_w2s == pytest.approx(trace[0].gamma_w2s, rel=1e-3)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from ._population import Population
 from ._tails import NoTail, Tail
 
-Numbers = Sequence[float] | Float[np.ndarray, " k"]
+Numbers = Sequence[float | int] | Float[np.ndarray, " k"]
 
 
 def low_rank(weak: Numbers, strong: Numbers, target: Numbers, *, noise: float = 0.0) -> Population:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from .._linalg import product
 from ._entries import Entries, gaussian
@@ -19,7 +19,7 @@ BLOCK = 500
 """Tail coordinates that are drawn at once: memory is n x BLOCK."""
 
 
-Number = Float[Any, "*b"] | float | int
+Number = Real[Any, "*b"] | float | int
 """One number, traced perhaps, or one for each of stacked populations."""
 
 
