@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from .analyse import PREDICTORS, Tables
-from .measure import MAPPED, NORM_RIDGE, RIDGE, RIDGES, THRESHOLDS
+from .measure import MAPPED, RIDGE, RIDGES, THRESHOLDS
 from .zoo import Zoo
 
 PANELS = (("norm", "gap norm |P_s (I - P_w)|, no labels"), ("supervised", "predicted gap on the supervised split"))
 MARKERS = {1: "o", 2: "s", 3: "v", 4: "^", 6: "P", 8: "D"}
 """Depth -> marker."""
-NORMS = ("norm", "frobenius")
 COLOURS = "viridis"
 SET_COLOURS = ("#1f5a91", "#c1602a", "#4a8f57")
 
@@ -43,6 +43,9 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
         )
         _plain(axis)
     axes[1].set_xscale("log")
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("measured Err_w2s")
     _legend(axes[0], zoo, elsewhere is not None)
     bar = figure.colorbar(ScalarMappable(norm, colormaps[COLOURS]), ax=axes, pad=0.01)
@@ -61,7 +64,7 @@ def _points(axis: Axes, t: Tables, name: str, zoo: Zoo, norm: LogNorm) -> None:
     colours = colormaps[COLOURS]
     for group in zoo.weak:
         rows = [t.models.index(model) for model in group.names]
-        axis.plot(x[rows], y[rows], color="0.75", linewidth=0.7, zorder=1)
+        axis.plot(x[rows], y[rows], color="0.82", linewidth=0.6, zorder=1)
         axis.plot(
             x[rows],
             y[rows],
@@ -94,14 +97,14 @@ def map_figure(found: Mapping[str, Any]) -> Figure:
             values = np.array(result["spearman_map"][name])
             axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
             for i, j in np.ndindex(*values.shape):
-                used = THRESHOLDS[j] == 0 and RIDGES[i] == (NORM_RIDGE if name in NORMS else RIDGE)
+                used = (RIDGES[i], THRESHOLDS[j]) == (RIDGE, 0.0)
                 dark = abs(values[i, j]) > 0.7
                 weight = "bold" if used else "normal"
                 text = f"[{values[i, j]:.2f}]" if used else f"{values[i, j]:.2f}"
                 axis.text(j, i, text, ha="center", va="center", fontsize=7, weight=weight, color="w" if dark else "k")
             axis.set_xticks(range(len(THRESHOLDS)), [f"{one:g}" for one in THRESHOLDS])
             axis.set_yticks(range(len(RIDGES)), [f"{one:g}" for one in RIDGES])
-            axis.set_title(f"{data}: {titles[name]}", fontsize=9)
+            axis.set_title(f"{data}: {titles[name]}", fontsize=8)
         row[0].set_ylabel("ridge")
     for axis in axes[-1]:
         axis.set_xlabel("threshold")
@@ -111,7 +114,7 @@ def map_figure(found: Mapping[str, Any]) -> Figure:
 
 def correlation_figure(found: Mapping[str, Any]) -> Figure:
     """Every predictor's correlation with its interval, the sets beside each other."""
-    figure = Figure(figsize=(8, 0.9 + 0.55 * len(PREDICTORS)), layout="constrained")
+    figure = Figure(figsize=(9, 0.9 + 0.55 * len(PREDICTORS)), layout="constrained")
     axis = figure.subplots()
     offsets = np.linspace(-0.22, 0.22, len(found)) if len(found) > 1 else [0.0]
     for (data, result), offset, colour, marker in zip(found.items(), offsets, SET_COLOURS, "os^", strict=False):
@@ -122,7 +125,7 @@ def correlation_figure(found: Mapping[str, Any]) -> Figure:
     axis.set_yticks(range(len(PREDICTORS)), [one.title for one in PREDICTORS])
     axis.invert_yaxis()
     axis.axvline(0, color="0.6", linewidth=0.8)
-    axis.set_xlabel("Spearman correlation with the measured Err_w2s (95% interval over models and splits)")
+    axis.set_xlabel("Spearman correlation with Err_w2s, 95% interval over models and splits")
     axis.legend(fontsize=8, loc="lower left")
     _plain(axis)
     return figure

@@ -12,9 +12,7 @@ from w2sg_jax.batch import trial
 from w2sg_jax.quickstart.splits import Splits, make_splits
 
 RIDGE = 1e-4
-"""Of every head: the paper's kind of ridge, in units of unit trace."""
-NORM_RIDGE = 1e-2
-"""Of the label-free norms: the default of ``w2sg_jax.gap``, for every data set."""
+"""Of every head, and therefore of every predictor: the paper's kind of ridge, in units of unit trace."""
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 THRESHOLDS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 """The map over the two parameters of a predictor."""
@@ -39,13 +37,13 @@ class Pairing:
     seed: int
 
 
-@trial(version=1)
+@trial(version=2)
 def measure(pairing: Pairing) -> dict[str, Any]:
     """Measured quantities and predictors by split; maps over (ridge, threshold) are means over splits.
 
-    ``norm`` and ``frobenius`` are the gap's norms on the w2s split at ``NORM_RIDGE``, ``predicted`` the predicted gap
-    with that split's hidden labels, ``supervised`` the one on the train split with the labels that the weak model is
-    fitted on, both at the ridge of the heads; ``cka`` is the linear CKA of the w2s split.
+    ``norm`` and ``frobenius`` are the gap's norms on the w2s split, ``predicted`` the predicted gap with that split's
+    hidden labels, ``supervised`` the one on the train split with the labels that the weak model is fitted on: all with
+    the ridge of the heads and without a threshold. ``cka`` is the linear CKA of the w2s split.
     """
     weak, strong = (np.asarray(w2sg.load(path), np.float64) for path in (pairing.weak, pairing.strong))
     smiles, target = pairing.molecules.read_text().splitlines(), np.load(pairing.target, allow_pickle=False)
@@ -54,13 +52,10 @@ def measure(pairing: Pairing) -> dict[str, Any]:
         weak, strong, target, train=splits.train, w2s=splits.w2s, test=splits.test, ridges=(RIDGE,)
     )
     maps = [_maps(weak, strong, target, splits, split) for split in range(len(splits))]
-    at_heads, at_norm = RIDGES.index(RIDGE), RIDGES.index(NORM_RIDGE)
+    used = RIDGES.index(RIDGE), THRESHOLDS.index(0.0)
     return {
         **{name: getattr(measured, name)[:, 0].tolist() for name in MEASURED},
-        "norm": [found["norm"][at_norm, 0].item() for found in maps],
-        "frobenius": [found["frobenius"][at_norm, 0].item() for found in maps],
-        "predicted": [found["predicted"][at_heads, 0].item() for found in maps],
-        "supervised": [found["supervised"][at_heads, 0].item() for found in maps],
+        **{name: [found[name][used].item() for found in maps] for name in MAPPED},
         "cka": [linear_cka(weak[rows], strong[rows]) for rows in splits.w2s],
         "maps": {name: np.mean([found[name] for found in maps], axis=0).tolist() for name in MAPPED},
         "width": weak.shape[1],

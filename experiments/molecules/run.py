@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
+from benchmarks.results import terminal
 from w2sg_jax import InputError, batch, load
 from w2sg_jax._inputs import as_count
 from w2sg_jax.atomic import check_writable, write_text
@@ -23,7 +24,7 @@ from . import chemistry
 from .analyse import Tables, analyse, tables_of
 from .bundle import STRONG, WEAK, load_strong, load_weak, save_strong, save_weak
 from .figures import correlation_figure, map_figure, scatter_figure
-from .measure import NORM_RIDGE, RIDGE, RIDGES, THRESHOLDS, Pairing, measure
+from .measure import RIDGE, RIDGES, THRESHOLDS, Pairing, measure
 from .represent import Represented, add, represent_all
 from .tables import correlation_table, write_models
 from .train import Corpus, train_zoo
@@ -91,7 +92,7 @@ def run(
         console: for progress and tables; standard output by default.
     """
     started = time.perf_counter()
-    console, zoo = console or Console(), zoo or paper_zoo()
+    console, zoo = console or terminal(), zoo or paper_zoo()
     for name, least in (("splits", 2), ("seed", 0)):
         as_count(getattr(options, name), name, least)
     if options.out.exists() and not options.out.is_dir():
@@ -239,8 +240,7 @@ def _write_result(found: dict[str, Any], zoo: Zoo, options: Options, seconds: fl
         "from_zoo": options.from_zoo,
         "splits": options.splits,
         "seed": options.seed,
-        "ridge_of_heads": RIDGE,
-        "ridge_of_norm": NORM_RIDGE,
+        "ridge": RIDGE,
         "ridges": RIDGES,
         "thresholds": THRESHOLDS,
         "strong": {"shape": strong, "parameters": strong.parameters, "training": replace(training)},
