@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from w2sg_jax import batch
 
+pytestmark = pytest.mark.driver
+
 
 @dataclass(frozen=True)
 class Config:

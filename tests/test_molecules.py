@@ -17,6 +17,8 @@ from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
 from w2sg_jax.datasets import MoleculeSet, load_freesolv
 from w2sg_jax.training import PretrainConfig
 
+pytestmark = pytest.mark.driver
+
 TRAINING = PretrainConfig(4, 16, 5e-3, bucket_edges=EDGES)
 
 

@@ -41,6 +41,8 @@ from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
 from w2sg_jax.quickstart import ModelPlan, QuickstartConfig, Zoo, run_quickstart
 from w2sg_jax.training import PretrainConfig
 
+pytestmark = pytest.mark.driver
+
 def plan(width, steps, seed):
     return ModelPlan(width, 1, 2, PretrainConfig(steps, 4, bucket_edges=(52,), seed=seed))
 

@@ -12,6 +12,8 @@ from experiments import report
 from experiments.theory import __main__ as theory
 from experiments.theory import predicted_gap, regimes
 
+pytestmark = pytest.mark.driver
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
