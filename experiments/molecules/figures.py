@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -15,7 +16,10 @@ from .analyse import PREDICTORS, Tables
 from .measure import MAPPED, RIDGE, RIDGES, THRESHOLDS
 from .zoo import Zoo
 
-PANELS = (("norm", "gap norm |P_s (I - P_w)|, no labels"), ("supervised", "predicted gap on the supervised split"))
+PANELS = (
+    ("norm", "1 - gap norm |P_s (I - P_w)|, no labels; a larger gap is on the right"),
+    ("supervised", "predicted gap on the supervised split"),
+)
 MARKERS = {1: "o", 2: "s", 3: "v", 4: "^", 6: "P", 8: "D"}
 """Depth -> marker."""
 COLOURS = "viridis"
@@ -33,19 +37,20 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
     for axis, (name, title) in zip(axes, PANELS, strict=True):
         _points(axis, t, name, zoo, norm)
         if elsewhere is not None:
-            axis.plot(elsewhere.mean(name), elsewhere.mean("err_w2s"), "*", color="#c1602a", markersize=11, zorder=4)
+            axis.plot(_place(elsewhere, name), elsewhere.mean("err_w2s"), "*", color="#c1602a", markersize=11, zorder=4)
         ceiling = float(t.mean("err_ceiling").mean())
         axis.axhline(ceiling, color="0.4", linestyle="--", linewidth=1)
         axis.set_xlabel(title)
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         correlation = found["spearman"][name]
         axis.set_title(
             f"Spearman {correlation['value']:.2f}  [{correlation['low']:.2f}, {correlation['high']:.2f}]", fontsize=10
         )
         _plain(axis)
-    axes[1].set_xscale("log")
-    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    axes[0].invert_xaxis()
     axes[0].set_ylabel("measured Err_w2s")
     _legend(axes[0], zoo, elsewhere is not None)
     bar = figure.colorbar(ScalarMappable(norm, colormaps[COLOURS]), ax=axes, pad=0.01)
@@ -60,7 +65,7 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
 
 
 def _points(axis: Axes, t: Tables, name: str, zoo: Zoo, norm: LogNorm) -> None:
-    x, y = t.mean(name), t.mean("err_w2s")
+    x, y = _place(t, name), t.mean("err_w2s")
     colours = colormaps[COLOURS]
     for group in zoo.weak:
         rows = [t.models.index(model) for model in group.names]
@@ -75,6 +80,11 @@ def _points(axis: Axes, t: Tables, name: str, zoo: Zoo, norm: LogNorm) -> None:
             markersize=6,
             zorder=3,
         )
+
+
+def _place(t: Tables, name: str) -> Float[np.ndarray, " models"]:
+    """Where models stand on the axis; the gap norm by its distance to 1, where it saturates."""
+    return 1 - t.mean(name) if name == "norm" else t.mean(name)
 
 
 def _legend(axis: Axes, zoo: Zoo, elsewhere: bool) -> None:
