@@ -23,13 +23,13 @@ from w2sg_jax.batch import local
 from w2sg_jax.batch.trial import content_of, make_trial
 from w2sg_jax.cli import main
 
+pytestmark = pytest.mark.driver
+
 MODULE = """
 import os, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 from w2sg_jax import batch
-
-pytestmark = pytest.mark.driver
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ def test_what_cannot_be_measured_is_refused(finished, molecules):
     constant = dataclasses.replace(molecules, target=np.full(120, 3.0))
     with pytest.raises(w2sg.InputError, match="the target is constant"):
         run(finished, zoo=ZOO, datasets=[constant])
+    with pytest.raises(w2sg.InputError, match="sets: Sol is not one of ESOL, FreeSolv, Lipophilicity"):
+        run(dataclasses.replace(finished, sets=("FreeSolv", "Sol")), zoo=ZOO)
     with pytest.raises(w2sg.InputError, match="no such file; run without --from-zoo"):
         options = dataclasses.replace(finished, from_zoo=True, zoo=finished.out / "nowhere")
         run(options, zoo=ZOO, datasets=[molecules])

@@ -58,6 +58,8 @@ class Options:
     """Take the trained encoders of the repository."""
     zoo: Path = PUBLISHED
     """Folder of the trained zoo that --from-zoo reads."""
+    sets: tuple[str, ...] = ("ESOL", "FreeSolv", "Lipophilicity")
+    """Labelled sets."""
     corpus: str = "moses"
     """To pretrain on: moses, guacamol, moses-sample (bundled, 50 000 molecules), or a file of SMILES."""
     data_dir: Path | None = None
@@ -121,13 +123,28 @@ def run(
 
 
 def labelled_sets(options: Options, console: Console) -> list[MoleculeSet]:
-    """The three sets; ESOL is left out, and that is said, where it cannot be had."""
-    sets = [load_freesolv(), load_lipophilicity()]
-    try:
-        return [load_esol(options.data_dir), *sets]
-    except InputError as error:
-        console.print(f"ESOL is left out: {error}", markup=False, highlight=False, soft_wrap=True)
-        return sets
+    """The sets that were asked for; ESOL is left out, and that is said, where it cannot be had.
+
+    Raises:
+        InputError: an unknown set, or none.
+    """
+    known = {
+        "ESOL": lambda: load_esol(options.data_dir),
+        "FreeSolv": load_freesolv,
+        "Lipophilicity": load_lipophilicity,
+    }
+    unknown = [name for name in options.sets if name not in known]
+    if unknown or not options.sets:
+        raise InputError(f"sets: {unknown[0] if unknown else 'none'} is not one of {', '.join(known)}")
+    found = []
+    for name in dict.fromkeys(options.sets):
+        try:
+            found.append(known[name]())
+        except InputError as error:
+            if len(options.sets) == 1:
+                raise
+            console.print(f"{name} is left out: {error}", markup=False, highlight=False, soft_wrap=True)
+    return found
 
 
 def checked(datasets: Sequence[MoleculeSet]) -> Sequence[MoleculeSet]:
