@@ -11,6 +11,7 @@ import pytest
 from experiments import report
 from experiments.theory import __main__ as theory
 from experiments.theory import predicted_gap, regimes
+from w2sg_jax import InputError
 
 pytestmark = pytest.mark.driver
 
@@ -46,7 +47,7 @@ def test_kept_results_are_drawn_again_and_not_measured_again(made, monkeypatch):
 
 
 def test_unknown_figure(tmp_path):
-    with pytest.raises(OSError, match="gap: there is no such figure; the figures are predicted_gap"):
+    with pytest.raises(InputError, match="gap: there is no such figure; the figures are predicted_gap"):
         theory.main(theory.Options(figure=("gap",), out=tmp_path))
 
 

@@ -19,6 +19,7 @@ import rich.progress
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
+from w2sg_jax import InputError
 from w2sg_jax.atomic import replacing, write_text
 from w2sg_jax.cli import guarded
 from w2sg_jax.report.record import commit_of, record, to_json
@@ -48,7 +49,7 @@ def main(options: Options) -> dict[str, dict[str, Any]]:
     """Make the figures; returns the record of each."""
     unknown = [name for name in options.figure if name not in FIGURES]
     if unknown:
-        raise OSError(f"{unknown[0]}: there is no such figure; the figures are {', '.join(FIGURES)}")
+        raise InputError(f"{unknown[0]}: there is no such figure; the figures are {', '.join(FIGURES)}")
     options.out.mkdir(parents=True, exist_ok=True)
     console = rich.console.Console(stderr=True)
     return {name: _made(name, options, console) for name in options.figure}

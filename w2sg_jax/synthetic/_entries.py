@@ -50,4 +50,4 @@ def student_t(dof: float = 5.0) -> Entries:
 
 
 def _precision() -> jnp.dtype:
-    return jax.dtypes.canonicalize_dtype(jnp.float64)
+    return jnp.result_type(float)

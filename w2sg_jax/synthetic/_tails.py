@@ -239,7 +239,7 @@ def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def _precision() -> jnp.dtype:
-    return jax.dtypes.canonicalize_dtype(jnp.float64)
+    return jnp.result_type(float)
 
 
 def _isotropic(gram: Float[Array, "n n"], variance: Any) -> Grams:
