@@ -307,7 +307,7 @@ def test_the_command_line_and_its_exit_codes(folder, capsys):
 
 def test_the_readmes_sweep(folder, capsys):
     readme = (Path(w2sg.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```py\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(r"^```py\n(# sweep.py\n.*?)^```$", readme, re.DOTALL | re.MULTILINE)
     (plan,) = re.findall(r"^printf '(.*?)' > sweep.toml", readme, re.MULTILINE)
     (folder / "toy_trials.py").write_text(code)
     (folder / "sweep.toml").write_text(plan.replace("\\n", "\n"))

@@ -1,6 +1,7 @@
 """Benchmarks at toy sizes, the cost model against hand counts, verdicts, and the README's tables."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -172,6 +173,7 @@ def test_memory_counts_what_a_process_fills_and_not_what_it_frees():
     with memory() as grown:
         filled = np.ones(1 << 23)
         filled += 1
+        time.sleep(0.1)  # long enough to be seen by a sampling thread
         del filled
     assert grown["mib"] is None or 32 < grown["mib"] < 512
 

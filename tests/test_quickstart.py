@@ -33,6 +33,8 @@ from w2sg_jax.quickstart.splits import make_splits
 from w2sg_jax.report.figures import label_points
 from w2sg_jax.training import PretrainConfig
 
+pytestmark = pytest.mark.driver
+
 TOY = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
@@ -40,8 +42,6 @@ from pathlib import Path
 from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
 from w2sg_jax.quickstart import ModelPlan, QuickstartConfig, Zoo, run_quickstart
 from w2sg_jax.training import PretrainConfig
-
-pytestmark = pytest.mark.driver
 
 def plan(width, steps, seed):
     return ModelPlan(width, 1, 2, PretrainConfig(steps, 4, bucket_edges=(52,), seed=seed))
