@@ -96,4 +96,4 @@ def small_disk(folder, size):
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a process may still be leaving it

@@ -142,8 +142,11 @@ def test_a_change_behind_the_pass_is_refused_at_its_end(tmp_path):
 
 
 CUT_OFF = """
-import os, sys, numpy as np, w2sg_jax as w2sg
+import os, sys, time, numpy as np, w2sg_jax as w2sg
 x = np.random.default_rng(0).normal(size=(20000, 40))
+def cut_off(done, n):
+    time.sleep(0.2)  # until what is read ahead has been read: nobody can help a process that is looking just then
+    os.truncate(path, 4096)
 path = sys.argv[1] + "/x.npy"
 def opened(kind):
     np.save(path, np.asfortranarray(x) if kind == "columns" else x)
@@ -152,7 +155,7 @@ def opened(kind):
 for kind in ("rows", "part", "columns", "some", "foreign"):
     array = opened(kind)
     try:
-        w2sg.moments(x[-len(array) :], array, block_rows=500, progress=lambda done, n: os.truncate(path, 4096))
+        w2sg.moments(x[-len(array) :], array, block_rows=500, progress=cut_off)
     except w2sg.InputError as error:
         print(kind, str(error).removeprefix(path))
 """
