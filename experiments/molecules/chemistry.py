@@ -24,8 +24,8 @@ def chemistry(smiles: Sequence[str]) -> dict[str, Float[np.ndarray, "n d"]]:
     Raises:
         InputError: RDKit refuses a molecule (all are counted, the first is named).
     """
-    from rdkit import Chem, RDLogger
-    from rdkit.Chem import Descriptors, rdFingerprintGenerator
+    from rdkit import Chem, RDLogger  # pyright: ignore[reportMissingImports]
+    from rdkit.Chem import Descriptors, rdFingerprintGenerator  # pyright: ignore[reportMissingImports]
 
     RDLogger.DisableLog("rdApp.*")  # pyright: ignore[reportAttributeAccessIssue]
     molecules = [Chem.MolFromSmiles(one) for one in smiles]  # pyright: ignore[reportAttributeAccessIssue]
