@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rich.table
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import folder_of, markdown_table, save, terminal
+from benchmarks.results import markdown_table, save, show, terminal
 from w2sg_jax.bench import pair, timed
 
 AGREEMENT = 1e-8
@@ -46,13 +45,7 @@ def main(config: Config) -> dict[str, Any]:
         with console.status(f"widths {widths}"):
             rows.append(measure(widths, config))
     entry = save("grid", config, {"rows": rows})
-    made = rich.table.Table()
-    for name in HEADINGS:
-        made.add_column(name, justify="right")
-    for row in rows:
-        made.add_row(*_cells(row))
-    console.print(made)
-    console.print(f"written to {folder_of(config.out)}")
+    show(HEADINGS, map(_cells, rows), config.out)
     return entry
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.report
 
 Between `<!-- NAME:begin -->` and `<!-- NAME:end -->` comes what `benchmarks.NAME.markdown` makes of
-benchmarks/results/<device>/NAME.json, for each device that has one.
+benchmarks/results/<device>/NAME.json, for each device that has one; where NAME is EXPERIMENT/RESULT, what
+`experiments.EXPERIMENT.RESULT.markdown` makes of experiments/results/EXPERIMENT/RESULT.json.
 """
 
 import json
@@ -16,21 +17,37 @@ from benchmarks.results import RESULTS
 from w2sg_jax.atomic import write_text
 
 README = Path(__file__).parents[1] / "README.md"
-BLOCK = re.compile(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
+EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "results"
+BLOCK = re.compile(r"(<!-- ([\w/]+):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
 
 
-def main(readme: Path = README, results: Path = RESULTS) -> bool:
+def main(readme: Path = README, results: Path = RESULTS, experiments: Path = EXPERIMENTS) -> bool:
     """Rewrite the README's blocks; return whether anything changed."""
     text = readme.read_text(encoding="utf-8")
-    made = rewritten(text, results)
+    made = rewritten(text, results, experiments)
     if made != text:
         write_text(readme, made)
     return made != text
 
 
-def rewritten(text: str, results: Path = RESULTS) -> str:
+def rewritten(text: str, results: Path = RESULTS, experiments: Path = EXPERIMENTS) -> str:
     """The text with each block as the results give it."""
-    return BLOCK.sub(lambda found: f"{found[1]}{block(found[2], results)}\n{found[3]}", text)
+
+    def made(found: re.Match[str]) -> str:
+        tables = of_experiment(found[2], experiments) if "/" in found[2] else block(found[2], results)
+        return f"{found[1]}{tables}\n{found[3]}"
+
+    return BLOCK.sub(made, text)
+
+
+def of_experiment(name: str, results: Path = EXPERIMENTS) -> str:
+    """The tables of one result of an experiment, EXPERIMENT/RESULT.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    entry = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+    return import_module(f"experiments.{name.replace('/', '.')}").markdown(entry["result"])
 
 
 def block(name: str, results: Path = RESULTS) -> str:

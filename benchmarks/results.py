@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import rich.console
+import rich.table
 
 from w2sg_jax.atomic import write_text
 from w2sg_jax.report.record import commit_of, record, to_json
@@ -46,6 +47,18 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
     entry["blas_threads"] = os.environ.get("OPENBLAS_NUM_THREADS")
     write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
     return entry
+
+
+def show(headings: Sequence[str], rows: Iterable[Sequence[str]], out: Path | None) -> None:
+    """Print a table, and where its record is."""
+    table = rich.table.Table()
+    for name in headings:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console = terminal()
+    console.print(table)
+    console.print(f"written to {folder_of(out)}")
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.table
 import tyro
 
-from benchmarks.results import folder_of, markdown_table, save, terminal
+from benchmarks.results import markdown_table, save, show, terminal
 from w2sg_jax.datasets import load_moses_sample
 from w2sg_jax.encoders import EncoderConfig, SmilesTokenizer, TokenSet
 from w2sg_jax.training import PretrainConfig, Pretrained, pretrain, pretrain_together
@@ -52,13 +51,7 @@ def main(config: Config) -> dict[str, Any]:
         with console.status(f"width {width}, depth {depth}"):
             rows.append(measure(EncoderConfig(tokenizer.size, width, depth, 4), tokens, config))
     entry = save("training", config, {"rows": rows})
-    made = rich.table.Table()
-    for name in HEADINGS:
-        made.add_column(name, justify="right")
-    for row in rows:
-        made.add_row(*_cells(row))
-    console.print(made)
-    console.print(f"written to {folder_of(config.out)}")
+    show(HEADINGS, map(_cells, rows), config.out)
     return entry
 
 

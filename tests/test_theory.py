@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import report
+from benchmarks import report
 from experiments.theory import __main__ as theory
 from experiments.theory import predicted_gap, regimes
 from w2sg_jax import InputError
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.driver
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("theory") / "results"
-    return out, theory.main(theory.Options(out=out, toy=True))
+    return out, theory.main(theory.Options(out=out), toy=True)
 
 
 @pytest.mark.parametrize("figure", theory.FIGURES)
@@ -38,10 +38,10 @@ def test_kept_results_are_drawn_again_and_not_measured_again(made, monkeypatch):
     before = (out / "benign.svg").read_bytes()
     (out / "benign.svg").unlink()
     monkeypatch.setattr("experiments.theory.benign.compute", lambda *_: pytest.fail("measured again"))
-    theory.main(theory.Options(figure=("benign",), out=out, toy=True))
+    theory.main(theory.Options(figure=("benign",), out=out), toy=True)
     assert (out / "benign.svg").read_bytes() == before
     with pytest.raises(pytest.fail.Exception):
-        theory.main(theory.Options(figure=("benign",), out=out, toy=True, fresh=True))
+        theory.main(theory.Options(figure=("benign",), out=out, fresh=True), toy=True)
     with pytest.raises(pytest.fail.Exception):  # other settings
         theory.main(theory.Options(figure=("benign",), out=out))
 
@@ -106,7 +106,7 @@ def test_maps_are_of_cells_that_differ():
 
 def test_readme_tables_are_what_the_results_say(tmp_path):
     text = report.README.read_text(encoding="utf-8")
-    assert report.rewritten(text) == text, "run python -m experiments.report"
+    assert report.rewritten(text) == text, "run python -m benchmarks.report"
     figures = re.findall(r"<!-- theory/(\w+):begin -->", text)
     assert sorted(figures) == sorted(theory.FIGURES)
     copy = tmp_path / "README.md"
@@ -114,7 +114,7 @@ def test_readme_tables_are_what_the_results_say(tmp_path):
     assert report.main(copy) and copy.read_text() == text
     assert not report.main(copy)
     with pytest.raises(FileNotFoundError):
-        report.block("theory", "benign", tmp_path)
+        report.of_experiment("theory/benign", tmp_path)
 
 
 def test_readme_example_runs(capsys):

@@ -1,0 +1,1 @@
+"""Experiment I of the paper: small transformers supervise a larger one on molecules."""

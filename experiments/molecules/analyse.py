@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau
 
-from w2sg_jax.quickstart.correlation import Correlation, drawn, interval, rank_correlation
+from w2sg_jax.quickstart.correlation import drawn, interval, rank_correlation
 
 from .measure import MAPPED, MEASURED
 
@@ -158,8 +158,3 @@ def reliability(t: Tables) -> float:
     """Spearman's correlation of Err_w2s over even splits with that over odd ones: what noise leaves to predict."""
     error = t.tables["err_w2s"]
     return float(rank_correlation(error[:, ::2].mean(axis=1)[None], error[:, 1::2].mean(axis=1)[None])[0])
-
-
-def correlation_of(found: Mapping[str, float]) -> Correlation:
-    """A correlation as ``analyse`` records it."""
-    return Correlation(found["value"], found["low"], found["high"])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from w2sg_jax._inputs import as_count
 from w2sg_jax.atomic import check_writable, write_text
 from w2sg_jax.batch.tables import overview
 from w2sg_jax.datasets import MoleculeSet, load_corpus, load_esol, load_freesolv, load_lipophilicity
-from w2sg_jax.datasets.smiles import problem_of
+from w2sg_jax.datasets.smiles import refuse_invalid
 from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import commit_of, record, to_json
 
@@ -53,7 +53,7 @@ class Options:
     """
 
     out: Path = Path("w2sg-molecules")
-    """Folder for encoders, representations, records and results; made where it is not there."""
+    """Folder for encoders, representations and records, and for the small results in `results`; made if need be."""
     from_zoo: Annotated[bool, FlagCreatePairsOff] = False
     """Take the trained encoders of the repository."""
     zoo: Path = PUBLISHED
@@ -74,8 +74,11 @@ class Options:
     """Run the trials on the Ray cluster at this address instead."""
     retrain_damaged: Annotated[bool, FlagCreatePairsOff] = False
     """Train a group of models again when a file of it is damaged; without it, the file is named and the run ends."""
-    publish: Path | None = None
-    """Folder that receives the small results beside --out: zoo, tables, figures."""
+
+    @property
+    def results(self) -> Path:
+        """Folder of the zoo, tables and figures, small enough to keep."""
+        return self.out / "results"
 
 
 def run(
@@ -100,8 +103,8 @@ def run(
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"out: {options.out} is a file; give the name of a folder")
     datasets = checked(labelled_sets(options, console) if datasets is None else datasets)
-    options.out.mkdir(parents=True, exist_ok=True)
-    check_writable(options.out / "results.json")
+    options.results.mkdir(parents=True, exist_ok=True)
+    check_writable(options.results / "results.json")
     sets = _represented(options, zoo, datasets, console)
     results = batch.run(
         measure,
@@ -118,7 +121,7 @@ def run(
     tables, elsewhere = _tables(sets, zoo, options, results)
     found = _report(tables, elsewhere, zoo, options, console)
     _write_result(found, zoo, options, time.perf_counter() - started)
-    console.print(f"results and figures are in {options.out}", highlight=False)
+    console.print(f"results and figures are in {options.results}", highlight=False)
     return 0
 
 
@@ -151,16 +154,10 @@ def checked(datasets: Sequence[MoleculeSet]) -> Sequence[MoleculeSet]:
     """Refuse what cannot be measured.
 
     Raises:
-        InputError: a text that is no SMILES (all are counted, the first is named), or a constant target.
+        InputError: a text that is no SMILES (all are counted, the first are named), or a constant target.
     """
     for data in datasets:
-        wrong = [(row, problem) for row, one in enumerate(data.smiles) if (problem := problem_of(one)) is not None]
-        if wrong:
-            row, problem = wrong[0]
-            raise InputError(
-                f"{data.name}: {len(wrong)} of {len(data)} rows are no SMILES, the first is row {row},"
-                f" {data.smiles[row]!r}: {problem}; correct or remove them"
-            )
+        refuse_invalid(data.smiles, data.name)
         if not np.isfinite(data.target).all() or np.ptp(data.target) == 0:
             raise InputError(f"{data.name}: the target is constant or not finite; there is nothing to predict")
     return datasets
@@ -181,11 +178,9 @@ def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], co
             console.print(f"{options.corpus}: {corpus.too_long} molecules are too long to train on and are left out")
         encoders = train_zoo(zoo, corpus, options.out / "cache", console, retrain_damaged=options.retrain_damaged)
         sets = represent_all(encoders, corpus.tokenizer, datasets, folder, console)
-        for target in filter(None, (options.out, options.publish)):
-            target.mkdir(parents=True, exist_ok=True)
-            save_weak(target / WEAK, zoo, encoders, corpus.tokenizer)
-            strong = {one.data.name: np.asarray(load(one.models[zoo.strong_name])) for one in sets}
-            save_strong(target / STRONG, strong, datasets)
+        save_weak(options.results / WEAK, zoo, encoders, corpus.tokenizer)
+        strong = {one.data.name: np.asarray(load(one.models[zoo.strong_name])) for one in sets}
+        save_strong(options.results / STRONG, strong, datasets)
     if not chemistry.installed():
         return sets
     with console.status("fingerprints and descriptors"):
@@ -238,14 +233,12 @@ def _report(
         with console.status(f"{t.data}: intervals"):
             found[t.data] = analyse(t, shapes, seed=options.seed)
     others = {t.data: t for t in elsewhere}
-    for target in filter(None, (options.out, options.publish)):
-        target.mkdir(parents=True, exist_ok=True)
-        for t in tables:
-            figure = scatter_figure(t, found[t.data], zoo, others.get(t.data))
-            save_figure(figure, target / f"{t.data.lower()}.png")
-        save_figure(map_figure(found), target / "maps.png")
-        save_figure(correlation_figure(found), target / "correlations.png")
-        write_models(target / "models.parquet", [*tables, *elsewhere])
+    for t in tables:
+        figure = scatter_figure(t, found[t.data], zoo, others.get(t.data))
+        save_figure(figure, options.results / f"{t.data.lower()}.png")
+    save_figure(map_figure(found), options.results / "maps.png")
+    save_figure(correlation_figure(found), options.results / "correlations.png")
+    write_models(options.results / "models.parquet", [*tables, *elsewhere])
     console.print(correlation_table(found))
     return found
 
@@ -260,10 +253,9 @@ def _write_result(found: dict[str, Any], zoo: Zoo, options: Options, seconds: fl
         "ridge": RIDGE,
         "ridges": RIDGES,
         "thresholds": THRESHOLDS,
-        "strong": {"shape": strong, "parameters": strong.parameters, "training": replace(training)},
+        "strong": {"shape": strong, "parameters": strong.parameters, "training": training},
         "weak_models": len(zoo.models),
     }
     entry = record("experiments.molecules", settings, {}, {"seconds": seconds, "sets": found})
     entry["commit"] = commit_of(Path(__file__).parent)
-    for target in filter(None, (options.out, options.publish)):
-        write_text(target / "results.json", to_json(entry, indent=1) + "\n")
+    write_text(options.results / "results.json", to_json(entry, indent=1) + "\n")

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ from w2sg_jax.atomic import remove_stale, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, load_encoder, save_encoder
 from w2sg_jax.training import TrainingProgress, pretrain_together
-from w2sg_jax.training.pretrain import run_fingerprint
+from w2sg_jax.training.fingerprint import code_fingerprint, run_fingerprint
 
 from .zoo import EDGES, Group, Zoo
 
@@ -136,11 +134,7 @@ def group_key(group: Group, corpus: Corpus) -> str:
     encoder = group.shape.encoder(corpus.tokenizer.size)
     digest = hashlib.sha256(run_fingerprint(encoder, corpus.tokens, *group.trainings).encode())
     digest.update("\0".join(corpus.tokenizer.tokens).encode())
-    for package in ("encoders", "training"):
-        for source in sorted(files(f"w2sg_jax.{package}").iterdir(), key=lambda item: item.name):
-            if source.name.endswith(".py"):
-                digest.update(source.name.encode() + source.read_bytes())
-    digest.update(" ".join(version(package) for package in ("jax", "flax", "optax")).encode())
+    digest.update(code_fingerprint().encode())
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@
     python -m experiments.theory --figure benign --fresh  # measure one of them again
 
 A figure's numbers are kept as DIR/FIGURE.json and its drawing as DIR/FIGURE.svg; interrupted, the same command goes on
-with the next figure. All is float64 on the device that JAX finds, about 15 minutes on 2 cores.
+with the next figure. All is float64 on the device that JAX finds, about 10 minutes on 2 cores.
 """
 
 import json
@@ -41,24 +41,22 @@ class Options:
     """Folder for JSON and SVG; made where it is not there."""
     fresh: Annotated[bool, FlagCreatePairsOff] = False
     """Measure again what has a result already."""
-    toy: Annotated[bool, FlagCreatePairsOff] = False
-    """Tiny sizes: to see that everything runs, not to read the numbers."""
 
 
-def main(options: Options) -> dict[str, dict[str, Any]]:
-    """Make the figures; returns the record of each."""
+def main(options: Options, *, toy: bool = False) -> dict[str, dict[str, Any]]:
+    """Make the figures, or, for tests, toys of the same; returns the record of each."""
     unknown = [name for name in options.figure if name not in FIGURES]
     if unknown:
         raise InputError(f"{unknown[0]}: there is no such figure; the figures are {', '.join(FIGURES)}")
     options.out.mkdir(parents=True, exist_ok=True)
     console = rich.console.Console(stderr=True)
-    return {name: _made(name, options, console) for name in options.figure}
+    return {name: _made(name, options, console, toy=toy) for name in options.figure}
 
 
-def _made(name: str, options: Options, console: rich.console.Console) -> dict[str, Any]:
+def _made(name: str, options: Options, console: rich.console.Console, *, toy: bool) -> dict[str, Any]:
     """The record of one figure, measured if need be; its drawing is always made again."""
     module = import_module(f"{__package__}.{name}")
-    config = module.TOY if options.toy else module.Config()
+    config = module.TOY if toy else module.Config()
     path = options.out / f"{name}.json"
     entry = None if options.fresh else kept(path, config)
     if entry is None:
@@ -84,4 +82,5 @@ def kept(path: Path, config: Any) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded("experiments.theory", lambda: 0 if main(tyro.cli(Options, description=__doc__)) else 1))
+    options = tyro.cli(Options, prog="python -m experiments.theory", description=__doc__)
+    sys.exit(guarded("experiments.theory", lambda: int(not main(options))))

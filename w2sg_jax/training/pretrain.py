@@ -1,11 +1,8 @@
 """Masked-token pretraining of an encoder, resumable bit for bit."""
 
 import functools
-import hashlib
-import json
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,9 @@ from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from .batches import BatchPlan
-from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from .checkpoint import TrainingState
+from .fingerprint import run_fingerprint
+from .loop import TrainingLoop, TrainingProgress, refuse_diverged
 from .masking import mask_tokens
 
 
@@ -54,20 +53,6 @@ class PretrainConfig:
             raise InputError(
                 f"learning_rate, weight_decay: expected > 0 and >= 0, got {self.learning_rate} and {self.weight_decay}"
             )
-
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """What a run reports while it goes on."""
-
-    step: int
-    """steps done, those of earlier sessions included"""
-    steps: int
-    """steps in all"""
-    loss: float
-    """mean masked-token cross-entropy since the last report, nats"""
-    tokens_per_second: float
-    """real tokens (no padding) since the last report, compilation included"""
 
 
 @dataclass(frozen=True)
@@ -117,22 +102,16 @@ def pretrain(
     plan = BatchPlan(tokens, config.bucket_edges, config.batch_size, config.seed)
     graph, state = initial_state(encoder, config)
     fingerprint = run_fingerprint(encoder, tokens, config)
-    if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint, state, fingerprint=fingerprint)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(params: Any, optimizer_state: Any, ids: Int[Array, "batch length"], index: Int[Array, ""]) -> Any:
         return train_step(graph, config, make_optimizer(config), config.seed, index, params, optimizer_state, ids)
 
-    while (done := int(state.step)) < config.steps:
-        stop = min(config.steps, *((done // every + 1) * every for every in (report_every, checkpoint_every)))
-        started = time.perf_counter()
-        state, trained_tokens = _train_until(stop, step, state, plan)
-        rate = trained_tokens / (time.perf_counter() - started)
-        if checkpoint is not None and (stop == config.steps or stop % checkpoint_every == 0):
-            save_checkpoint(checkpoint, state, fingerprint=fingerprint)
-        if on_progress is not None:
-            on_progress(TrainingProgress(stop, config.steps, float(state.losses[done:stop].mean()), rate))
+    def check(losses: np.ndarray) -> None:
+        refuse_diverged(losses, "the loss")
+
+    loop = TrainingLoop(step, plan, check, checkpoint, fingerprint, checkpoint_every, report_every, on_progress)
+    state = loop.run(state)
     return Pretrained(nnx.merge(graph, state.params), state.losses)
 
 
@@ -194,38 +173,3 @@ def train_step(
     loss, gradient = jax.value_and_grad(masked_loss)(params)
     updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
     return optax.apply_updates(params, updates), optimizer_state, loss
-
-
-def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, *configs: Any) -> str:
-    """sha256 of everything that a run's result depends on: all configurations and the corpus."""
-    described = [asdict(config) for config in (encoder, *configs)]
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    digest.update(tokens.ids.tobytes())
-    digest.update(np.asarray(tokens.offsets, np.int64).tobytes())
-    return digest.hexdigest()
-
-
-def _train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPlan) -> tuple[TrainingState, int]:
-    state, trained_tokens = train_until(stop, step, state, plan)
-    refuse_diverged(state.losses[:stop], "the loss")
-    return state, trained_tokens
-
-
-def train_until(stop: int, step: Callable, state: TrainingState, plan: BatchPlan) -> tuple[TrainingState, int]:
-    """Take steps up to number `stop`, and wait for them; the new state, and the real tokens that were seen."""
-    params, optimizer_state, trained_tokens, losses = state.params, state.optimizer, 0, []
-    for index in range(int(state.step), stop):
-        ids = plan.batch(index)
-        params, optimizer_state, loss = step(params, optimizer_state, ids, np.int32(index))
-        trained_tokens += int(np.count_nonzero(ids))
-        losses.append(loss)
-    history = state.losses.copy()
-    history[int(state.step) : stop] = jax.device_get(losses)
-    return TrainingState(params, optimizer_state, np.array(stop, np.int32), history), trained_tokens
-
-
-def refuse_diverged(losses: Float32[np.ndarray, " steps"], name: str) -> None:
-    """FloatingPointError where a loss is not finite."""
-    if not np.isfinite(losses).all():
-        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
-        raise FloatingPointError(f"{name} of step {bad} is not finite; lower the learning rate")

@@ -1,7 +1,6 @@
 """Many encoders of one shape trained together: one program, one reading of the corpus, one checkpoint."""
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +16,16 @@ from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from .batches import BatchPlan
-from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from .checkpoint import TrainingState
+from .fingerprint import run_fingerprint
+from .loop import TrainingLoop, TrainingProgress, refuse_diverged
 from .pretrain import (
     PretrainConfig,
     Pretrained,
-    TrainingProgress,
     adamw,
     check_vocabulary,
     initial_state,
-    refuse_diverged,
-    run_fingerprint,
     train_step,
-    train_until,
     warmup_steps,
 )
 
@@ -82,25 +79,16 @@ def pretrain_together(
     plan = BatchPlan(tokens, configs[0].bucket_edges, configs[0].batch_size, order_seed)
     graph, state = _initial(encoder, configs, longest)
     fingerprint = run_fingerprint(encoder, tokens, *configs, replace(configs[0], seed=order_seed))
-    if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint, state, fingerprint=fingerprint)
     if at_once is None:
         at_once = 1 if jax.default_backend() == "cpu" else len(configs)
     step = functools.partial(_step(graph, configs[0], at_once), members)
-    while (done := int(state.step)) < longest:
-        stop = min(longest, *((done // every + 1) * every for every in (report_every, checkpoint_every)))
-        started = time.perf_counter()
-        state, seen = train_until(stop, step, state, plan)
-        live = sum(config.steps > done for config in configs)
-        rate = live * seen / (time.perf_counter() - started)
+
+    def check(losses: np.ndarray) -> None:
         for number, config in enumerate(configs):
-            refuse_diverged(
-                state.losses[: min(stop, config.steps), number], f"model {number} (seed {config.seed}): loss"
-            )
-        if checkpoint is not None and (stop == longest or stop % checkpoint_every == 0):
-            save_checkpoint(checkpoint, state, fingerprint=fingerprint)
-        if on_progress is not None:
-            on_progress(TrainingProgress(stop, longest, float(np.nanmean(state.losses[done:stop])), rate))
+            refuse_diverged(losses[: config.steps, number], f"model {number} (seed {config.seed}): loss")
+
+    loop = TrainingLoop(step, plan, check, checkpoint, fingerprint, checkpoint_every, report_every, on_progress)
+    state = loop.run(state)
     return [
         Pretrained(nnx.merge(graph, jax.tree.map(lambda x, k=number: x[k], state.params)), losses[: config.steps])
         for number, (config, losses) in enumerate(zip(configs, state.losses.T.copy(), strict=True))
