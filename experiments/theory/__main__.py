@@ -81,6 +81,12 @@ def kept(path: Path, config: Any) -> dict[str, Any] | None:
     return entry if entry["settings"] == json.loads(to_json(asdict(config))) else None
 
 
+def command(options: Options) -> int:
+    """Make the figures, and return the exit code."""
+    main(options)
+    return 0
+
+
 if __name__ == "__main__":
     options = tyro.cli(Options, prog="python -m experiments.theory", description=__doc__)
-    sys.exit(guarded("experiments.theory", lambda: int(not main(options))))
+    sys.exit(guarded("experiments.theory", lambda: command(options)))
