@@ -197,7 +197,7 @@ def test_fixed_threshold_says_that_it_was_fixed(spiked):
     ("change", "message"),
     [
         ({"h_w2s": np.ones((5, 3))}, "h_train has 4 features and h_w2s has 3"),
-        ({"h_train": np.ones((2, 4))}, "h_train: got 1 sample"),
+        ({"h_train": np.ones((2, 4))}, "h_train: got 2 samples; comparing two splits needs at least 3"),
         ({"h_train": np.full((5, 4), np.nan)}, "h_train: nan at row 0"),
         ({"h_train": np.ones((5, 4)), "h_w2s": np.ones((5, 4))}, "constant representations"),
         ({"ridge": -1.0}, "ridge: got -1.0"),

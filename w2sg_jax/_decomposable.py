@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._errors import InputError
-from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold, at_least_two, check_option, refuse_non_finite
+from ._inputs import ArrayInput, as_ridge, as_samples, as_threshold, check_option, refuse_non_finite
 from ._linalg import Host
 from ._spectrum import Spectrum, spectrum_of_rows
 
@@ -283,7 +283,8 @@ def _warning(best: dict[str, Any], fixed: bool) -> str:
 def _rows(h: ArrayInput, name: str, center: bool) -> Float[np.ndarray, "n d"]:
     """H / sqrt(n) in float64, centred as asked."""
     samples = as_samples(h, name)
-    at_least_two(samples.shape[0] - 1, name)
+    if samples.shape[0] < 3:
+        raise InputError(f"{name}: got {samples.shape[0]} samples; comparing two splits needs at least 3 of each")
     refuse_non_finite(samples, name)
     rows = np.asarray(samples).astype(np.float64)
     rows = rows - rows.mean(axis=0) if center else rows

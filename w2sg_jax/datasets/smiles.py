@@ -20,13 +20,15 @@ TOKEN = re.compile(
 NAMES = {"ring": "a ring closure", "open": "a branch", "close": "a closing bracket", "dot": "a dot"}
 SHOWN = 3
 """Rows that an error shows."""
+LONGEST = 60
+"""Letters of a row that it shows."""
 
 
 def refuse_invalid(smiles: Sequence[str], name: str) -> None:
     """InputError where a text is no SMILES: all such rows are counted, the first are named."""
     wrong = [(row, problem) for row, one in enumerate(smiles) if (problem := problem_of(one)) is not None]
     if wrong:
-        shown = "; ".join(f"row {row}, {smiles[row]!r}: {problem}" for row, problem in wrong[:SHOWN])
+        shown = "; ".join(f"row {row}, {smiles[row][:LONGEST]!r}: {problem}" for row, problem in wrong[:SHOWN])
         raise InputError(f"{name}: {len(wrong)} of {len(smiles)} rows are no SMILES ({shown}); correct or remove them")
 
 
