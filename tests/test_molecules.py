@@ -4,6 +4,8 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
@@ -12,8 +14,11 @@ import w2sg_jax as w2sg
 from experiments.molecules import bundle, represent
 from experiments.molecules.analyse import log_fit, reliability, tables_of, within_shapes
 from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
-from experiments.molecules.run import Options, run
+from experiments.molecules.obtain import published
+from experiments.molecules.options import Options
+from experiments.molecules.run import run
 from experiments.molecules.train import Corpus, group_key
+from experiments.molecules.trials import BY_SPLIT, read_trials, write_trials
 from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
 from w2sg_jax.datasets import MoleculeSet, load_freesolv
 from w2sg_jax.training import PretrainConfig
@@ -43,14 +48,14 @@ def finished(molecules, tmp_path_factory):
     folder = tmp_path_factory.mktemp("molecules")
     corpus = folder / "corpus.smiles"
     corpus.write_text("\n".join(load_freesolv().smiles[200:400]) + "\n")
-    options = Options(out=folder / "out", corpus=str(corpus), splits=3, workers=1)
+    options = Options(out=folder / "out", corpus=str(corpus), sets=("FreeSolv",), splits=3, workers=1)
     assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
     return options
 
 
 def test_everything_is_written(finished):
     assert {path.name for path in finished.results.iterdir()} == {
-        "results.json", "models.parquet", "freesolv.png", "maps.png", "correlations.png",
+        "results.json", "trials.parquet", "freesolv.png", "maps.png", "correlations.png",
         "weak.safetensors.xz", "strong.safetensors.xz",
     }  # fmt: skip
     found = json.loads((finished.results / "results.json").read_text())["result"]["sets"]["FreeSolv"]
@@ -66,13 +71,13 @@ def test_a_second_run_computes_nothing_again(finished, molecules, monkeypatch):
 
     monkeypatch.setattr("experiments.molecules.train.pretrain_together", refuse)
     monkeypatch.setattr(represent, "encode", refuse)
-    before = (finished.results / "models.parquet").read_bytes()
+    before = (finished.results / "trials.parquet").read_bytes()
     assert run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
-    assert (finished.results / "models.parquet").read_bytes() == before
+    assert (finished.results / "trials.parquet").read_bytes() == before
 
 
 def test_the_published_zoo_gives_the_same_to_the_precision_of_float16(finished, molecules, tmp_path):
-    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, zoo=finished.results)
+    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, measure=True, zoo=finished.results)
     assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
     first, second = (
         json.loads((folder / "results.json").read_text())["result"]["sets"]["FreeSolv"]["errors"]
@@ -83,6 +88,76 @@ def test_the_published_zoo_gives_the_same_to_the_precision_of_float16(finished, 
     other = dataclasses.replace(molecules, smiles=molecules.smiles[::-1])
     with pytest.raises(w2sg.InputError, match="FreeSolv has other molecules, or another order"):
         bundle.load_strong(finished.results / "strong.safetensors.xz", [other])
+
+
+def test_published_trials_give_the_same_tables_and_figures(finished, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("measured again")
+
+    options = dataclasses.replace(finished, out=tmp_path, from_zoo=True, zoo=finished.results)
+    monkeypatch.setattr("experiments.molecules.obtain.represent_all", refuse)
+    assert run(options, zoo=ZOO, console=Console(quiet=True)) == 0
+    first, second = (
+        json.loads((folder / "results.json").read_text())["result"]["sets"]
+        for folder in (finished.results, options.results)
+    )
+    assert first == second
+    for name in ("freesolv.png", "maps.png", "correlations.png"):
+        assert (options.results / name).read_bytes() == (finished.results / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("change", [{"splits": 4}, {"seed": 1}, {"sets": ("FreeSolv", "Lipophilicity")}])
+def test_published_trials_of_other_settings_are_not_used(finished, capsys, change):
+    options = dataclasses.replace(finished, from_zoo=True, zoo=finished.results, **change)
+    assert published(options, ZOO, Console()) is None
+    assert "measuring" in capsys.readouterr().out
+
+
+def test_published_trials_of_another_zoo_are_not_used(finished, molecules, tmp_path):
+    for path in finished.results.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    options = dataclasses.replace(finished, from_zoo=True, zoo=tmp_path)
+    assert published(options, ZOO, Console(quiet=True)) is not None
+    assert published(options, Zoo(ZOO.strong, (group(32, 1, 2), *ZOO.weak)), Console(quiet=True)) is None
+    bundle.save_strong(tmp_path / bundle.STRONG, {"FreeSolv": np.ones((120, 16), np.float32)}, [molecules])
+    assert published(options, ZOO, Console(quiet=True)) is None
+
+
+def test_trials_come_back_as_they_were_written(tmp_path):
+    generator = np.random.default_rng(0)
+    result = {
+        "width": 8, "molecules": 120, "duplicates": 0,
+        **{name: generator.standard_normal(3).tolist() for name in BY_SPLIT},
+        "maps": {name: generator.standard_normal((len(RIDGES), len(THRESHOLDS))).tolist() for name in MAPPED},
+    }  # fmt: skip
+    write_trials(tmp_path / "trials.parquet", {"A": {"m": result}}, {"splits": 3})
+    read, made_from = read_trials(tmp_path / "trials.parquet")
+    assert made_from == {"splits": 3}
+    for name in BY_SPLIT:
+        np.testing.assert_allclose(read["A"]["m"][name], result[name], rtol=1e-7)
+    for name in MAPPED:
+        np.testing.assert_allclose(read["A"]["m"]["maps"][name], result["maps"][name], rtol=1e-7)
+    assert read["A"]["m"]["width"] == 8
+
+
+def test_damaged_trials_are_named(finished, tmp_path):
+    path = tmp_path / "trials.parquet"
+    content = (finished.results / "trials.parquet").read_bytes()
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    for damaged in (content[:-30], b"", b"text" * 10, (tmp_path / "other.parquet").read_bytes()):
+        path.write_bytes(damaged)
+        with pytest.raises(w2sg.InputError, match=r"trials.parquet: not a whole file of trials .*--measure"):
+            read_trials(path)
+    table = pq.read_table(finished.results / "trials.parquet")
+    pq.write_table(table.drop_columns("cka"), path)
+    with pytest.raises(w2sg.InputError, match="other columns"):
+        read_trials(path)
+    holes = pa.array([[None, 1.0, 2.0]] * table.num_rows, pa.list_(pa.float32()))
+    for wrong in (holes, pa.array([[1.0]] * table.num_rows, pa.list_(pa.float32()))):
+        place = table.column_names.index("cka")
+        pq.write_table(table.set_column(place, table.schema.field("cka"), wrong), path)
+        with pytest.raises(w2sg.InputError, match="w8-d1-h2-s2 on FreeSolv is not complete"):
+            read_trials(path)
 
 
 def test_a_damaged_zoo_is_named(finished, tmp_path, monkeypatch):

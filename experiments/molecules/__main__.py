@@ -6,7 +6,8 @@ import tyro
 
 from w2sg_jax.cli import guarded
 
-from .run import Options, run
+from .options import Options
+from .run import run
 
 if __name__ == "__main__":
     options = tyro.cli(Options, prog="python -m experiments.molecules")

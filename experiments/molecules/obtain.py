@@ -1,0 +1,102 @@
+"""What was measured: read where it is published, or measured here."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+
+from w2sg_jax import batch, load
+from w2sg_jax.batch.tables import overview
+from w2sg_jax.datasets import MoleculeSet, load_corpus
+
+from . import chemistry
+from .bundle import STRONG, WEAK, load_strong, load_weak, save_strong, save_weak
+from .measure import Pairing, measure
+from .options import Options
+from .represent import Represented, add, represent_all
+from .sets import checked, labelled_sets, set_names
+from .train import Corpus, train_zoo
+from .trials import TRIALS, Measured, provenance, read_trials, write_trials
+from .zoo import Zoo
+
+
+def published(options: Options, zoo: Zoo, console: Console) -> Measured | None:
+    """What was measured with the zoo that --from-zoo reads, or None where it has to be measured (why is said).
+
+    Raises:
+        InputError: the file of it is damaged, or a set is unknown.
+    """
+    names = set_names(options)
+    there = all((options.zoo / name).is_file() for name in (TRIALS, WEAK, STRONG))
+    if not options.from_zoo or options.measure or not there:
+        return None
+    path = options.zoo / TRIALS
+    measured, made_from = read_trials(path)
+    whole = all(measured.get(name, {}).keys() >= zoo.models.keys() for name in names)
+    if not whole or made_from != provenance(options.zoo, options.splits, options.seed):
+        console.print(f"{path} is of other encoders, sets, splits, or of another seed; measuring", highlight=False)
+        return None
+    return {name: measured[name] for name in names}
+
+
+def measure_all(
+    options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet] | None, console: Console
+) -> Measured | None:
+    """Run every trial and write what came out; None, after a report, where one failed."""
+    datasets = checked(labelled_sets(options, console) if datasets is None else datasets)
+    sets = _represented(options, zoo, datasets, console)
+    pairings = {one.data.name: _pairings(one, zoo, options) for one in sets}
+    results = batch.run(
+        measure,
+        [pairing for of_set in pairings.values() for pairing in of_set.values()],
+        options.out / "trials",
+        workers=options.workers,
+        ray=options.ray,
+        console=console,
+    )
+    if results.failed:
+        console.print(overview(results.records, planned=len(results.records)))
+        console.print(results.failed[0]["error"], markup=False)
+        return None
+    by_weak = {record["config"]["weak"]: record["result"] for record in results.done}
+    measured = {
+        data: {name: by_weak[str(pairing.weak)] for name, pairing in of_set.items()}
+        for data, of_set in pairings.items()
+    }
+    made_from = provenance(options.zoo if options.from_zoo else options.results, options.splits, options.seed)
+    write_trials(options.results / TRIALS, measured, made_from)
+    return read_trials(options.results / TRIALS)[0]
+
+
+def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], console: Console) -> list[Represented]:
+    """Every set, represented by all encoders, and by RDKit where it is installed."""
+    folder = options.out / "representations"
+    if options.from_zoo:
+        encoders, tokenizer = load_weak(options.zoo / WEAK, zoo)
+        strong = load_strong(options.zoo / STRONG, datasets)
+        sets = represent_all(encoders, tokenizer, datasets, folder, console)
+        sets = [add(one, {zoo.strong_name: strong[one.data.name]}) for one in sets]
+    else:
+        smiles = load_corpus(options.corpus, options.data_dir)
+        corpus = Corpus.build(smiles, datasets)
+        if corpus.too_long:
+            console.print(f"{options.corpus}: {corpus.too_long} molecules are too long to train on and are left out")
+        encoders = train_zoo(zoo, corpus, options.out / "cache", console, retrain_damaged=options.retrain_damaged)
+        sets = represent_all(encoders, corpus.tokenizer, datasets, folder, console)
+        save_weak(options.results / WEAK, zoo, encoders, corpus.tokenizer)
+        strong = {one.data.name: np.asarray(load(one.models[zoo.strong_name])) for one in sets}
+        save_strong(options.results / STRONG, strong, datasets)
+    if not chemistry.installed():
+        return sets
+    with console.status("fingerprints and descriptors"):
+        return [add(one, chemistry.chemistry(one.data.smiles)) for one in sets]
+
+
+def _pairings(one: Represented, zoo: Zoo, options: Options) -> dict[str, Pairing]:
+    """A trial for every weak candidate of a set."""
+    strong = one.models[zoo.strong_name]
+    return {
+        name: Pairing(path, strong, one.molecules, one.target, options.splits, options.seed)
+        for name, path in one.models.items()
+        if name != zoo.strong_name
+    }
