@@ -378,6 +378,52 @@ def test_a_ray_cluster_gives_the_same_table_though_a_worker_is_killed(folder):
     assert table(folder / "ray") == table(folder / "whole")
 
 
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(nodes[0], allow_graceful=False)
+print("lost", flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+def test_a_ray_cluster_gives_the_same_table_though_a_node_is_lost(folder):
+    (folder / "plan.toml").write_text(f"seed = {list(range(24))}\npause = 0.5")
+    arguments = ("--config", "plan.toml", "--out")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    cluster = subprocess.Popen([sys.executable, "-c", CLUSTER], **pipes)
+    try:
+        address = cluster.stdout.readline().strip()
+        driver = start(folder, *arguments, "ray", "--ray", address)
+        deadline = time.monotonic() + 120
+        while len(finished(folder)) < 4 and driver.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert driver.poll() is None, driver.communicate()[0]
+        cluster.stdin.write("remove\n")
+        cluster.stdin.flush()
+        assert cluster.stdout.readline() == "lost\n" and driver.poll() is None
+        before = len(finished(folder))
+        text = driver.communicate(timeout=240)[0]
+    finally:
+        cluster.communicate("end\n")
+    assert driver.returncode == 0 and "24 done, 0 failed" in text, text
+    assert 4 <= before < 24
+    undisturbed = start(folder, *arguments, "whole", "--workers", "2")
+    undisturbed.communicate()
+    assert table(folder / "ray") == table(folder / "whole")
+
+
+def finished(folder):
+    return batch.Records(folder / "ray").all() if (folder / "ray" / "records").exists() else {}
+
+
 def descendants_of(pid):
     found, new = [], [pid]
     while new:
