@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 import w2sg_jax as w2sg
 from experiments.molecules import bundle, represent
-from experiments.molecules.analyse import log_fit, reliability, tables_of, within_shapes
+from experiments.molecules.analyse import decomposability, log_fit, reliability, tables_of, within_shapes
 from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
 from experiments.molecules.obtain import published
 from experiments.molecules.options import Options
@@ -126,7 +126,7 @@ def test_published_trials_of_another_zoo_are_not_used(finished, molecules, tmp_p
 def test_trials_come_back_as_they_were_written(tmp_path):
     generator = np.random.default_rng(0)
     result = {
-        "width": 8, "molecules": 120, "duplicates": 0,
+        "width": 8, "molecules": 120, "duplicates": 0, "delta_weak": 0.25, "delta_strong": 0.5,
         **{name: generator.standard_normal(3).tolist() for name in BY_SPLIT},
         "maps": {name: generator.standard_normal((len(RIDGES), len(THRESHOLDS))).tolist() for name in MAPPED},
     }  # fmt: skip
@@ -137,7 +137,7 @@ def test_trials_come_back_as_they_were_written(tmp_path):
         np.testing.assert_allclose(read["A"]["m"][name], result[name], rtol=1e-7)
     for name in MAPPED:
         np.testing.assert_allclose(read["A"]["m"]["maps"][name], result["maps"][name], rtol=1e-7)
-    assert read["A"]["m"]["width"] == 8
+    assert read["A"]["m"]["width"] == 8 and read["A"]["m"]["delta_weak"] == 0.25
 
 
 def test_damaged_trials_are_named(finished, tmp_path):
@@ -197,6 +197,18 @@ def test_a_damaged_checkpoint_is_named(finished, molecules):
     assert path.exists() and not path.with_name("checkpoint.safetensors").exists()
 
 
+def test_a_damaged_representation_is_named_and_once_mended_the_trial_runs(finished, molecules, capsys):
+    (path,) = finished.out.glob("representations/*/w8-d1-h2-s3-*.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    options = dataclasses.replace(finished, splits=2)
+    assert run(options, zoo=ZOO, datasets=[molecules], console=Console()) == 1
+    printed = capsys.readouterr().out
+    assert path.name in printed and "--retry-failed" in printed
+    path.write_bytes(whole)
+    assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+
+
 def test_another_corpus_is_another_zoo(molecules):
     smiles = load_freesolv().smiles
     first, second = (Corpus.build(smiles[start:400], [molecules]) for start in (200, 201))
@@ -242,6 +254,8 @@ def test_a_trial_is_the_definition(tmp_path, molecules):
     assert result["norm"][1] == pytest.approx(w2sg.gap(w2sg.moments(weak[rows], strong[rows]), 1e-4).norm, rel=1e-8)
     supervised = w2sg.gap(w2sg.moments(weak[train], strong[train], y[train]), 1e-4).predicted
     assert result["supervised"][1] == pytest.approx(supervised, rel=1e-8)
+    first = w2sg.decomposability(weak[splits.train[0]], weak[splits.w2s[0]], 1e-4)
+    assert result["delta_weak"] == first.delta
     x, z = (h[rows] - h[rows].mean(axis=0) for h in (weak, strong))
     k, q = x @ x.T, z @ z.T
     assert result["cka"][1] == pytest.approx((k * q).sum() / np.sqrt((k * k).sum() * (q * q).sum()), rel=1e-10)
@@ -260,6 +274,8 @@ def test_fits_and_correlations_of_known_tables():
                 name: list(error[i])
                 for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "norm", "frobenius", "cka")
             },
+            "delta_weak": i / 10,
+            "delta_strong": 0.7,
             "predicted": list(-error[i]),
             "supervised": list(error[i]),
             "maps": {name: [[float(error[i, 0])]] for name in MAPPED},
@@ -267,6 +283,7 @@ def test_fits_and_correlations_of_known_tables():
         for i in range(12)
     }
     t = tables_of("toy", result, {name: {"width": 8, "parameters": 10} for name in result})
+    assert decomposability(t) == pytest.approx({"strong": 0.7, "weak_median": 0.55, "weak_share": 0.5})
     assert reliability(t) == pytest.approx(1.0)
     found = within_shapes(t, ["a"] * 6 + ["b"] * 6)
     assert found["shapes"] == 2 and found["spearman"]["norm"] == pytest.approx(1.0)

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau
 
+from w2sg_jax._decomposable import SMALL
 from w2sg_jax.quickstart.correlation import drawn, interval, rank_correlation
 
-from .measure import MAPPED, MEASURED
+from .measure import DELTAS, MAPPED, MEASURED
 
 KENDALL_DRAWS = 500
 """Bootstrap samples of Kendall's coefficient, which costs more."""
@@ -67,6 +68,8 @@ def tables_of(data: str, results: Mapping[str, Mapping[str, Any]], static: Mappi
     by_split = (*MEASURED, *MAPPED, "cka")
     tables = {quantity: np.array([results[name][quantity] for name in names]) for quantity in by_split}
     splits = tables["norm"].shape[1]
+    for quantity in DELTAS:
+        tables[quantity] = np.repeat([[float(results[name][quantity])] for name in names], splits, axis=1)
     for quantity in next(iter(static.values())):
         tables[quantity] = np.repeat([[float(static[name][quantity])] for name in names], splits, axis=1)
     maps = {quantity: np.array([results[name]["maps"][quantity] for name in names]) for quantity in MAPPED}
@@ -91,6 +94,7 @@ def analyse(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, Any]:
         "log_fit": {name: log_fit(t.mean(name), t.mean("pred_gap")) for name in ("predicted", "supervised")},
         "within_shapes": within_shapes(t, shapes),
         "reliability": reliability(t),
+        "decomposability": decomposability(t),
     }
 
 
@@ -158,3 +162,13 @@ def reliability(t: Tables) -> float:
     """Spearman's correlation of Err_w2s over even splits with that over odd ones: what noise leaves to predict."""
     error = t.tables["err_w2s"]
     return float(rank_correlation(error[:, ::2].mean(axis=1)[None], error[:, 1::2].mean(axis=1)[None])[0])
+
+
+def decomposability(t: Tables) -> dict[str, float]:
+    """The strong model's delta, the weak models' median, and the share of them that are decomposable."""
+    weak = t.mean("delta_weak")
+    return {
+        "strong": float(t.mean("delta_strong")[0]),
+        "weak_median": float(np.median(weak)),
+        "weak_share": float((weak <= SMALL).mean()),
+    }

@@ -52,11 +52,13 @@ def measure_all(
         options.out / "trials",
         workers=options.workers,
         ray=options.ray,
+        retry_failed=options.retry_failed,
         console=console,
     )
     if results.failed:
         console.print(overview(results.records, planned=len(results.records)))
         console.print(results.failed[0]["error"], markup=False)
+        console.print("--retry-failed runs them again", markup=False)
         return None
     by_weak = {record["config"]["weak"]: record["result"] for record in results.done}
     measured = {

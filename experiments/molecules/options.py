@@ -50,6 +50,8 @@ class Options:
     """Processes for the trials; by default one for every two cores."""
     ray: str | None = None
     """Run the trials on the Ray cluster at this address instead."""
+    retry_failed: Annotated[bool, FlagCreatePairsOff] = False
+    """Run trials that failed again."""
     retrain_damaged: Annotated[bool, FlagCreatePairsOff] = False
     """Train a group of models again when a file of it is damaged; without it, the file is named and the run ends."""
 

@@ -19,20 +19,27 @@ def markdown(result: Mapping[str, Any]) -> str:
 def _more(sets: Mapping[str, Any]) -> str:
     """Fits, equal shapes and noise, a row each."""
     label_aware, supervised = (
-        [f"{found['log_fit'][name]['r2']:.2f} (slope {found['log_fit'][name]['slope']:.2f})" for found in sets.values()]
-        for name in ("predicted", "supervised")
+        [_fit(found["log_fit"][name]) for found in sets.values()] for name in ("predicted", "supervised")
     )
     rows = [
-        ["R² of log PredGap on the log predicted gap, hidden labels", *label_aware],
+        ["R² of log PredGap on log predicted gap, hidden labels (slope; median of their ratio)", *label_aware],
         ["the same, supervised split", *supervised],
         ["Kendall's tau of the gap norm", *(cell(found["kendall"]["norm"]) for found in sets.values())],
         ["gap norm minus width, Spearman", *(cell(found["spearman"]["norm"]["over_width"]) for found in sets.values())],
         ["Spearman among models of one shape, gap norm", *(_within(found, "norm") for found in sets.values())],
         ["the same, supervised split", *(_within(found, "supervised") for found in sets.values())],
         ["Err_w2s of even with odd splits, Spearman", *(f"{found['reliability']:.2f}" for found in sets.values())],
+        [
+            "δ of the strong encoder; of the weak ones, median (share up to 0.5)",
+            *(_delta(one) for one in sets.values()),
+        ],
         ["mean Err_w, Err_w2s, Err_sc", *(_errors(found) for found in sets.values())],
     ]
     return markdown_table(["", *sets], rows)
+
+
+def _fit(fit: Mapping[str, float]) -> str:
+    return f"{fit['r2']:.2f} ({fit['slope']:.2f}; {fit['measured_over_predicted']:.2f})"
 
 
 def _within(found: Mapping[str, Any], name: str) -> str:
@@ -42,3 +49,8 @@ def _within(found: Mapping[str, Any], name: str) -> str:
 
 def _errors(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{found['errors'][name]:.2f}" for name in ("err_weak", "err_w2s", "err_ceiling"))
+
+
+def _delta(found: Mapping[str, Any]) -> str:
+    one = found["decomposability"]
+    return f"{one['strong']:.2f}; {one['weak_median']:.2f} ({one['weak_share']:.0%})"

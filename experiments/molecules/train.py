@@ -9,7 +9,6 @@ import functools
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from w2sg_jax import InputError
+from w2sg_jax._jobs import Stopped, run_jobs
 from w2sg_jax.atomic import remove_stale, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, load_encoder, save_encoder
@@ -53,10 +53,6 @@ class Corpus:
         if len(fits) < len(tokens):
             tokens = tokenizer.encode([smiles[int(row)] for row in fits])
         return cls(tokenizer, tokens, len(smiles) - len(fits))
-
-
-class Stopped(Exception):
-    """Raised inside a worker when another one failed or the user interrupted."""
 
 
 class Watch:
@@ -114,18 +110,12 @@ def train_zoo(
         InputError: a file of an earlier run is damaged, and `retrain_damaged` is False.
     """
     watch = Watch(zoo.groups, console)
-    with watch.bar, ThreadPoolExecutor(WORKERS, thread_name_prefix="zoo") as pool:
-        run = functools.partial(_group, corpus=corpus, cache=cache, watch=watch, retrain=retrain_damaged)
-        futures = [pool.submit(run, group) for group in sorted(zoo.groups, key=lambda group: -group.cost)]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
-            watch.stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        found = {name: model for future in futures for name, model in future.result().items()}
+    run = functools.partial(_group, corpus=corpus, cache=cache, watch=watch, retrain=retrain_damaged)
+    largest_first = sorted(zoo.groups, key=lambda group: -group.cost)
+    with watch.bar:
+        jobs = {group.shape.name: functools.partial(run, group) for group in largest_first}
+        trained = run_jobs(jobs, WORKERS, watch.stop)
+    found = {name: model for models in trained.values() for name, model in models.items()}
     return {name: found[name] for group in zoo.groups for name in group.names}
 
 

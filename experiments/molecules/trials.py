@@ -17,7 +17,7 @@ from w2sg_jax import InputError
 from w2sg_jax.atomic import replacing
 
 from .bundle import STRONG, WEAK, content_hash
-from .measure import MAPPED, MEASURED, RIDGE, RIDGES, THRESHOLDS, measure
+from .measure import DELTAS, MAPPED, MEASURED, RIDGE, RIDGES, THRESHOLDS, measure
 
 TRIALS = "trials.parquet"
 BY_SPLIT = (*MEASURED, *MAPPED, "cka")
@@ -48,7 +48,7 @@ def write_trials(path: Path, measured: Measured, made_from: Mapping[str, Any]) -
         {
             "data": data,
             "model": model,
-            **{name: result[name] for name in (*COUNTS, *BY_SPLIT)},
+            **{name: result[name] for name in (*COUNTS, *DELTAS, *BY_SPLIT)},
             **{f"{_MAP}{name}": np.ravel(result["maps"][name]).tolist() for name in MAPPED},
         }
         for data, results in measured.items()
@@ -83,12 +83,13 @@ def read_trials(path: Path) -> tuple[Measured, dict[str, Any]]:
 def _result(row: Mapping[str, Any], splits: int | None, path: Path) -> dict[str, Any]:
     """A row as ``measure`` gave it."""
     shape = len(RIDGES), len(THRESHOLDS)
-    sizes = dict.fromkeys(BY_SPLIT, splits) | {f"{_MAP}{name}": shape[0] * shape[1] for name in MAPPED}
+    sizes = dict.fromkeys(DELTAS, 1) | dict.fromkeys(BY_SPLIT, splits)
+    sizes |= {f"{_MAP}{name}": shape[0] * shape[1] for name in MAPPED}
     numbers = {name: np.array(row[name], np.float64) for name in sizes}
     if any(numbers[name].size != size or not np.isfinite(numbers[name]).all() for name, size in sizes.items()):
         raise InputError(f"{path}: {row['model']} on {row['data']} is not complete; pass --measure")
     return {
-        **{name: row[name] for name in COUNTS},
+        **{name: row[name] for name in (*COUNTS, *DELTAS)},
         **{name: numbers[name].tolist() for name in BY_SPLIT},
         "maps": {name: numbers[f"{_MAP}{name}"].reshape(shape).tolist() for name in MAPPED},
     }
@@ -100,4 +101,5 @@ def _lists() -> tuple[str, ...]:
 
 def _schema() -> pa.Schema:
     text, counts = [(name, pa.string()) for name in ("data", "model")], [(name, pa.int32()) for name in COUNTS]
-    return pa.schema([*text, *counts, *((name, pa.list_(pa.float32())) for name in _lists())])
+    numbers = [(name, pa.float32()) for name in DELTAS]
+    return pa.schema([*text, *counts, *numbers, *((name, pa.list_(pa.float32())) for name in _lists())])

@@ -11,7 +11,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from jaxtyping import Float32
 
 from .. import store
 from .._errors import InputError
+from .._jobs import Stopped, run_jobs
 from ..atomic import remove_stale
 from ..datasets import MoleculeSet
 from ..encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
@@ -70,10 +70,6 @@ class TrainedModel:
     """whether all of it was there already"""
 
 
-class Stopped(Exception):
-    """Raised inside a worker when another one failed or the user interrupted."""
-
-
 def train_zoo(
     plans: Sequence[ModelPlan], corpus: Corpus, cache: Path, progress: ZooProgress
 ) -> dict[str, TrainedModel]:
@@ -88,17 +84,8 @@ def train_zoo(
     Cost: see `DEFAULT_ZOO`; memory for two models at a time.
     """
     stop = threading.Event()
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="w2sg") as pool:
-        futures = {plan.name: pool.submit(_prepare, plan, corpus, cache, progress, stop) for plan in plans}
-        try:
-            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return {name: future.result() for name, future in futures.items()}
+    jobs = {plan.name: functools.partial(_prepare, plan, corpus, cache, progress, stop) for plan in plans}
+    return run_jobs(jobs, WORKERS, stop)
 
 
 def model_key(plan: ModelPlan, corpus: Corpus) -> str:
