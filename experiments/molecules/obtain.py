@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from w2sg_jax import batch, load
+from w2sg_jax.batch.local import cores, gpus
 from w2sg_jax.batch.tables import overview
 from w2sg_jax.datasets import MoleculeSet, load_corpus
 
@@ -50,7 +51,7 @@ def measure_all(
         measure,
         [pairing for of_set in pairings.values() for pairing in of_set.values()],
         options.out / "trials",
-        workers=options.workers,
+        workers=options.workers or len(gpus()) or len(cores()),
         ray=options.ray,
         retry_failed=options.retry_failed,
         console=console,

@@ -18,7 +18,7 @@ class Options:
     lets each weak encoder supervise the strong one on ESOL, FreeSolv and Lipophilicity, and correlates what that
     cost with what each predictor said beforehand. With --from-zoo nothing is trained: the encoders, and what was
     measured with them, come from the repository, and tables and figures are made in seconds; with --measure as well,
-    everything is measured again (12 minutes).
+    everything is measured again (13 minutes on 2 cores).
 
     FreeSolv, Lipophilicity and a sample of MOSES are bundled; ESOL, MOSES and GuacaMol are fetched once, or read from
     --data-dir (also the environment variable W2SG_DATA). Exit codes: 0 done, 1 trials failed, 2 input that cannot
@@ -47,7 +47,7 @@ class Options:
     seed: int = 0
     """Of the splits and of the bootstrap."""
     workers: int | None = None
-    """Processes for the trials; by default one for every two cores."""
+    """Processes for the trials; by default one a GPU, or one a core: the matrices are small."""
     ray: str | None = None
     """Run the trials on the Ray cluster at this address instead."""
     retry_failed: Annotated[bool, FlagCreatePairsOff] = False
