@@ -51,7 +51,7 @@ def measure_all(
         measure,
         [pairing for of_set in pairings.values() for pairing in of_set.values()],
         options.out / "trials",
-        workers=options.workers or len(gpus()) or len(cores()),
+        workers=options.workers if options.workers is not None else len(gpus()) or len(cores()),
         ray=options.ray,
         retry_failed=options.retry_failed,
         console=console,
