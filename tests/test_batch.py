@@ -378,6 +378,17 @@ def test_a_ray_cluster_gives_the_same_table_though_a_worker_is_killed(folder):
     assert table(folder / "ray") == table(folder / "whole")
 
 
+def test_a_table_shows_what_differs_in_paths():
+    weak = ["/data/zoo/ESOL/a.safetensors", "/data/zoo/ESOL/b.safetensors", "/data/zoo/Lipo/a.safetensors"]
+    words = ["/x/one", "two", "/x/three"]
+    records = [
+        {"id": "0" * 32, "status": "done", "config": {"weak": path, "word": word}, "result": {"value": 1.0}}
+        for path, word in zip(weak, words, strict=True)
+    ]
+    made = batch.tables.table(records)
+    assert [list(column.cells) for column in made.columns[2:4]] == [["ESOL/a", "ESOL/b", "Lipo/a"], words]
+
+
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import PurePath
 from typing import Any
 
 import rich.table
@@ -10,7 +12,7 @@ from .execute import DONE, FAILED
 from .records import flat
 
 MOST_COLUMNS = 10
-WIDEST = 24
+WIDEST = 48
 
 
 def overview(records: Sequence[dict[str, Any]], *, planned: int) -> str:
@@ -30,9 +32,24 @@ def table(records: Sequence[dict[str, Any]], *, most: int = 40) -> rich.table.Ta
     made = rich.table.Table(caption=_caption(len(rows) - most, len(settings) + len(results) - len(shown)))
     for heading in ("trial", "status", *(name.partition(".")[2] for name in shown)):
         made.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
-    for row in rows[:most]:
-        made.add_row(row["id"][:8], row["status"], *(_cell(row.get(name)) for name in shown))
+    columns = [[_cell(value) for value in _short([row.get(name) for row in rows])] for name in shown]
+    for row, *cells in list(zip(rows, *columns, strict=True))[:most]:
+        made.add_row(row["id"][:8], row["status"], *cells)
     return made
+
+
+def _short(values: list[Any]) -> list[Any]:
+    """Paths without the folders and the ending that all of them have in common."""
+    if len(values) < 2 or not all(isinstance(value, str) for value in values):
+        return values
+    paths = [PurePath(value) for value in values]
+    levels = zip(*(path.parts[:-1] for path in paths), strict=False)
+    shared = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+    if not shared:
+        return values
+    endings = {path.suffix for path in paths}
+    ending = endings.pop() if len(endings) == 1 else ""
+    return [str(PurePath(*path.parts[shared:])).removesuffix(ending) for path in paths]
 
 
 def _differs(rows: list[dict[str, Any]], name: str) -> bool:
