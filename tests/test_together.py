@@ -105,5 +105,13 @@ def test_misuse_is_named(corpus):
         pretrain_together(encoder, tokens, [])
     with pytest.raises(w2sg.InputError, match="model 1 differs from model 0 in more than seed"):
         pretrain_together(encoder, tokens, [CONFIG, replace(CONFIG, batch_size=4)])
+    for name in ("at_once", "checkpoint_every", "report_every"):
+        with pytest.raises(w2sg.InputError, match=f"{name}: got 0; expected a whole number"):
+            pretrain_together(encoder, tokens, GROUP, **{name: 0})
+    with pytest.raises(w2sg.InputError, match="order_seed: got -1"):
+        pretrain_together(encoder, tokens, GROUP, order_seed=-1)
+    for seed in (-1, 2**32):
+        with pytest.raises(w2sg.InputError, match=f"seed: got {seed}"):
+            replace(CONFIG, seed=seed)
     with pytest.raises(w2sg.InputError, match="outside the encoder's vocabulary"):
         pretrain_together(replace(encoder, vocabulary=5), tokens, GROUP)

@@ -193,7 +193,7 @@ def test_misuse_is_named(encoder, tokens):
         pretrain(dataclasses.replace(encoder, vocabulary=5), tokens, CONFIG)
     with pytest.raises(ValueError, match=r"lengths: row \d+ has \d+ tokens, more than the longest allowed, 16"):
         pretrain(encoder, tokens, dataclasses.replace(CONFIG, bucket_edges=(16,)))
-    with pytest.raises(ValueError, match="steps, batch_size: expected at least 1, got 0 and 8"):
+    with pytest.raises(ValueError, match="steps: got 0; expected a whole number, 1 or more"):
         dataclasses.replace(CONFIG, steps=0)
     with pytest.raises(ValueError, match=r"learning_rate, weight_decay: expected > 0 and >= 0, got 0\.0"):
         dataclasses.replace(CONFIG, learning_rate=0.0)

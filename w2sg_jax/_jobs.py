@@ -24,7 +24,7 @@ def run_jobs(jobs: Mapping[str, Callable[[], Result]], workers: int, stop: threa
         name -> result, in the same order.
 
     Raises:
-        BaseException: what the first job to fail raised, or KeyboardInterrupt; other jobs are not waited for.
+        BaseException: what the first job to fail raised, or KeyboardInterrupt, once the others have stopped.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="w2sg") as pool:
         futures = {name: pool.submit(job) for name, job in jobs.items()}

@@ -1,6 +1,6 @@
-"""How well every predictor foretold the measured error, with intervals over weak models and splits."""
+"""How well every predictor foretold the measured error, with intervals over shapes of weak models and splits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from w2sg_jax._decomposable import SMALL
-from w2sg_jax.quickstart.correlation import drawn, interval, rank_correlation
+from w2sg_jax.quickstart.correlation import DRAWS, interval, rank_correlation
 
 from .measure import DELTAS, MAPPED, MEASURED
 
@@ -37,6 +37,7 @@ PREDICTORS = (
     Predictor("cka", "linear CKA", -1),
     Predictor("width", "width", -1),
     Predictor("parameters", "parameters", -1),
+    Predictor("recipe", "width, then training length", -1),
     Predictor("err_weak", "Err_w (test labels)"),
 )
 
@@ -50,6 +51,8 @@ class Tables:
     tables: dict[str, Float[np.ndarray, "models splits"]]
     maps: dict[str, Float[np.ndarray, "models ridges thresholds"]]
     """means over splits"""
+    molecules: int
+    """each once"""
 
     def mean(self, quantity: str) -> Float[np.ndarray, " models"]:
         """Average over splits."""
@@ -73,7 +76,7 @@ def tables_of(data: str, results: Mapping[str, Mapping[str, Any]], static: Mappi
     for quantity in next(iter(static.values())):
         tables[quantity] = np.repeat([[float(static[name][quantity])] for name in names], splits, axis=1)
     maps = {quantity: np.array([results[name]["maps"][quantity] for name in names]) for quantity in MAPPED}
-    return Tables(data, names, tables, maps)
+    return Tables(data, names, tables, maps, results[names[0]]["molecules"])
 
 
 def analyse(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, Any]:
@@ -88,40 +91,67 @@ def analyse(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, Any]:
         "models": len(t.models),
         "splits": t.tables["norm"].shape[1],
         "errors": {name: float(t.mean(name).mean()) for name in MEASURED},
-        "spearman": correlations(t, rank_correlation, seed=seed),
-        "kendall": correlations(t, kendall, seed=seed, draws=KENDALL_DRAWS),
+        "molecules": t.molecules,
+        "spearman": correlations(t, shapes, spearman, seed=seed),
+        "kendall": correlations(t, shapes, kendall, seed=seed, draws=KENDALL_DRAWS),
         "spearman_map": {name: spearman_map(t, name) for name in MAPPED},
         "log_fit": {name: log_fit(t.mean(name), t.mean("pred_gap")) for name in ("predicted", "supervised")},
-        "within_shapes": within_shapes(t, shapes),
+        "within_shapes": within_shapes(t, shapes, seed=seed),
         "reliability": reliability(t),
         "decomposability": decomposability(t),
     }
 
 
 def correlations(
-    t: Tables, statistic: Callable[..., np.ndarray], *, seed: int, draws: int = 2000
+    t: Tables, shapes: Sequence[str], statistic: Callable[..., np.ndarray], *, seed: int, draws: int = DRAWS
 ) -> dict[str, dict[str, Any]]:
     """Correlation of each predictor with Err_w2s over models, signed so that 1 is best, and its lead over the width.
 
-    Models and splits are both resampled, the same for all predictors, so that differences are paired.
+    Splits and models are both resampled, the same for all predictors, so that differences are paired. Models of one
+    shape are much alike, so whole shapes are drawn: models alone would make intervals too narrow.
     """
     names = [one.name for one in PREDICTORS]
-    error, *samples = drawn(t.tables["err_w2s"], *(t.tables[name] for name in names), seed=seed, draws=draws)
-    whole = t.mean("err_w2s")[None]
-    values = {one.name: one.sign * statistic(t.mean(one.name)[None], whole)[0] for one in PREDICTORS}
-    found = {one.name: one.sign * statistic(x, error) for one, x in zip(PREDICTORS, samples, strict=True)}
+    signs = np.array([one.sign for one in PREDICTORS])
+    quantities = np.stack([t.tables[name] for name in ("err_w2s", *names)], axis=-1)
+    whole = signs * statistic(quantities.mean(axis=1))
+    samples = signs * np.array([statistic(one) for one in _drawn(quantities, _groups(shapes), seed, draws)])
+    width = names.index("width")
     return {
         name: {
-            **asdict(interval(float(values[name]), found[name])),
-            "over_width": asdict(interval(float(values[name] - values["width"]), found[name] - found["width"])),
+            **asdict(interval(float(whole[i]), samples[:, i])),
+            "over_width": asdict(interval(float(whole[i] - whole[width]), samples[:, i] - samples[:, width])),
         }
-        for name in names
+        for i, name in enumerate(names)
     }
 
 
-def kendall(x: Float[np.ndarray, "draws models"], y: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, " draws"]:
-    """Kendall's tau-b of each row of x with that of y; NaN for a constant row."""
-    return np.array([kendalltau(a, b)[0] for a, b in zip(x, y, strict=True)])
+def _drawn(
+    quantities: Float[np.ndarray, "models splits q"], groups: Sequence[np.ndarray], seed: int, draws: int
+) -> Iterator[Float[np.ndarray, "m q"]]:
+    """Split averages in each bootstrap sample of shapes and splits; models of a shape come together."""
+    generator = np.random.default_rng(seed)
+    splits = quantities.shape[1]
+    for _ in range(draws):
+        chosen = generator.integers(len(groups), size=len(groups))
+        columns = generator.integers(splits, size=splits)
+        rows = np.concatenate([groups[one] for one in chosen])
+        yield quantities[:, columns].mean(axis=1)[rows]
+
+
+def _groups(shapes: Sequence[str]) -> list[np.ndarray]:
+    """Rows of the models of each shape."""
+    return [np.flatnonzero(np.array(shapes) == shape) for shape in dict.fromkeys(shapes)]
+
+
+def spearman(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
+    """Spearman's correlation of every further column with the first, ties at their mean rank; NaN if constant."""
+    first, *others = x.T
+    return rank_correlation(np.stack(others), np.tile(first, (len(others), 1)))
+
+
+def kendall(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
+    """Kendall's tau-b of every further column with the first; NaN if constant."""
+    return np.array([kendalltau(column, x[:, 0])[0] for column in x.T[1:]])
 
 
 def spearman_map(t: Tables, name: str) -> list[list[float]]:
@@ -145,16 +175,20 @@ def log_fit(predicted: Float[np.ndarray, " models"], measured: Float[np.ndarray,
     }
 
 
-def within_shapes(t: Tables, shapes: Sequence[str]) -> dict[str, Any]:
-    """What width and depth cannot tell: Spearman's correlation among models of one shape, averaged over shapes."""
-    groups = [np.flatnonzero(np.array(shapes) == shape) for shape in dict.fromkeys(shapes)]
-    groups = [rows for rows in groups if len(rows) >= 3]
+def within_shapes(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """What width and depth cannot tell: Spearman's correlation among models of one shape, averaged over shapes.
+
+    Shapes are resampled for the interval. None for what is the same for all models of a shape.
+    """
+    groups = [rows for rows in _groups(shapes) if len(rows) >= 3]
     error = t.mean("err_w2s")
+    chosen = np.random.default_rng(seed).integers(len(groups), size=(DRAWS, len(groups)))
     found = {}
     for one in PREDICTORS:
         x = t.mean(one.name)
         each = np.array([one.sign * rank_correlation(x[None, rows], error[None, rows])[0] for rows in groups])
-        found[one.name] = float(each.mean()) if np.isfinite(each).all() else None
+        defined = bool(np.isfinite(each).all())
+        found[one.name] = asdict(interval(float(each.mean()), each[chosen].mean(axis=1))) if defined else None
     return {"shapes": len(groups), "spearman": found}
 
 

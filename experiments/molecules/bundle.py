@@ -3,13 +3,13 @@
 Both are float16 in safetensors, compressed with xz: together less than half of what float32 takes.
 """
 
-import hashlib
 import json
 import lzma
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ from w2sg_jax import InputError
 from w2sg_jax.atomic import replacing, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer
-from w2sg_jax.encoders.files import read_metadata, read_tree, write_tree
+from w2sg_jax.encoders.files import content_hash, read_metadata, read_tree, write_tree
 
 from .represent import smiles_hash
 from .zoo import Zoo
@@ -50,7 +50,7 @@ def load_weak(path: Path, zoo: Zoo) -> tuple[dict[str, Encoder], SmilesTokenizer
 
 
 def _load_weak(path: Path, zoo: Zoo) -> tuple[dict[str, Encoder], SmilesTokenizer]:
-    tokenizer = SmilesTokenizer(tuple(json.loads(_metadata(path)["tokens"])))
+    tokenizer = SmilesTokenizer(tuple(_metadata(path, "tokens")))
     graphs, like = {}, {}
     for group in zoo.weak:
         empty = nnx.eval_shape(lambda group=group: Encoder(group.shape.encoder(tokenizer.size), rngs=nnx.Rngs(0)))
@@ -79,32 +79,30 @@ def load_strong(path: Path, datasets: Sequence[MoleculeSet]) -> dict[str, Float3
         InputError: the file is missing or damaged, or was made from other molecules.
     """
     with _unpacked(path) as file:
-        hashes, found = json.loads(_metadata(file)["molecules"]), load_file(file)
+        hashes, found = _metadata(file, "molecules"), load_file(file)
     for data in datasets:
         if hashes.get(data.name) != smiles_hash(data):
             raise InputError(f"{path}: its {data.name} has other molecules, or another order, than what was read")
     return {data.name: found[data.name].astype(np.float32) for data in datasets}
 
 
-def content_hash(path: Path) -> str:
+def zoo_hash(path: Path) -> str:
     """sha256 of every tensor of a file of the zoo, by name: the same however it was packed.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    digest = hashlib.sha256()
     with _unpacked(path) as file:
-        _metadata(file)
-        for name, array in sorted(load_file(file).items()):
-            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
+        read_metadata(file)
+        return content_hash(load_file(file))
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _metadata(path: Path, key: str) -> Any:
+    """What is noted under this key, which tells the two files apart."""
     metadata = read_metadata(path)
-    if metadata.get("format") != _FORMAT:
-        raise InputError(f"{path.name}: it is no {_FORMAT}")
-    return metadata
+    if metadata.get("format") != _FORMAT or key not in metadata:
+        raise InputError(f"{path.name} holds no {key} of a {_FORMAT}")
+    return json.loads(metadata[key])
 
 
 @contextmanager
@@ -131,7 +129,10 @@ def _unpacked(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / path.stem
         file.write_bytes(content)
-        yield file
+        try:
+            yield file
+        except InputError as error:
+            raise InputError(f"{path}, unpacked: {str(error).replace(str(file), file.name)}") from error
 
 
 def _params(encoder: Encoder) -> dict:

@@ -1,6 +1,7 @@
 """Pictures of the experiment."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ PANELS = (
 MARKERS = {1: "o", 2: "s", 3: "v", 4: "^", 6: "P", 8: "D"}
 """Depth -> marker."""
 COLOURS = "viridis"
-SET_COLOURS = ("#1f5a91", "#c1602a", "#4a8f57")
+SET_COLOURS = ("#1f5a91", "#c1602a", "#4a8f57", "#7a4a8f")
 
 
 def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tables | None) -> Figure:
@@ -118,7 +119,11 @@ def map_figure(found: Mapping[str, Any]) -> Figure:
         row[0].set_ylabel("ridge")
     for axis in axes[-1]:
         axis.set_xlabel("threshold")
-    figure.suptitle("Spearman correlation with Err_w2s; in brackets: the setting that is reported", fontsize=11)
+    figure.suptitle(
+        f"Spearman correlation with Err_w2s of heads with ridge {RIDGE:g}, over the predictor's ridge and threshold;"
+        " in brackets: what is reported",
+        fontsize=11,
+    )
     return figure
 
 
@@ -127,7 +132,8 @@ def correlation_figure(found: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(PREDICTORS)), layout="constrained")
     axis = figure.subplots()
     offsets = np.linspace(-0.22, 0.22, len(found)) if len(found) > 1 else [0.0]
-    for (data, result), offset, colour, marker in zip(found.items(), offsets, SET_COLOURS, "os^", strict=False):
+    looks = cycle(zip(SET_COLOURS, "os^D", strict=True))
+    for (data, result), offset, (colour, marker) in zip(found.items(), offsets, looks, strict=False):
         for place, one in enumerate(PREDICTORS):
             c = result["spearman"][one.name]
             axis.plot([c["low"], c["high"]], [place + offset] * 2, color=colour, linewidth=1.6)
@@ -135,7 +141,7 @@ def correlation_figure(found: Mapping[str, Any]) -> Figure:
     axis.set_yticks(range(len(PREDICTORS)), [one.title for one in PREDICTORS])
     axis.invert_yaxis()
     axis.axvline(0, color="0.6", linewidth=0.8)
-    axis.set_xlabel("Spearman correlation with Err_w2s, 95% interval over models and splits")
+    axis.set_xlabel("Spearman correlation with Err_w2s, 95% interval over shapes of models and splits")
     axis.legend(fontsize=8, loc="lower left")
     _plain(axis)
     return figure

@@ -28,14 +28,18 @@ def published(options: Options, zoo: Zoo, console: Console) -> Measured | None:
         InputError: the file of it is damaged, or a set is unknown.
     """
     names = set_names(options)
-    there = all((options.zoo / name).is_file() for name in (TRIALS, WEAK, STRONG))
-    if not options.from_zoo or options.measure or not there:
-        return None
     path = options.zoo / TRIALS
+    if not options.from_zoo or options.measure:
+        return None
+    if not all((options.zoo / name).is_file() for name in (TRIALS, WEAK, STRONG)):
+        console.print(f"{path}: no trials are published there; measuring", highlight=False, soft_wrap=True)
+        return None
     measured, made_from = read_trials(path)
     whole = all(measured.get(name, {}).keys() >= zoo.models.keys() for name in names)
     if not whole or made_from != provenance(options.zoo, options.splits, options.seed):
-        console.print(f"{path} is of other encoders, sets, splits, or of another seed; measuring", highlight=False)
+        console.print(
+            f"{path} is of other encoders, sets, splits, or of another seed; measuring", highlight=False, soft_wrap=True
+        )
         return None
     return {name: measured[name] for name in names}
 
@@ -44,7 +48,7 @@ def measure_all(
     options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet] | None, console: Console
 ) -> Measured | None:
     """Run every trial and write what came out; None, after a report, where one failed."""
-    datasets = checked(labelled_sets(options, console) if datasets is None else datasets)
+    datasets = checked(labelled_sets(options, console) if datasets is None else datasets, options, console)
     sets = _represented(options, zoo, datasets, console)
     pairings = {one.data.name: _pairings(one, zoo, options) for one in sets}
     results = batch.run(
@@ -66,7 +70,7 @@ def measure_all(
         data: {name: by_weak[str(pairing.weak)] for name, pairing in of_set.items()}
         for data, of_set in pairings.items()
     }
-    made_from = provenance(options.zoo if options.from_zoo else options.results, options.splits, options.seed)
+    made_from = provenance(options.trained, options.splits, options.seed)
     write_trials(options.results / TRIALS, measured, made_from)
     return read_trials(options.results / TRIALS)[0]
 

@@ -14,7 +14,7 @@ PUBLISHED = Path(__file__).parents[1] / "results" / "molecules"
 class Options:
     """Experiment I of the paper, on molecules: 150 small transformers supervise a larger one.
 
-    Pretrains the zoo (an hour and more on two cores; killed, it loses at most 50 steps and goes on when called again),
+    Pretrains the zoo (an hour and more on two cores; killed, it goes on when called again, at most 50 steps back),
     lets each weak encoder supervise the strong one on ESOL, FreeSolv and Lipophilicity, and correlates what that
     cost with what each predictor said beforehand. With --from-zoo nothing is trained: the encoders, and what was
     measured with them, come from the repository, and tables and figures are made in seconds; with --measure as well,
@@ -59,3 +59,8 @@ class Options:
     def results(self) -> Path:
         """Folder of the zoo, tables and figures, small enough to keep."""
         return self.out / "results"
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the zoo's files, once they are there."""
+        return self.zoo if self.from_zoo else self.results

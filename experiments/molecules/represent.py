@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
-from w2sg_jax import save
+from w2sg_jax import InputError, load, save
 from w2sg_jax.atomic import write_text
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer, encode
@@ -47,7 +48,15 @@ def represent_all(
     """
     sets = [_set(data, folder) for data in datasets]
     hashes = {name: weights_hash(encoder) for name, encoder in encoders.items()}
-    todo = [(name, one) for name in encoders for one in sets if not _path(name, hashes[name], one).exists()]
+    todo = []
+    for name, one in product(encoders, sets):
+        path = _path(name, hashes[name], one)
+        there = path.exists()
+        if there and _whole(path, (len(one.data), encoders[name].config.width)):
+            continue
+        if there:
+            console.print(f"{path} is damaged: made again", markup=False, highlight=False, soft_wrap=True)
+        todo.append((name, one))
     for name, one in track(todo, "representations", console=console, disable=not todo):
         h = encode(encoders[name], tokenizer, one.data.smiles, batch_size=BATCH)
         save(_path(name, hashes[name], one), h)
@@ -62,7 +71,7 @@ def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]]) -> Repr
     paths = dict(one.models)
     for name, h in extra.items():
         paths[name] = _path(name, hashlib.sha256(np.ascontiguousarray(h).tobytes()).hexdigest(), one)
-        if not paths[name].exists():
+        if not (paths[name].exists() and _whole(paths[name], (len(h), h.shape[1]))):
             save(paths[name], h)
     return Represented(one.data, one.molecules, one.target, paths)
 
@@ -84,8 +93,16 @@ def _set(data: MoleculeSet, folder: Path) -> Represented:
     own = folder / f"{data.name}-{smiles_hash(data)[:12]}"
     own.mkdir(parents=True, exist_ok=True)
     write_text(own / "molecules.txt", "\n".join(data.smiles) + "\n")
-    save(own / "target.npy", np.asarray(data.target))
+    save(own / "target.npy", np.asarray(data.target, np.float64))
     return Represented(data, own / "molecules.txt", own / "target.npy", {})
+
+
+def _whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file holds a representation of this shape."""
+    try:
+        return np.shape(load(path)) == shape
+    except InputError:
+        return False
 
 
 def _path(name: str, content: str, one: Represented) -> Path:

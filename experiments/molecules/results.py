@@ -21,18 +21,29 @@ def _more(sets: Mapping[str, Any]) -> str:
     label_aware, supervised = (
         [_fit(found["log_fit"][name]) for found in sets.values()] for name in ("predicted", "supervised")
     )
+    shapes = next(iter(sets.values()))["within_shapes"]["shapes"]
     rows = [
         ["R² of log PredGap on log predicted gap, hidden labels (slope; median of their ratio)", *label_aware],
         ["the same, supervised split", *supervised],
         ["Kendall's tau of the gap norm", *(cell(found["kendall"]["norm"]) for found in sets.values())],
-        ["gap norm minus width, Spearman", *(cell(found["spearman"]["norm"]["over_width"]) for found in sets.values())],
-        ["Spearman among models of one shape, gap norm", *(_within(found, "norm") for found in sets.values())],
-        ["the same, supervised split", *(_within(found, "supervised") for found in sets.values())],
+        *(
+            [f"gap norm minus width, {title}", *(cell(found[name]["norm"]["over_width"]) for found in sets.values())]
+            for name, title in (("spearman", "Spearman"), ("kendall", "Kendall's tau"))
+        ),
+        [
+            f"Spearman among models of one shape, mean of {shapes} shapes, gap norm",
+            *(_within(found, "norm") for found in sets.values()),
+        ],
+        *(
+            [f"the same, {title}", *(_within(found, name) for found in sets.values())]
+            for name, title in (("supervised", "supervised split"), ("err_weak", "Err_w"))
+        ),
         ["Err_w2s of even with odd splits, Spearman", *(f"{found['reliability']:.2f}" for found in sets.values())],
         [
             "δ of the strong encoder; of the weak ones, median (share up to 0.5)",
             *(_delta(one) for one in sets.values()),
         ],
+        ["molecules, each once", *(str(found["molecules"]) for found in sets.values())],
         ["mean Err_w, Err_w2s, Err_sc", *(_errors(found) for found in sets.values())],
     ]
     return markdown_table(["", *sets], rows)
@@ -44,7 +55,7 @@ def _fit(fit: Mapping[str, float]) -> str:
 
 def _within(found: Mapping[str, Any], name: str) -> str:
     value = found["within_shapes"]["spearman"][name]
-    return "undefined" if value is None else f"{value:.2f} ({found['within_shapes']['shapes']} shapes)"
+    return "undefined" if value is None else cell(value)
 
 
 def _errors(found: Mapping[str, Any]) -> str:

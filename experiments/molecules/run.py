@@ -10,6 +10,8 @@ from benchmarks.results import terminal
 from w2sg_jax import InputError
 from w2sg_jax._inputs import as_count
 from w2sg_jax.atomic import check_writable, write_text
+from w2sg_jax.batch._needs import check
+from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import commit_of, record, to_json
@@ -18,10 +20,13 @@ from .analyse import Tables, analyse, tables_of
 from .figures import correlation_figure, map_figure, scatter_figure
 from .measure import RIDGE, RIDGES, THRESHOLDS
 from .obtain import measure_all, published
-from .options import Options
+from .options import PUBLISHED, Options
 from .tables import correlation_table
-from .trials import Measured
+from .trials import Measured, provenance
 from .zoo import Zoo, paper_zoo
+
+STEPS_OF_A_WIDTH = 1_000_000
+"""So many that the training length decides among models of one width alone."""
 
 
 def run(
@@ -40,22 +45,35 @@ def run(
         console: for progress and tables; standard output by default.
     """
     console, zoo = console or terminal(), zoo or paper_zoo()
-    for name, least in (("splits", 2), ("seed", 0)):
-        as_count(getattr(options, name), name, least)
-    if options.out.exists() and not options.out.is_dir():
-        raise InputError(f"out: {options.out} is a file; give the name of a folder")
-    options.results.mkdir(parents=True, exist_ok=True)
-    check_writable(options.results / "results.json")
-    measured = published(options, zoo, console)
-    if measured is None:
-        measured = measure_all(options, zoo, datasets, console)
-    if measured is None:
-        return 1
-    tables, elsewhere = _tables(measured, zoo)
-    found = _report(tables, elsewhere, zoo, options, console)
-    _write_result(found, zoo, options)
-    console.print(f"results and figures are in {options.results}", highlight=False)
+    _check(options)
+    with locked(options.out):
+        measured = published(options, zoo, console)
+        if measured is None:
+            measured = measure_all(options, zoo, datasets, console)
+        if measured is None:
+            return 1
+        found = _report(*_tables(measured, zoo), zoo, options, console)
+        _write_result(found, zoo, options)
+    console.print(f"results and figures are in {options.results}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _check(options: Options) -> None:
+    """Refuse, before hours of training, what would be refused after them (InputError); make the folder."""
+    for name, least in (("splits", 2), ("seed", 0), ("workers", 1)):
+        if getattr(options, name) is not None:
+            as_count(getattr(options, name), name, least)
+    if options.ray is not None:
+        check("ray", extra="ray")
+    if not options.from_zoo and (options.measure or options.zoo != PUBLISHED):
+        raise InputError("--measure and --zoo are of a trained zoo: pass --from-zoo as well")
+    if options.from_zoo and options.retrain_damaged:
+        raise InputError("--retrain-damaged trains, --from-zoo does not: pass one of them")
+    try:
+        options.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {options.results} cannot be made ({error.strerror}); name another folder") from error
+    check_writable(options.results / "results.json")
 
 
 def _tables(measured: Measured, zoo: Zoo) -> tuple[list[Tables], list[Tables]]:
@@ -67,6 +85,7 @@ def _tables(measured: Measured, zoo: Zoo) -> tuple[list[Tables], list[Tables]]:
             "heads": shape.heads,
             "steps": training.steps,
             "parameters": shape.parameters,
+            "recipe": shape.width + training.steps / STEPS_OF_A_WIDTH,
         }
         for name, (shape, training) in zoo.models.items()
     }
@@ -102,7 +121,7 @@ def _report(
 def _write_result(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
     strong, training = zoo.strong.shape, zoo.strong.trainings[0]
     settings = {
-        "corpus": options.corpus,
+        "corpus": None if options.from_zoo else options.corpus,
         "from_zoo": options.from_zoo,
         "splits": options.splits,
         "seed": options.seed,
@@ -112,6 +131,7 @@ def _write_result(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
         "strong": {"shape": strong, "parameters": strong.parameters, "training": training},
         "weak_models": len(zoo.models),
     }
-    entry = record("experiments.molecules", settings, {}, {"sets": found})
+    made_from = provenance(options.trained, options.splits, options.seed)
+    entry = record("experiments.molecules", settings, made_from["files"], {"sets": found})
     entry["commit"] = commit_of(Path(__file__).parent)
     write_text(options.results / "results.json", to_json(entry, indent=1) + "\n")

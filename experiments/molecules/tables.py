@@ -12,7 +12,7 @@ def correlation_table(found: Mapping[str, Any]) -> Table:
     """Spearman's correlation of every predictor with Err_w2s, a column a set."""
     table = Table(
         title="Spearman correlation with the measured Err_w2s over weak models",
-        caption="In brackets: 95% bootstrap interval over weak models and splits. Signed so that 1 is best.",
+        caption="In brackets: 95% bootstrap interval over shapes of weak models and splits. Signed so that 1 is best.",
     )
     table.add_column("predictor", no_wrap=True)
     for name in found:

@@ -21,7 +21,7 @@ from w2sg_jax import InputError
 from w2sg_jax._jobs import Stopped, run_jobs
 from w2sg_jax.atomic import remove_stale, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
-from w2sg_jax.encoders import Encoder, SmilesTokenizer, TokenSet, load_encoder, save_encoder
+from w2sg_jax.encoders import Encoder, EncoderConfig, SmilesTokenizer, TokenSet, load_encoder, save_encoder
 from w2sg_jax.training import TrainingProgress, pretrain_together
 from w2sg_jax.training.fingerprint import code_fingerprint, run_fingerprint
 
@@ -30,7 +30,9 @@ from .zoo import EDGES, Group, Zoo
 WORKERS = 2
 """Groups trained at a time on a CPU: matrices this small leave a core idle when only one is."""
 CHECKPOINT_EVERY = 50
-"""Steps of a group that a kill loses at most."""
+"""Steps that a kill loses at most, of each group that is running."""
+LONGEST = EncoderConfig(1).max_length
+"""Tokens of a molecule that an encoder takes."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,21 @@ class Corpus:
 
     @classmethod
     def build(cls, smiles: Sequence[str], datasets: Sequence[MoleculeSet]) -> "Corpus":
-        """Tokenize once."""
+        """Tokenize once.
+
+        Raises:
+            InputError: no molecule short enough to train on, or a labelled one that is too long for an encoder.
+        """
         tokenizer = SmilesTokenizer.from_corpus([*smiles, *(one for data in datasets for one in data.smiles)])
         tokens = tokenizer.encode(smiles)
         fits = np.flatnonzero(tokens.lengths <= EDGES[-1])
+        if not len(fits):
+            raise InputError(f"corpus: all of its {len(tokens)} molecules have more than {EDGES[-1]} tokens")
+        for data in datasets:
+            lengths = tokenizer.encode(data.smiles).lengths
+            if lengths.max() > LONGEST:
+                row = int(lengths.argmax())
+                raise InputError(f"{data.name}: row {row} has {lengths[row]} tokens; encoders take {LONGEST}")
         if len(fits) < len(tokens):
             tokens = tokenizer.encode([smiles[int(row)] for row in fits])
         return cls(tokenizer, tokens, len(smiles) - len(fits))
@@ -136,7 +149,13 @@ def folder_of(group: Group, corpus: Corpus, cache: Path) -> Path:
 def load_group(group: Group, folder: Path) -> list[Encoder] | None:
     """The encoders of a group that has been trained; None where one is missing (InputError where one is damaged)."""
     paths = [folder / f"{name}.safetensors" for name in group.names]
-    return [load_encoder(path) for path in paths] if all(path.exists() for path in paths) else None
+    if not all(path.exists() for path in paths):
+        return None
+    encoders = [load_encoder(path) for path in paths]
+    for path, encoder in zip(paths, encoders, strict=True):
+        if encoder.config != group.shape.encoder(encoder.config.vocabulary):
+            raise InputError(f"path: {path} holds an encoder of another shape; delete it and make it again")
+    return encoders
 
 
 def _group(group: Group, *, corpus: Corpus, cache: Path, watch: Watch, retrain: bool) -> dict[str, Encoder]:

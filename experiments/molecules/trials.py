@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from w2sg_jax import InputError
 from w2sg_jax.atomic import replacing
 
-from .bundle import STRONG, WEAK, content_hash
+from .bundle import STRONG, WEAK, zoo_hash
 from .measure import DELTAS, MAPPED, MEASURED, RIDGE, RIDGES, THRESHOLDS, measure
 
 TRIALS = "trials.parquet"
@@ -37,7 +37,7 @@ def provenance(zoo: Path, splits: int, seed: int) -> dict[str, Any]:
     Raises:
         InputError: a file of the zoo is missing or damaged.
     """
-    files = {name: content_hash(zoo / name) for name in (WEAK, STRONG)}
+    files = {name: zoo_hash(zoo / name) for name in (WEAK, STRONG)}
     made_by = {"measure": measure.version, "ridge": RIDGE, "ridges": RIDGES, "thresholds": THRESHOLDS}
     return json.loads(json.dumps({"files": files, "splits": splits, "seed": seed, **made_by}))
 
@@ -57,8 +57,9 @@ def write_trials(path: Path, measured: Measured, made_from: Mapping[str, Any]) -
     table = pa.Table.from_pylist(rows, schema=_schema()).replace_schema_metadata({_KEY: json.dumps(made_from)})
     split_bytes = [f"{name}.list.element" for name in _lists()]
     encoding: dict[str, Any] = {"use_dictionary": ["data", "model"], "use_byte_stream_split": split_bytes}
+    encoding |= {"compression": "zstd", "write_page_checksum": True}
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", **encoding)
+        pq.write_table(table, temporary, **encoding)
 
 
 def read_trials(path: Path) -> tuple[Measured, dict[str, Any]]:
@@ -68,7 +69,7 @@ def read_trials(path: Path) -> tuple[Measured, dict[str, Any]]:
         InputError: the file is damaged, of another kind, or holds numbers that are not finite.
     """
     try:
-        table = pq.read_table(path, memory_map=False)
+        table = pq.read_table(path, page_checksum_verification=True)
         made_from = json.loads((table.schema.metadata or {})[_KEY])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a whole file of trials ({error}); fetch it again or pass --measure") from None

@@ -21,6 +21,23 @@ COMPACTED_FROM = 500
 SEPARATOR = "."
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is there, until the end of the block; the lock goes with the process.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with open(folder / LOCK, "w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: another process is running there; wait for it, or use another folder"
+            ) from error
+        yield
+
+
 class Records:
     """What is known of the trials of a run, on disk.
 
@@ -45,21 +62,9 @@ class Records:
         elif not self.loose.is_dir():
             raise InputError(f"{self.folder}: is no folder of a batch run; it has no {LOOSE}")
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder: one process at a time adds to it; the lock goes with the process.
-
-        Raises:
-            InputError: another process holds it.
-        """
-        with open(self.folder / LOCK, "w", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder}: another process is running trials there; wait for it, or use another folder"
-                ) from error
-            yield
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the folder: one process at a time adds to it (InputError where another one does)."""
+        return locked(self.folder)
 
     def plan(self, planned: Mapping[str, Any]) -> None:
         """Note what is to be run, for those who look while it runs."""

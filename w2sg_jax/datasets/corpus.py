@@ -60,11 +60,15 @@ def load_corpus(name: str, data_dir: Path | None = None) -> tuple[str, ...]:
 def _lines(content: bytes) -> list[str]:
     """SMILES of a text or a CSV file."""
     try:
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"corpus: the file is not whole, or not text ({error})") from None
-    head = [column.strip().lower() for column in text.partition("\n")[0].split(",")]
-    if "smiles" not in head:
-        return [line.strip() for line in text.splitlines()]
-    column = head.index("smiles")
-    return [row[column].strip() if column < len(row) else "" for row in csv.reader(io.StringIO(text)) if row][1:]
+    try:
+        rows = csv.reader(io.StringIO(text))
+        head = [column.strip().lower() for column in next(rows, [])]
+        if "smiles" not in head:
+            return [line.strip() for line in text.splitlines()]
+        column = head.index("smiles")
+        return [row[column].strip() if column < len(row) else "" for row in rows if row]
+    except csv.Error as error:
+        raise InputError(f"corpus: the file is no CSV that can be read ({error})") from None

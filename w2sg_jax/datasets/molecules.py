@@ -8,7 +8,7 @@ import hashlib
 import io
 import lzma
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -43,6 +43,8 @@ class MoleculeSet:
     """the property in words, for axes"""
     unit: str
     """unit of `target`"""
+    repeats: tuple[int, ...] = ()
+    """rows that hold the molecule of an earlier row in another spelling"""
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -76,11 +78,15 @@ ESOL = RemoteFile(
     "sha256:a51dcc10593a9f5b11fbf94bfc7504f7ef13eb133066fa5baf02e509efaae0b4",
 )
 """The file of MoleculeNet; not bundled."""
+ESOL_REPEATS = (465, 500, 554, 655, 779, 825)
+"""Rows whose molecule has an earlier row in another spelling (by the canonical SMILES of RDKit 2026.03)."""
 ESOL_TARGET = "measured log solubility in mols per litre"
 
 
 def load_esol(data_dir: Path | None = None) -> MoleculeSet:
-    """ESOL: 1128 small molecules, measured solubility in water; fetched once, or read from a local folder.
+    """ESOL: 1128 rows, measured solubility in water; fetched once, or read from a local folder.
+
+    11 rows repeat the molecule of an earlier one: five as the same text, six in another spelling (``repeats``).
 
     Args:
         data_dir: as in ``remote.locate``.
@@ -92,7 +98,8 @@ def load_esol(data_dir: Path | None = None) -> MoleculeSet:
     """
     rows = list(csv.DictReader(io.StringIO(locate(ESOL, data_dir).read_text())))
     smiles = [row["smiles"].strip() for row in rows]
-    return _labelled("ESOL", smiles, [float(row[ESOL_TARGET]) for row in rows], "solubility in water", "log mol/L")
+    target = [float(row[ESOL_TARGET]) for row in rows]
+    return replace(_labelled("ESOL", smiles, target, "solubility in water", "log mol/L"), repeats=ESOL_REPEATS)
 
 
 def load_moses_sample() -> tuple[str, ...]:

@@ -16,6 +16,10 @@ DATA_VARIABLE = "W2SG_DATA"
 """Environment variable that names a folder with files that are not to be fetched."""
 
 
+class Unreachable(InputError):
+    """A file is not on this machine and cannot be fetched now."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A published file."""
@@ -42,7 +46,8 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
             is not there is fetched into the user's cache folder, with a progress bar, and kept.
 
     Raises:
-        InputError: the local file is another one; or it cannot be fetched: the message says how to do it by hand.
+        InputError: the local file is another one.
+        Unreachable: it cannot be fetched; the message says how to do it by hand.
     """
     folder = data_dir or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     if folder is not None and not folder.is_dir():
@@ -70,14 +75,14 @@ def _fetched(file: RemoteFile) -> Path:
     try:
         import pooch
     except ImportError:
-        raise InputError(f'{file.name}: fetching it needs pip install "w2sg_jax[data]"; or {_by_hand(file)}') from None
+        raise Unreachable(f'{file.name}: fetching it needs pip install "w2sg_jax[data]"; or {_by_hand(file)}') from None
     downloader = None if _is_url(file) else _pip_download
     try:
         folder = Path(pooch.os_cache("w2sg_jax"))
         return Path(pooch.retrieve(file.source, file.hash, file.name, folder, downloader=downloader, progressbar=True))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{file.name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Unreachable(f"{file.name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
 
 
 def _pip_download(fname: str, action: Any, pooch: Any, *, check_only: bool | None = None) -> None:

@@ -1,6 +1,8 @@
 """Trees of arrays and trained encoders on disk: safetensors, written under a temporary name and renamed."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from ..atomic import save_safetensors
 from .transformer import Encoder, EncoderConfig
 
 _FORMAT = "w2sg_jax encoder 1"
+_HASH = "sha256"
 
 
 def save_encoder(path: Path | str, encoder: Encoder) -> None:
@@ -48,9 +51,20 @@ def load_encoder(path: Path | str) -> Encoder:
 
 
 def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
-    """Write a pytree of arrays as safetensors, each leaf under the name of its path, whole or not at all."""
+    """Write a pytree of arrays as safetensors, each leaf under the name of its path, whole or not at all.
+
+    The metadata gain a hash of the content, which ``read_tree`` compares.
+    """
     named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
-    save_safetensors(path, named, metadata)
+    save_safetensors(path, named, metadata | {_HASH: content_hash(named)})
+
+
+def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """sha256 of arrays by name, however they are stored."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -72,16 +86,20 @@ def read_tree(path: Path | str, like: Any) -> Any:
     """Read a pytree of arrays with the structure, shapes and dtypes of `like` (arrays or shape descriptions).
 
     Raises:
-        InputError: a leaf is missing, is extra, or has another shape or dtype (the first one is named).
+        InputError: the content is not what was written; a leaf is missing, is extra, or has another shape or dtype
+            (the first one is named).
     """
     expected = _named_leaves(like)
     try:
         with safe_open(path, "numpy") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            written = (file.metadata() or {}).get(_HASH)
     except SafetensorError as error:
         raise InputError(
             f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
         ) from None
+    if written is not None and written != content_hash(found):
+        raise InputError(f"path: {path} is damaged, its content is not what was written; delete it and make it again")
     if found.keys() != expected.keys():
         odd = sorted(found.keys() ^ expected.keys())
         raise InputError(

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32
 
+from .._inputs import as_count
 from .batches import BatchPlan
 from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
@@ -44,6 +45,10 @@ class TrainingLoop:
     checkpoint_every: int
     report_every: int
     on_progress: Callable[[TrainingProgress], None] | None
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "report_every"):
+            as_count(getattr(self, name), name, 1)
 
     def run(self, state: TrainingState) -> TrainingState:
         """Train to the end, from the checkpoint where there is one; as many steps as the state has room for losses."""

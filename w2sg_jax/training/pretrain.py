@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int, Integer
 
 from .._errors import InputError
+from .._inputs import as_count
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from .batches import BatchPlan
@@ -21,6 +22,8 @@ from .checkpoint import TrainingState
 from .fingerprint import run_fingerprint
 from .loop import TrainingLoop, TrainingProgress, refuse_diverged
 from .masking import mask_tokens
+
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,10 @@ class PretrainConfig:
     """fixes the initial weights, the order of the corpus and the masks"""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1:
-            raise InputError(f"steps, batch_size: expected at least 1, got {self.steps} and {self.batch_size}")
+        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
+            as_count(getattr(self, name), name, least)
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"seed: got {self.seed}; expected at most {LARGEST_SEED}")
         if not (0 < self.mask_rate < 1 and 0 <= self.warmup < 1):
             raise InputError(f"mask_rate, warmup: expected shares of 1, got {self.mask_rate} and {self.warmup}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
@@ -91,9 +96,8 @@ def pretrain(
         on_progress: Called while training; an exception from it ends the run; the last checkpoint is valid.
 
     Raises:
-        InputError: a row longer than the last bucket, an identifier outside the vocabulary, or a checkpoint
-        of
-            another run.
+        InputError: a row longer than the last bucket, an identifier outside the vocabulary, a checkpoint of another
+            run, or a number of steps below 1.
         FloatingPointError: the loss is no longer finite.
 
     Cost: about 3 forward passes a step; one compilation for each bucket.

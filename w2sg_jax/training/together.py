@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from .._errors import InputError
+from .._inputs import as_count
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from .batches import BatchPlan
@@ -75,12 +76,12 @@ def pretrain_together(
     Cost: as the models one by one; one compilation for each bucket, whatever K.
     """
     _check(encoder, tokens, configs)
+    as_count(order_seed, "order_seed", 0)
+    at_once = as_count(at_once, "at_once", 1) if at_once is not None else _all_but_on_a_cpu(len(configs))
     longest, members = max(config.steps for config in configs), _members(configs)
     plan = BatchPlan(tokens, configs[0].bucket_edges, configs[0].batch_size, order_seed)
     graph, state = _initial(encoder, configs, longest)
     fingerprint = run_fingerprint(encoder, tokens, *configs, replace(configs[0], seed=order_seed))
-    if at_once is None:
-        at_once = 1 if jax.default_backend() == "cpu" else len(configs)
     step = functools.partial(_step(graph, configs[0], at_once), members)
 
     def check(losses: np.ndarray) -> None:
@@ -93,6 +94,10 @@ def pretrain_together(
         Pretrained(nnx.merge(graph, jax.tree.map(lambda x, k=number: x[k], state.params)), losses[: config.steps])
         for number, (config, losses) in enumerate(zip(configs, state.losses.T.copy(), strict=True))
     ]
+
+
+def _all_but_on_a_cpu(models: int) -> int:
+    return 1 if jax.default_backend() == "cpu" else models
 
 
 def _check(encoder: EncoderConfig, tokens: TokenSet, configs: Sequence[PretrainConfig]) -> None:
