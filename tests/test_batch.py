@@ -51,6 +51,23 @@ def toy(config: Config) -> dict[str, object]:
         sys.exit(3)
     if config.does == "die":
         os.kill(os.getpid(), 9)
+    if config.does == "signal":
+        os.kill(os.getpid(), 40)
+    if config.does == "interrupt":
+        raise KeyboardInterrupt
+    if config.does == "input":
+        return {"value": input()}
+    if config.does == "leaves a child":
+        if os.fork() == 0:
+            time.sleep(600)
+        os.kill(os.getpid(), 9)
+    if config.does == "changes":
+        config.data.write_text("another")
+    if config.does == "odd":
+        return {"value": 2**70, "text": "\\ud800", "[bold]markup": "[/nope]"}
+    if config.does == "array":
+        import jax.numpy
+        return {"value": jax.numpy.arange(2)}
     if config.does == "set":
         return {"value": object()}
     if "RAN" in os.environ:
@@ -192,6 +209,7 @@ def test_lists_are_crossed_and_blocks_stand_for_themselves(tmp_path):
         ("seed = 1.5", "Expected `int`, got `float`"),
         ("seed = []", "seed: the list is empty"),
         ("seed = ", "is no TOML"),
+        ("[inner]\nscal = 1.0", "Config.inner: it has no field scal; it has scale"),
         ("trials = 3", r"written \[\[trials\]\]"),
     ],
 )
@@ -224,6 +242,78 @@ def test_a_run_keeps_results_failures_and_what_computed_them(folder):
     assert {row["id"] for row in rows} == {record["id"] for record in results.records}
     assert {row["result.parts.square"] for row in rows} == {0, 4, None}
     assert json.loads(rows[0]["record"])["id"] == rows[0]["id"]
+
+
+def test_trials_that_misbehave_end_in_records_and_hold_nobody_up(folder):
+    toys = toy()
+    (folder / "data").write_text("one")
+    kinds = ("signal", "interrupt", "input", "leaves a child", "odd", "array", "changes")
+    configs = [toys.Config(seed, does=kind, data=Path("data")) for seed, kind in enumerate(kinds)]
+    found = dict(zip(kinds, batch.run(toys.toy, configs, "out", workers=1, attempts=2).records, strict=True))
+    errors = {kind: record["error"] for kind, record in found.items()}
+    assert "ended 2 times: signal 40" in errors["signal"]
+    assert "KeyboardInterrupt" in errors["interrupt"] and "EOFError" in errors["input"]
+    assert "SIGKILL" in errors["leaves a child"] and found["leaves a child"]["versions"]["w2sg_jax"]
+    assert "data: it changed while the trial ran" in errors["changes"]
+    assert errors["array"] is None and found["array"]["result"] == {"value": [0, 1]}
+    assert found["odd"]["result"]["value"] == 2**70
+    rows = {row["id"]: row for row in pyarrow.parquet.read_table("out/records.parquet").to_pylist()}
+    assert json.loads(rows[found["odd"]["id"]]["result.value"]) == 2**70
+    assert json.loads(rows[found["odd"]["id"]]["result.text"]) == "\ud800"
+    assert main(["results", "out"]) == 0
+
+
+def test_defaults_are_part_of_a_trial_and_files_and_python_mean_the_same(tmp_path):
+    path = tmp_path / "data"
+    path.write_text("one")
+
+    @dataclass(frozen=True)
+    class Defaulted:
+        name: str
+        seed: int = 3
+        inner: Inner = field(default_factory=Inner)
+        data: Path = path
+
+    def with_defaults(config: Defaulted) -> dict[str, int]:
+        return {}
+
+    function = batch.TrialFunction(with_defaults, Defaulted, "1", "m:f")
+    (tmp_path / "plan.toml").write_text('name = "a"')
+    (read,) = batch.load_configs(tmp_path / "plan.toml", Defaulted)
+    first, second = make_trial(function, read), make_trial(function, Defaulted("a"))
+    assert first.id == second.id
+    assert first.config == {"name": "a", "seed": 3, "inner": {"scale": 1.0}, "data": str(path)}
+    assert list(first.inputs) == [str(path)]
+
+
+def test_a_run_shows_what_it_was_asked_for_last(folder, capsys):
+    toys = toy()
+    batch.run(toys.toy, [toys.Config(0), toys.Config(1)], "out", workers=1)
+    batch.run(toys.toy, [toys.Config(1), toys.Config(2)], "out", workers=1)
+    assert main(["results", "out", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)["records"]) == 2 and "1 more records" in printed.err
+    assert main(["results", "out", "--json", "--all"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["records"]) == 3
+    assert main(["results", "out", "--rows", "0"]) == 2
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "{}"])
+def test_a_file_that_is_no_record_is_named(folder, content):
+    toys = toy()
+    batch.run(toys.toy, [toys.Config(0)], "out", workers=1)
+    (folder / "out" / "records" / "abc.json").write_text(content)
+    with pytest.raises(w2sg.InputError, match=r"abc\.json: is no record of a trial"):
+        batch.run(toys.toy, [toys.Config(1)], "out", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"), [("127.0.0.1:9", "nothing listens at 127.0.0.1:9"), ("ray://127.0.0.1:9", "Ray's client")]
+)
+def test_a_cluster_that_is_not_there_is_named(folder, address, message):
+    toys = toy()
+    with pytest.raises(w2sg.InputError, match=message):
+        batch.run(toys.toy, [toys.Config(0)], "out", ray=address)
 
 
 def test_what_has_a_record_is_not_run_again_unless_it_failed_and_that_is_asked(folder, monkeypatch):
@@ -456,7 +546,7 @@ def known(folder):
 
 def table(out):
     rows = pyarrow.parquet.read_table(out / "records.parquet").to_pylist()
-    return sorted([{key: row[key] for key in row if key not in ("seconds", "record")} for row in rows], key=str)
+    return sorted([{key: row[key] for key in row if key not in ("seconds", "time", "record")} for row in rows], key=str)
 
 
 def children_of(pid):

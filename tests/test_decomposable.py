@@ -196,10 +196,15 @@ def test_fixed_threshold_says_that_it_was_fixed(spiked):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"h_w2s": np.ones((5, 3))}, "h_train has 4 features and h_w2s has 3"),
+        ({"h_w2s": np.eye(5, 3)}, "h_train has 4 features and h_w2s has 3"),
         ({"h_train": np.ones((2, 4))}, "h_train: got 2 samples; comparing two splits needs at least 3"),
         ({"h_train": np.full((5, 4), np.nan)}, "h_train: nan at row 0"),
-        ({"h_train": np.ones((5, 4)), "h_w2s": np.ones((5, 4))}, "constant representations"),
+        ({"h_train": np.ones((5, 4))}, "h_train: the representation is constant"),
+        ({"h_w2s": np.ones((5, 4))}, "h_w2s: the representation is constant"),
+        ({"h_w2s": np.zeros((5, 4)), "center": False}, "h_w2s: the representation is constant"),
+        ({"h_w2s": np.eye(5, 4) * 1e-160}, "its squares vanish or overflow"),
+        ({"h_w2s": np.eye(5, 4) * 1e160}, "its squares vanish or overflow"),
+        ({"h_train": np.eye(5, 4), "h_w2s": np.eye(5, 4)}, "both are the same samples"),
         ({"ridge": -1.0}, "ridge: got -1.0"),
         ({"threshold": 2.0}, "threshold: got 2.0"),
         ({"scale": "unit"}, "scale: got 'unit'"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ks_2samp, kstest
 
+import w2sg_jax as w2sg
 from w2sg_jax import synthetic as syn
 from w2sg_jax._precision import float64
 from w2sg_jax.synthetic._tails import _chi_square
@@ -293,3 +294,44 @@ def test_chi_square_has_its_law(dof):
     with float64():
         found = np.asarray(_chi_square(jax.random.key(1), jnp.full(20_000, dof)))
     assert kstest(found, chi2(dof).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: syn.low_rank([-1.0], [1.0], [1.0]), "weak: got"),
+        (lambda: syn.low_rank([1.0], [1.0, 2.0], [1.0]), "1 of weak, 2 of strong, 1 of target"),
+        (lambda: syn.low_rank([1.0], [1.0], [np.nan]), "target: got"),
+        (lambda: syn.low_rank([1.0], [1.0], [1.0], noise=-1.0), "noise: got -1.0"),
+        (lambda: syn.correlated_pair([1.5], [1.0]), r"overlaps: got \[1.5\]; expected .* in \[0, 1\]"),
+        (lambda: syn.correlated_pair([0.5], [1.0, 1.0]), r"2 coefficients for 1 \+ 0 strong features"),
+        (lambda: syn.correlated_pair([0.5], [1.0], weak_only=-1), "weak_only: got -1"),
+        (lambda: syn.GaussianTail(-1.0, 100), "trace: got -1.0"),
+        (lambda: syn.GaussianTail(1.0, 0), "dimension: got 0"),
+        (lambda: syn.EllipticalTail(1.0, 100, dof=2.0), "dof: got 2.0; expected more than 2"),
+        (lambda: syn.IndependentTail(float("nan")), "trace: got nan"),
+        (lambda: syn.stack([]), "populations: empty"),
+    ],
+)
+def test_populations_that_cannot_be_are_refused(make, message):
+    with pytest.raises(w2sg.InputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"ridge_weak": np.zeros(1), "ridge_strong": np.zeros(1)},
+            "ridge_weak: expected one ridge, 0 or more, for each of 2 populations",
+        ),
+        ({"ridge_strong": np.array([0.1, -1.0])}, "ridge_strong: expected one ridge"),
+        ({"seeds": ()}, "seeds: empty"),
+        ({"populations": syn.low_rank([1.0], [1.0], [1.0])}, "expected the outcome of stack"),
+    ],
+)
+def test_simulations_of_other_shapes_are_refused(change, message):
+    both = syn.stack([syn.low_rank([1.0], [1.0], [1.0])] * 2)
+    arguments = {"populations": both, "ridge_weak": np.ones(2), "ridge_strong": np.ones(2)} | change
+    with pytest.raises(w2sg.InputError, match=message):
+        syn.simulate(**arguments, n_train=5, n_w2s=5)

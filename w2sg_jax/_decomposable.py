@@ -17,6 +17,8 @@ CLOSE = 1.25
 """The smallest V whose delta is within this factor of the least one is suggested."""
 CANDIDATES = 12
 """Principal subspaces that are looked at: those after which the eigenvalues fall most, and as many of round sizes."""
+SMALLEST = 1e-120
+"""Size of a number whose square, and its square, are still far from vanishing."""
 KRYLOV = 48
 """Dimension of the space on which an operator norm is computed."""
 
@@ -100,7 +102,8 @@ def decomposability(
         gamma / (l + ridge).
 
     Raises:
-        InputError: shapes that do not fit, fewer than three samples, NaN or Inf, a representation that is constant.
+        InputError: shapes that do not fit, fewer than three samples, NaN or Inf, a representation that is constant, or
+            so small or large that its squares vanish or overflow; the same samples twice.
 
     Cost: two thin SVDs (or eigh, whichever side is smaller), one eigh of order min(n_train, d) + min(n_w2s, d), and
     products with 48 vectors for up to 25 subspaces.
@@ -116,11 +119,9 @@ def decomposability(
         )
     beta = as_ridge(ridge)[0]
     cut = None if threshold is None else as_threshold(threshold)[0]
+    if train.shape == w2s.shape and np.array_equal(train, w2s):
+        raise InputError("h_train, h_w2s: both are the same samples; pass two splits that share none")
     trace = ((train**2).sum() + (w2s**2).sum()) / 2
-    if not np.isfinite(trace) or trace <= 0:
-        raise InputError(
-            "h_train, h_w2s: constant representations, or squares that overflow; there is nothing to split"
-        )
     unit = np.sqrt(trace) if scale == "trace" else 1.0
     spectra = spectrum_of_rows(train / unit), spectrum_of_rows(w2s / unit)
     return of_spectra(*spectra, len(train), len(w2s), beta, cut, center=center, scale=scale)
@@ -287,6 +288,12 @@ def _rows(h: ArrayInput, name: str, center: bool) -> Float[np.ndarray, "n d"]:
         raise InputError(f"{name}: got {samples.shape[0]} samples; comparing two splits needs at least 3 of each")
     refuse_non_finite(samples, name)
     rows = np.asarray(samples).astype(np.float64)
+    largest = np.abs(rows).max(initial=0.0)
+    spread = np.ptp(rows, axis=0).max(initial=0.0) if center else largest
+    if spread == 0:
+        raise InputError(f"{name}: the representation is constant; there is nothing to split")
+    if spread < SMALLEST or largest > 1 / SMALLEST:
+        raise InputError(f"{name}: its squares vanish or overflow; multiply the representation by a constant")
     rows = rows - rows.mean(axis=0) if center else rows
     return rows / np.sqrt(len(rows))
 

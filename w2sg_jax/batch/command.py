@@ -35,7 +35,8 @@ class Options:
     workers: int | None = None
     """Processes; by default one a GPU, or one for every two cores."""
     ray: str | None = None
-    """Run on the Ray cluster at this address instead; auto for the one that this machine belongs to."""
+    """Run on the Ray cluster at this address, HOST:PORT, instead; auto for the one that this machine belongs to, local
+    for one that is started here."""
     cpus: float = 1.0
     """CPUs of the cluster for each trial."""
     gpus: float = 0.0

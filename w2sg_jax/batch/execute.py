@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..report.record import commit_of, record, to_json
-from .trial import Trial, find, from_plain
+from .._errors import InputError
+from ..report.record import commit_of, now, record, to_json, versions
+from .trial import Trial, content_of, find, from_plain
 
 DONE, FAILED = "done", "failed"
 """How a trial may end."""
@@ -23,20 +24,22 @@ def execute(trial: Trial) -> dict[str, Any]:
 
     Returns:
         id, function, version, config, inputs; status, result, error (a traceback), seconds; seed, dtype, versions,
-        machine, time, commit.
+        machine, time, commit. The dtype is JAX's default; functions of w2sg_jax compute in float64 whatever that is.
     """
     start = time.perf_counter()
     result, error = None, None
     try:
         function = find(trial.function)
-        result = _checked(function.run(from_plain(trial.config, function.config_type)))
-    except (Exception, SystemExit):
+        found = _checked(function.run(from_plain(trial.config, function.config_type)))
+        _refuse_changed_inputs(trial)
+        result = found
+    except BaseException:
         error = traceback.format_exc()
-    return record_of(trial, result, error) | {"seconds": time.perf_counter() - start} | _computed_by(trial)
+    return record_of(trial, result, error) | {"seconds": time.perf_counter() - start} | _computed_by()
 
 
 def record_of(trial: Trial, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:
-    """The record of a trial that has ended; nothing is said of what computed it."""
+    """The record of a trial that has ended; of what computed it, only what the driver knows as well."""
     return {
         "id": trial.id,
         "function": trial.function,
@@ -48,19 +51,28 @@ def record_of(trial: Trial, result: dict[str, Any] | None, error: str | None) ->
         "error": error,
         "seconds": None,
         "seed": trial.config.get("seed"),
-        **dict.fromkeys(("dtype", "versions", "machine", "time", "commit")),
+        "dtype": None,
+        "machine": None,
+        "versions": versions(),
+        "time": now(),
+        "commit": _commit(trial.function.partition(":")[0]),
     }
 
 
-def _computed_by(trial: Trial) -> dict[str, Any]:
+def _computed_by() -> dict[str, Any]:
     import jax
 
     here = record("trial", {}, {}, {})
     return {
         "dtype": "float64" if jax.config.jax_enable_x64 else "float32",  # pyright: ignore[reportAttributeAccessIssue]
-        "commit": _commit(trial.function.partition(":")[0]),
-        **{key: here[key] for key in ("versions", "machine", "time")},
+        "machine": here["machine"],
     }
+
+
+def _refuse_changed_inputs(trial: Trial) -> None:
+    for path, content in trial.inputs.items():
+        if content_of(Path(path)) != content:
+            raise InputError(f"{path}: it changed while the trial ran; run again, with the new content")
 
 
 def _checked(result: Any) -> dict[str, Any]:

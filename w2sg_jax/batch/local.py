@@ -118,7 +118,7 @@ class _Worker:
         self.stopping.set()
         with self.lock:
             if self.process is not None:
-                self.process.kill()
+                _kill_group(self.process)
 
     def _record_of(self, trial: Trial) -> dict[str, Any] | None:
         ends = []
@@ -154,8 +154,21 @@ class _Worker:
                         stderr=log,
                         text=True,
                         env=self.environment,
+                        process_group=0,
                     )
+                threading.Thread(target=_end_with, args=(self.process,), daemon=True).start()
             return self.process
+
+
+def _end_with(process: subprocess.Popen[str]) -> None:
+    """Wait for a worker and end what it started: children that outlive it would hold its pipes open for ever."""
+    process.wait()
+    _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def environment(index: int, workers: int) -> dict[str, str]:
@@ -182,5 +195,8 @@ def _end_of(process: subprocess.Popen[str]) -> str:
                 pipe.close()
     if code >= 0:
         return f"exit code {code}"
-    name = signal.Signals(-code).name
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time one has no name
+        return f"signal {-code}"
     return f"{name}, out of memory perhaps" if name == "SIGKILL" else name

@@ -5,11 +5,13 @@ Needs ``pip install "w2sg_jax[ray]"`` on every node, and the trials' module impo
 
 import json
 import logging
+import socket
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from .._errors import InputError
 from ._needs import check
 from .execute import ENDED, STARTED, execute, record_of
 from .local import THREADS, import_path
@@ -35,8 +37,7 @@ def run_on_ray(
         ("started", {"id"}) when a trial is handed to Ray, and ("ended", record).
 
     Raises:
-        InputError: Ray is not installed.
-        ConnectionError: there is no cluster at the address.
+        InputError: Ray is not installed, or there is no cluster at the address.
     """
     check("ray", extra="ray")
     import ray
@@ -44,7 +45,11 @@ def run_on_ray(
 
     ours = not ray.is_initialized()
     if ours:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        _refuse_silent(address)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(f"ray: no cluster at {address!r} ({error})") from error
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=attempts - 1)(_execute)
     task = task.options(runtime_env={"env_vars": _environment(cpus)})
     left, pending = deque(trials), {}
@@ -59,13 +64,26 @@ def run_on_ray(
                 try:
                     record = json.loads(ray.get(done))
                 except ray.exceptions.RayError as error:
-                    record = record_of(trial, None, f"the worker that ran it was lost {attempts} times: {error}")
+                    record = record_of(trial, None, f"Ray could not run it in {attempts} attempts: {error}")
                 yield ENDED, record
     finally:
         for left_over in pending:
             ray.cancel(left_over, force=True)
         if ours:
             ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """InputError unless something listens at HOST:PORT; Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address:
+        raise InputError(f"ray: {address} is of Ray's client; name the cluster's own address, HOST:PORT, or auto")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(f"ray: nothing listens at {address} ({error}); start it with ray start --head") from error
 
 
 def _execute(trial: dict[str, Any]) -> str:

@@ -123,8 +123,8 @@ class Records:
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of one record: id, status, seconds, and the numbers and texts of configuration and result."""
-    columns = {key: record.get(key) for key in ("id", "status", "seconds")}
+    """The columns of one record: what it is of, how it ended, and the numbers and texts of configuration and result."""
+    columns = {key: record.get(key) for key in ("id", "function", "version", "status", "seconds", "time", "commit")}
     for part in ("config", "result"):
         columns |= _flattened(record.get(part) or {}, part)
     return columns
@@ -133,7 +133,7 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
 def _flattened(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     found = {}
     for key, value in values.items():
-        name = f"{prefix}{SEPARATOR}{key}"
+        name = f"{prefix}{SEPARATOR}{key}".encode("utf-8", "backslashreplace").decode()
         if isinstance(value, Mapping):
             found |= _flattened(value, name)
         else:
@@ -153,17 +153,30 @@ def _write_table(records: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """One type for all: numbers as floats where some are, anything else that differs as JSON."""
+    """One type for all: numbers as floats where some are; what differs, or what Parquet does not hold, as JSON."""
     kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 and not kinds & {list, dict}:
-        return values
-    if kinds <= {int, float}:
-        return [None if value is None else float(value) for value in values]
+    if all(map(_fits, values)):
+        if len(kinds) <= 1:
+            return values
+        if kinds <= {int, float}:
+            return [None if value is None else float(value) for value in values]
     return [None if value is None else json.dumps(value) for value in values]
+
+
+def _fits(value: Any) -> bool:
+    """Whether Parquet holds a value: no list, no table, no number beyond 64 bits, no text that is not Unicode."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return not isinstance(value, list | dict)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); remove it, and its trial runs again") from error
+        raise InputError(f"{path}: is no JSON ({error}); remove it, and what is missing is made again") from error
+    if not isinstance(found, dict) or (path.name != PLAN and not {"id", "status", "config"} <= found.keys()):
+        raise InputError(f"{path}: is no record of a trial; remove it, and what is missing is made again")
+    return found

@@ -66,7 +66,8 @@ def run(
         configs: its configurations; equal ones are one trial.
         out: folder for the records; made where it is not there. Trials of other functions may share it.
         workers: processes on this machine; by default one a GPU, or one for every two cores.
-        ray: address of a Ray cluster to run on instead: "auto" for the one that this machine belongs to.
+        ray: address of a Ray cluster to run on instead: HOST:PORT, "auto" for the one that this machine belongs to, or
+            "local" for one that is started here.
         cpus, gpus: of the cluster, for each trial.
         retry_failed: run failed trials again.
         attempts: of a trial whose process dies, for want of memory perhaps.
@@ -83,6 +84,8 @@ def run(
     workers = default_workers() if workers is None else workers
     if workers < 1 or attempts < 1:
         raise InputError(f"workers and attempts: got {workers} and {attempts}; each has to be at least 1")
+    if not (cpus >= 0 and gpus >= 0):
+        raise InputError(f"cpus and gpus: got {cpus} and {gpus}; neither can be negative")
     records = Records(out, create=True)
     with records.locked():
         known = {key: record for key, record in records.all().items() if not (retry_failed and _has_failed(record))}

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 import rich.table
+from rich.markup import escape
 
 from .execute import DONE, FAILED
 from .records import flat
@@ -31,7 +32,7 @@ def table(records: Sequence[dict[str, Any]], *, most: int = 40) -> rich.table.Ta
     shown = [*settings, *results][:MOST_COLUMNS]
     made = rich.table.Table(caption=_caption(len(rows) - most, len(settings) + len(results) - len(shown)))
     for heading in ("trial", "status", *(name.partition(".")[2] for name in shown)):
-        made.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
+        made.add_column(escape(heading), justify="left" if heading in ("trial", "status") else "right")
     columns = [[_cell(value) for value in _short([row.get(name) for row in rows])] for name in shown]
     for row, *cells in list(zip(rows, *columns, strict=True))[:most]:
         made.add_row(row["id"][:8], row["status"], *cells)
@@ -64,7 +65,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+    return escape(text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…")
 
 
 def _caption(rows: int, columns: int) -> str | None:

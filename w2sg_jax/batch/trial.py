@@ -136,15 +136,22 @@ def make_trial(function: TrialFunction[Config], config: Config) -> Trial:
 
 
 def to_plain(config: Any, paths: list[Path]) -> dict[str, Any]:
-    """The configuration as JSON has it; its paths are added to the list."""
+    """The configuration as JSON has it, every field of it, defaults too; its paths are added to the list."""
+
+    def other(value: Any) -> Any:
+        raise InputError(f"{config}: a {type(value).__name__} cannot be kept in a configuration")
 
     def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if isinstance(value, Path):
             paths.append(value)
             return str(value)
-        raise InputError(f"{config}: a {type(value).__name__} cannot be kept in a configuration")
+        if isinstance(value, tuple | list):
+            return [plain(one) for one in value]
+        return msgspec.to_builtins(value, enc_hook=other, str_keys=True)
 
-    return msgspec.to_builtins(config, enc_hook=plain, str_keys=True)
+    return plain(config)
 
 
 def from_plain(plain: Mapping[str, Any], config_type: type[Config]) -> Config:
@@ -160,9 +167,24 @@ def from_plain(plain: Mapping[str, Any], config_type: type[Config]) -> Config:
         raise NotImplementedError(f"a field of type {kind.__name__} cannot be read")
 
     try:
-        return msgspec.convert(plain, config_type, dec_hook=converted)
+        config = msgspec.convert(plain, config_type, dec_hook=converted)
     except (msgspec.ValidationError, NotImplementedError, TypeError, ValueError) as error:
         raise InputError(f"{config_type.__name__}: {error}") from error
+    _refuse_unknown(plain, config, config_type.__name__)
+    return config
+
+
+def _refuse_unknown(plain: Any, value: Any, where: str) -> None:
+    """InputError where a table names what its dataclass has not."""
+    if dataclasses.is_dataclass(value) and isinstance(plain, Mapping):
+        known = [field.name for field in dataclasses.fields(value)]
+        for name, part in plain.items():
+            if name not in known:
+                raise InputError(f"{where}: it has no field {name}; it has {', '.join(known)}")
+            _refuse_unknown(part, getattr(value, name), f"{where}.{name}")
+    elif isinstance(value, tuple) and isinstance(plain, list | tuple):
+        for part, one in zip(plain, value, strict=True):
+            _refuse_unknown(part, one, where)
 
 
 def content_of(path: Path) -> str:

@@ -2,8 +2,8 @@
 
     python -m w2sg_jax.batch.worker
 
-What trials print goes to stderr. When the pipe that trials come from is closed, the process ends at once: nobody waits
-for it any more.
+What trials print goes to stderr, and there is nothing for them to read. When the pipe that trials come from is closed,
+the process ends at once: nobody waits for it any more.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+from typing import TextIO
 
 from .execute import execute
 from .trial import Trial
@@ -22,10 +23,13 @@ CORES = "W2SG_WORKER_CORES"
 def main() -> None:
     """Run trials until there are no more."""
     keep_to(os.environ.get(CORES, ""))
+    orders = os.fdopen(os.dup(0), encoding="utf-8")
+    with open(os.devnull, encoding="utf-8") as nothing:
+        os.dup2(nothing.fileno(), 0)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     trials: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(trials,), daemon=True).start()
+    threading.Thread(target=_read, args=(orders, trials), daemon=True).start()
     while True:
         record = execute(Trial(**json.loads(trials.get())))
         sys.stdout.flush()
@@ -38,8 +42,8 @@ def keep_to(cores: str) -> None:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
 
 
-def _read(trials: "queue.SimpleQueue[str]") -> None:
-    for line in sys.stdin:
+def _read(orders: TextIO, trials: "queue.SimpleQueue[str]") -> None:
+    for line in orders:
         trials.put(line)
     os._exit(0)
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional
 
+from .._inputs import as_count
+
 
 @dataclass(frozen=True)
 class ResultsOptions:
@@ -24,6 +26,8 @@ class ResultsOptions:
     """Folder of the run."""
     failed: Annotated[bool, FlagCreatePairsOff] = False
     """Show only trials that failed, with their tracebacks."""
+    all: Annotated[bool, FlagCreatePairsOff] = False
+    """Show also trials that the last run did not ask for: of other settings, an older version, or other inputs."""
     rows: int = 40
     """Rows of the table, at most."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -36,12 +40,19 @@ def run(options: ResultsOptions, out: Console, progress: Console) -> dict[str, A
     from ..batch.records import Records
     from ..batch.tables import overview, table
 
+    as_count(options.rows, "rows", 1)
     records = Records(options.folder)
     planned = records.planned().get("trials", [])
     known = records.all()
     left = [one for one in planned if one not in known]
     order = {one: place for place, one in enumerate(planned)}
     rows = sorted(known.values(), key=lambda record: order.get(record["id"], len(order)))
+    asked = [record for record in rows if record["id"] in order or not order]
+    if not options.all and len(asked) < len(rows):
+        others, rows = len(rows) - len(asked), asked
+        out.print(
+            f"{others} more records, of other settings, versions or inputs than the last run's: --all", markup=False
+        )
     out.print(overview(rows, planned=len(rows) + len(left)))
     shown = [row for row in rows if row["status"] == FAILED] if options.failed else rows
     if shown:

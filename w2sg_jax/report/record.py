@@ -32,19 +32,13 @@ def record(
     """
     import jax
 
-    from .. import __version__
-
     device = jax.devices()[0]
     return {
         "command": command,
         "settings": dict(settings),
         "inputs": dict(inputs),
         "result": dict(result),
-        "versions": {
-            "w2sg_jax": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
+        "versions": versions(),
         "machine": {
             "system": platform.system(),
             "architecture": platform.machine(),
@@ -52,8 +46,24 @@ def record(
             "device": device.device_kind,
             "devices": jax.device_count(),
         },
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": now(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of this package, of Python, and of the packages that compute."""
+    from .. import __version__
+
+    return {
+        "w2sg_jax": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def commit_of(folder: Path) -> str | None:
@@ -69,7 +79,7 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
     """JSON that every parser accepts, in ASCII; NaN and infinities, which JSON does not know, become null.
 
     Args:
-        value: dictionaries, sequences, dataclasses, NumPy arrays and scalars, paths, and what JSON has.
+        value: dictionaries, sequences, dataclasses, arrays and scalars of NumPy and JAX, paths, and what JSON has.
         indent: spaces a level; None for one line.
 
     Raises:
@@ -93,4 +103,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "__array__") and not isinstance(value, type):
+        return _plain(np.asarray(value))
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON: {value!r}")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from .._errors import InputError
+from ._checks import as_vector, refuse_below, refuse_lengths
 from ._population import Population
 from ._tails import NoTail, Tail
 
@@ -22,6 +24,9 @@ def low_rank(weak: Numbers, strong: Numbers, target: Numbers, *, noise: float = 
         weak, strong: (p,) variances of the latents; 0 for one that the model does not see.
         target: (p,) coefficients.
         noise: standard deviation of the label noise.
+
+    Raises:
+        InputError: vectors of several lengths, a negative variance, numbers that are not finite.
     """
     return spiked(weak, strong, target, tail_weak=NoTail(), tail_strong=NoTail(), noise=noise)
 
@@ -39,9 +44,12 @@ def spiked(
         weak, strong, target, noise: as ``low_rank``.
         tail_weak, tail_strong: laws of the tails.
     """
-    roots = (np.sqrt(np.asarray(values, np.float64)) for values in (weak, strong))
-    a_weak, a_strong = (np.diag(root) for root in roots)
-    return Population(a_weak, a_strong, np.asarray(target, np.float64), noise, tail_weak, tail_strong)
+    variances_weak, variances_strong = as_vector(weak, "weak", least=0), as_vector(strong, "strong", least=0)
+    coefficients = as_vector(target, "target")
+    refuse_lengths(weak=variances_weak, strong=variances_strong, target=coefficients)
+    refuse_below(noise, 0, "noise")
+    a_weak, a_strong = (np.diag(np.sqrt(variances)) for variances in (variances_weak, variances_strong))
+    return Population(a_weak, a_strong, coefficients, noise, tail_weak, tail_strong)
 
 
 def correlated_pair(
@@ -67,14 +75,21 @@ def correlated_pair(
         weak_only, strong_only: further features that the other model does not see.
         tail_weak, tail_strong: laws of the tails; none by default.
         noise: standard deviation of the label noise.
+
+    Raises:
+        InputError: an overlap outside [0, 1], or a target of another length.
     """
-    shared = np.asarray(overlaps, np.float64)
+    shared, wanted = as_vector(overlaps, "overlaps", least=0, most=1), as_vector(target, "target")
+    for value, name in ((weak_only, "weak_only"), (strong_only, "strong_only"), (noise, "noise")):
+        refuse_below(value, 0, name)
+    if len(wanted) != len(shared) + strong_only:
+        raise InputError(f"target: got {len(wanted)} coefficients for {len(shared)} + {strong_only} strong features")
     k, d_strong, d_weak = len(shared), len(shared) + strong_only, len(shared) + weak_only
     a_strong = np.eye(d_strong, d_strong + d_weak)
     a_weak = np.zeros((d_weak, d_strong + d_weak))
     a_weak[np.arange(k), np.arange(k)] = np.sqrt(shared)
     a_weak[:, d_strong:] = np.diag(np.concatenate([np.sqrt(1 - shared), np.ones(weak_only)]))
-    coefficients = np.concatenate([np.asarray(target, np.float64), np.zeros(d_weak)])
+    coefficients = np.concatenate([wanted, np.zeros(d_weak)])
     return Population(a_weak, a_strong, coefficients, noise, tail_weak or NoTail(), tail_strong or NoTail())
 
 

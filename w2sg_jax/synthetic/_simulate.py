@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from .._errors import InputError
 from .._precision import float64
 from ._conditions import Conditions, conditions
 from ._draw import draw
@@ -39,8 +40,10 @@ def stack(populations: Sequence[Population]) -> Population:
         populations: at least one; tails of one law.
 
     Raises:
-        ValueError: laws or shapes differ.
+        ValueError: laws or shapes differ, or there are none.
     """
+    if not populations:
+        raise InputError("populations: empty; pass at least one")
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(x, np.float64) for x in leaves]), *populations)
 
 
@@ -65,11 +68,16 @@ def simulate(
         latents: law of the independent coordinates of z.
         check: also compute the conditions of decomposability, which doubles the time.
 
+    Raises:
+        InputError: ridges that are negative or not one a population; no seed.
+
     Cost: of a draw with a Gaussian tail about (n_train + n_w2s)^3 flops: 1000 of 300 + 300 samples take less than a
     minute on 2 cores. vmapped on an accelerator, 64 at a time; on a CPU ``lax.map`` runs one draw after the other,
     because there batches of decompositions may wait for each other's threads for ever.
     """
-    configs = len(ridge_weak)
+    configs = _configurations(populations, ridge_weak, ridge_strong)
+    if not len(seeds):
+        raise InputError("seeds: empty; pass at least one")
     places, draws = (axis.ravel() for axis in np.meshgrid(np.arange(configs), np.asarray(seeds), indexing="ij"))
     size = min(CHUNK, 1 << (len(places) - 1).bit_length())
     chunks = []
@@ -82,6 +90,17 @@ def simulate(
             options = {"n_train": n_train, "n_w2s": n_w2s, "latents": latents, "check": check, "batch": _batch()}
             chunks.append(jax.device_get(_simulate(one_each, ridges, chosen, draws[rows], **options)))
     return jax.tree.map(lambda *x: np.concatenate(x)[: len(places)].reshape(configs, len(seeds)), *chunks)
+
+
+def _configurations(populations: Population, *ridges: Float[np.ndarray, " configs"]) -> int:
+    """How many there are, the same of all (InputError)."""
+    if np.ndim(populations.target) != 2:
+        raise InputError("populations: expected the outcome of stack([...]), with a leading axis")
+    count = len(populations.target)
+    for name, values in zip(("ridge_weak", "ridge_strong"), ridges, strict=True):
+        if np.shape(values) != (count,) or not (np.asarray(values) >= 0).all():
+            raise InputError(f"{name}: expected one ridge, 0 or more, for each of {count} populations, got {values!r}")
+    return count
 
 
 def _batch() -> int | None:

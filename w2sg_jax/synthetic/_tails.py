@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from .._linalg import product
+from ._checks import refuse_below
 from ._entries import Entries, gaussian, precision
 
 BLOCK = 500
@@ -95,6 +96,10 @@ class GaussianTail(Tail):
     trace: Number
     dimension: Number
 
+    def __post_init__(self) -> None:
+        refuse_below(self.trace, 0, "trace")
+        refuse_below(self.dimension, 1, "dimension")
+
     @property
     def largest(self) -> Any:
         """trace / D."""
@@ -126,6 +131,11 @@ class EllipticalTail(Tail):
     trace: Number
     dimension: Number
     dof: Number = 5.0
+
+    def __post_init__(self) -> None:
+        refuse_below(self.trace, 0, "trace")
+        refuse_below(self.dimension, 1, "dimension")
+        refuse_below(self.dof, 2, "dof", strictly=True)
 
     @property
     def largest(self) -> Any:
@@ -166,6 +176,11 @@ class IndependentTail(Tail):
     exponent: Number = 0.0
     dimension: int = 20_000
     entries: Entries = gaussian
+
+    def __post_init__(self) -> None:
+        refuse_below(self.trace, 0, "trace")
+        refuse_below(self.dimension, 1, "dimension")
+        refuse_below(self.exponent, 0, "exponent")
 
     @property
     def variances(self) -> Float[Array, " D"]:
