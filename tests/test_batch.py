@@ -210,6 +210,7 @@ def test_lists_are_crossed_and_blocks_stand_for_themselves(tmp_path):
         ("seed = []", "seed: the list is empty"),
         ("seed = ", "is no TOML"),
         ("[inner]\nscal = 1.0", "Config.inner: it has no field scal; it has scale"),
+        (f"seed = {list(range(2000))}\nridge = {[0.1] * 2000}", "cross to 4000000 trials"),
         ("trials = 3", r"written \[\[trials\]\]"),
     ],
 )
@@ -284,6 +285,16 @@ def test_defaults_are_part_of_a_trial_and_files_and_python_mean_the_same(tmp_pat
     assert first.id == second.id
     assert first.config == {"name": "a", "seed": 3, "inner": {"scale": 1.0}, "data": str(path)}
     assert list(first.inputs) == [str(path)]
+
+
+def test_a_field_that_cannot_be_compared_is_named(tmp_path):
+    @dataclass(frozen=True)
+    class Listed:
+        sizes: list[int]
+
+    (tmp_path / "plan.toml").write_text("sizes = [[1, 2]]")
+    with pytest.raises(w2sg.InputError, match="make its fields tuples, not lists"):
+        batch.load_configs(tmp_path / "plan.toml", Listed)
 
 
 def test_a_run_shows_what_it_was_asked_for_last(folder, capsys):

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from .trial import from_plain
 
 Config = TypeVar("Config")
 BLOCKS = "trials"
+MOST = 1_000_000
+"""Trials of one block; more are a slip."""
 
 
 def load_configs(path: str | Path, config_type: type[Config]) -> list[Config]:
@@ -50,6 +53,9 @@ def load_configs(path: str | Path, config_type: type[Config]) -> list[Config]:
         return list(dict.fromkeys(config for block in blocks for config in _crossed(data | block, config_type)))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except TypeError as error:
+        name = config_type.__name__
+        raise InputError(f"{name}: equal trials cannot be told ({error}); make its fields tuples, not lists") from error
 
 
 def _crossed(values: Mapping[str, Any], config_type: type[Config]) -> Iterator[Config]:
@@ -66,6 +72,9 @@ def _crossed(values: Mapping[str, Any], config_type: type[Config]) -> Iterator[C
         choices[name] = value if _is_list_of_values(value, kinds[name]) else [value]
         if not choices[name]:
             raise InputError(f"{name}: the list is empty, so that there is no trial; leave it out for the default")
+    count = math.prod(map(len, choices.values()))
+    if count > MOST:
+        raise InputError(f"the lists cross to {count} trials, more than {MOST}; split the plan")
     for chosen in itertools.product(*choices.values()):
         yield from_plain(dict(zip(choices, chosen, strict=True)), config_type)
 
