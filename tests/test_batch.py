@@ -209,7 +209,7 @@ def test_lists_are_crossed_and_blocks_stand_for_themselves(tmp_path):
         ("seed = 1.5", "Expected `int`, got `float`"),
         ("seed = []", "seed: the list is empty"),
         ("seed = ", "is no TOML"),
-        ("[inner]\nscal = 1.0", "Config.inner: it has no field scal; it has scale"),
+        ("[inner]\nscal = 1.0", "scal: Config.inner has no such field; did you mean scale?"),
         (f"seed = {list(range(2000))}\nridge = {[0.1] * 2000}", "cross to 4000000 trials"),
         ("trials = 3", r"written \[\[trials\]\]"),
     ],
@@ -314,7 +314,7 @@ def test_a_file_that_is_no_record_is_named(folder, content):
     toys = toy()
     batch.run(toys.toy, [toys.Config(0)], "out", workers=1)
     (folder / "out" / "records" / "abc.json").write_text(content)
-    with pytest.raises(w2sg.InputError, match=r"abc\.json: is no record of a trial"):
+    with pytest.raises(w2sg.InputError, match=r"abc\.json: does not hold config, id, status"):
         batch.run(toys.toy, [toys.Config(1)], "out", workers=1)
 
 

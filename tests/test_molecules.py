@@ -139,7 +139,7 @@ def test_published_trials_of_another_zoo_are_not_used(finished, molecules, tmp_p
 def test_trials_come_back_as_they_were_written(tmp_path):
     generator = np.random.default_rng(0)
     result = {
-        "width": 8, "molecules": 120, "duplicates": 0, "delta_weak": 0.25, "delta_strong": 0.5,
+        "width": 8, "molecules": 120, "delta_weak": 0.25, "delta_strong": 0.5,
         **{name: generator.standard_normal(3).tolist() for name in BY_SPLIT},
         "maps": {name: generator.standard_normal((len(RIDGES), len(THRESHOLDS))).tolist() for name in MAPPED},
     }  # fmt: skip

@@ -68,7 +68,6 @@ def measure(pairing: Pairing) -> dict[str, Any]:
         "delta_strong": delta(pairing.strong, pairing.molecules, pairing.splits, pairing.seed),
         "width": weak.shape[1],
         "molecules": len(smiles),
-        "duplicates": splits.duplicates,
     }
 
 

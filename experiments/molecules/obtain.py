@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 
 from w2sg_jax import batch, load
@@ -17,12 +18,14 @@ from .options import Options
 from .represent import Represented, add, represent_all
 from .sets import checked, labelled_sets, set_names
 from .train import Corpus, train_zoo
-from .trials import TRIALS, Measured, provenance, read_trials, write_trials
+from .trials import TRIALS, Measured, Provenance, provenance, read_trials, write_trials
 from .zoo import Zoo
 
 
-def published(options: Options, zoo: Zoo, console: Console) -> Measured | None:
-    """What was measured with the zoo that --from-zoo reads, or None where it has to be measured (why is said).
+def published(options: Options, zoo: Zoo, console: Console) -> tuple[Measured, Provenance] | None:
+    """What was measured with the zoo that --from-zoo reads, and what it was made from.
+
+    None where it has to be measured; why is said.
 
     Raises:
         InputError: the file of it is damaged, or a set is unknown.
@@ -41,12 +44,12 @@ def published(options: Options, zoo: Zoo, console: Console) -> Measured | None:
             f"{path} is of other encoders, sets, splits, or of another seed; measuring", highlight=False, soft_wrap=True
         )
         return None
-    return {name: measured[name] for name in names}
+    return {name: measured[name] for name in names}, made_from
 
 
 def measure_all(
     options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet] | None, console: Console
-) -> Measured | None:
+) -> tuple[Measured, Provenance] | None:
     """Run every trial and write what came out; None, after a report, where one failed."""
     datasets = checked(labelled_sets(options, console) if datasets is None else datasets, options, console)
     sets = _represented(options, zoo, datasets, console)
@@ -72,12 +75,13 @@ def measure_all(
     }
     made_from = provenance(options.trained, options.splits, options.seed)
     write_trials(options.results / TRIALS, measured, made_from)
-    return read_trials(options.results / TRIALS)[0]
+    return read_trials(options.results / TRIALS)
 
 
 def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], console: Console) -> list[Represented]:
     """Every set, represented by all encoders, and by RDKit where it is installed."""
     folder = options.out / "representations"
+    extra = _chemistry(datasets, console)  # before hours of training, because RDKit may refuse a molecule
     if options.from_zoo:
         encoders, tokenizer = load_weak(options.zoo / WEAK, zoo)
         strong = load_strong(options.zoo / STRONG, datasets)
@@ -93,10 +97,15 @@ def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], co
         save_weak(options.results / WEAK, zoo, encoders, corpus.tokenizer)
         strong = {one.data.name: np.asarray(load(one.models[zoo.strong_name])) for one in sets}
         save_strong(options.results / STRONG, strong, datasets)
+    return [add(one, extra[one.data.name]) for one in sets]
+
+
+def _chemistry(datasets: Sequence[MoleculeSet], console: Console) -> dict[str, dict[str, Float[np.ndarray, "n d"]]]:
+    """Data set -> candidate from elsewhere -> representation."""
     if not chemistry.installed():
-        return sets
+        return {data.name: {} for data in datasets}
     with console.status("fingerprints and descriptors"):
-        return [add(one, chemistry.chemistry(one.data.smiles)) for one in sets]
+        return {data.name: chemistry.chemistry(data.smiles) for data in datasets}
 
 
 def _pairings(one: Represented, zoo: Zoo, options: Options) -> dict[str, Pairing]:

@@ -22,7 +22,7 @@ from .measure import RIDGE, RIDGES, THRESHOLDS
 from .obtain import measure_all, published
 from .options import PUBLISHED, Options
 from .tables import correlation_table
-from .trials import Measured, provenance
+from .trials import Measured, Provenance
 from .zoo import Zoo, paper_zoo
 
 STEPS_OF_A_WIDTH = 1_000_000
@@ -47,13 +47,12 @@ def run(
     console, zoo = console or terminal(), zoo or paper_zoo()
     _check(options)
     with locked(options.out):
-        measured = published(options, zoo, console)
-        if measured is None:
-            measured = measure_all(options, zoo, datasets, console)
-        if measured is None:
+        obtained = published(options, zoo, console) or measure_all(options, zoo, datasets, console)
+        if obtained is None:
             return 1
+        measured, made_from = obtained
         found = _report(*_tables(measured, zoo), zoo, options, console)
-        _write_result(found, zoo, options)
+        _write_result(found, made_from, zoo, options)
     console.print(f"results and figures are in {options.results}", highlight=False, soft_wrap=True)
     return 0
 
@@ -118,7 +117,7 @@ def _report(
     return found
 
 
-def _write_result(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
+def _write_result(found: dict[str, Any], made_from: Provenance, zoo: Zoo, options: Options) -> None:
     strong, training = zoo.strong.shape, zoo.strong.trainings[0]
     settings = {
         "corpus": None if options.from_zoo else options.corpus,
@@ -131,7 +130,6 @@ def _write_result(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
         "strong": {"shape": strong, "parameters": strong.parameters, "training": training},
         "weak_models": len(zoo.models),
     }
-    made_from = provenance(options.trained, options.splits, options.seed)
     entry = record("experiments.molecules", settings, made_from["files"], {"sets": found})
     entry["commit"] = commit_of(Path(__file__).parent)
     write_text(options.results / "results.json", to_json(entry, indent=1) + "\n")

@@ -22,16 +22,18 @@ from .measure import DELTAS, MAPPED, MEASURED, RIDGE, RIDGES, THRESHOLDS, measur
 TRIALS = "trials.parquet"
 BY_SPLIT = (*MEASURED, *MAPPED, "cka")
 """Lists over splits."""
-COUNTS = ("width", "molecules", "duplicates")
+COUNTS = ("width", "molecules")
 _KEY = b"w2sg_jax molecular trials"
 _MAP = "map_"
 """Prefix of a mean over splits for each ridge and threshold, ridges first."""
 
 Measured = dict[str, dict[str, dict[str, Any]]]
 """Data set -> weak model -> result of ``measure``."""
+Provenance = dict[str, Any]
+"""What trials depend on."""
 
 
-def provenance(zoo: Path, splits: int, seed: int) -> dict[str, Any]:
+def provenance(zoo: Path, splits: int, seed: int) -> Provenance:
     """What trials depend on: the files of a zoo, the splits, and what ``measure`` does with them.
 
     Raises:
@@ -42,7 +44,7 @@ def provenance(zoo: Path, splits: int, seed: int) -> dict[str, Any]:
     return json.loads(json.dumps({"files": files, "splits": splits, "seed": seed, **made_by}))
 
 
-def write_trials(path: Path, measured: Measured, made_from: Mapping[str, Any]) -> None:
+def write_trials(path: Path, measured: Measured, made_from: Provenance) -> None:
     """Write every result, and what it was made from."""
     rows = [
         {
@@ -62,7 +64,7 @@ def write_trials(path: Path, measured: Measured, made_from: Mapping[str, Any]) -
         pq.write_table(table, temporary, **encoding)
 
 
-def read_trials(path: Path) -> tuple[Measured, dict[str, Any]]:
+def read_trials(path: Path) -> tuple[Measured, Provenance]:
     """Read what ``write_trials`` wrote.
 
     Raises:

@@ -1,6 +1,5 @@
 """Configurations from a TOML file: lists are crossed."""
 
-import difflib
 import itertools
 import math
 import tomllib
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._errors import InputError
-from .trial import from_plain
+from .trial import from_plain, unknown_field
 
 Config = TypeVar("Config")
 BLOCKS = "trials"
@@ -64,11 +63,7 @@ def _crossed(values: Mapping[str, Any], config_type: type[Config]) -> Iterator[C
     choices = {}
     for name, value in values.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise InputError(
-                f"{name}: {config_type.__name__} has no such field; "
-                + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}")
-            )
+            raise unknown_field(name, config_type.__name__, known)
         choices[name] = value if _is_list_of_values(value, kinds[name]) else [value]
         if not choices[name]:
             raise InputError(f"{name}: the list is empty, so that there is no trial; leave it out for the default")

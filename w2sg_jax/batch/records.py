@@ -16,6 +16,8 @@ TABLE = "records.parquet"
 LOOSE = "records"
 PLAN = "plan.json"
 LOCK = "lock"
+RECORDED, PLANNED = frozenset(("id", "status", "config")), frozenset(("trials",))
+"""What a record and a plan have at least."""
 COMPACTED_FROM = 500
 """Loose records from which they are compacted while trials run."""
 SEPARATOR = "."
@@ -73,7 +75,7 @@ class Records:
     def planned(self) -> dict[str, Any]:
         """What was noted last; empty where nothing was."""
         with contextlib.suppress(FileNotFoundError):
-            return _read(self.folder / PLAN)
+            return _read(self.folder / PLAN, PLANNED)
         return {}
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -88,7 +90,7 @@ class Records:
         """Every record, by the id of its trial."""
         while True:
             try:
-                loose = {path.stem: _read(path) for path in self._files()}
+                loose = {path.stem: _read(path, RECORDED) for path in self._files()}
             except FileNotFoundError:
                 continue  # compacted meanwhile
             return self._compacted() | loose  # read after the files, which go once the table has them
@@ -98,7 +100,7 @@ class Records:
         files = self._files()
         if len(files) < least:
             return
-        records = self._compacted() | {path.stem: _read(path) for path in files}
+        records = self._compacted() | {path.stem: _read(path, RECORDED) for path in files}
         with replacing(self.folder / TABLE) as temporary:
             _write_table(records.values(), temporary)
         for path in files:
@@ -172,11 +174,14 @@ def _fits(value: Any) -> bool:
     return not isinstance(value, list | dict)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, keys: frozenset[str]) -> dict[str, Any]:
+    """A table of a JSON file that has these keys (InputError)."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: is no JSON ({error}); remove it, and what is missing is made again") from error
-    if not isinstance(found, dict) or (path.name != PLAN and not {"id", "status", "config"} <= found.keys()):
-        raise InputError(f"{path}: is no record of a trial; remove it, and what is missing is made again")
+    if not isinstance(found, dict) or not keys <= found.keys():
+        raise InputError(
+            f"{path}: does not hold {', '.join(sorted(keys))}; remove it, and what is missing is made again"
+        )
     return found

@@ -1,12 +1,13 @@
 """What a trial is: a frozen configuration, a function from it to a result, and an id that names both."""
 
 import dataclasses
+import difflib
 import hashlib
 import importlib
 import json
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -174,13 +175,20 @@ def from_plain(plain: Mapping[str, Any], config_type: type[Config]) -> Config:
     return config
 
 
+def unknown_field(name: str, where: str, known: Sequence[str]) -> InputError:
+    """The error for a field that the dataclass has not."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+    return InputError(f"{name}: {where} has no such field; {hint}")
+
+
 def _refuse_unknown(plain: Any, value: Any, where: str) -> None:
     """InputError where a table names what its dataclass has not."""
     if dataclasses.is_dataclass(value) and isinstance(plain, Mapping):
         known = [field.name for field in dataclasses.fields(value)]
         for name, part in plain.items():
             if name not in known:
-                raise InputError(f"{where}: it has no field {name}; it has {', '.join(known)}")
+                raise unknown_field(name, where, known)
             _refuse_unknown(part, getattr(value, name), f"{where}.{name}")
     elif isinstance(value, tuple) and isinstance(plain, list | tuple):
         for part, one in zip(plain, value, strict=True):

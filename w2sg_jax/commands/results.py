@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from .._inputs import as_count
-
 
 @dataclass(frozen=True)
 class ResultsOptions:
@@ -36,6 +34,7 @@ class ResultsOptions:
 
 def run(options: ResultsOptions, out: Console, progress: Console) -> dict[str, Any]:
     """Print the tables and return the records."""
+    from .._inputs import as_count
     from ..batch.execute import FAILED
     from ..batch.records import Records
     from ..batch.tables import overview, table
