@@ -255,6 +255,8 @@ def test_trials_that_misbehave_end_in_records_and_hold_nobody_up(folder):
     assert "ended 2 times: signal 40" in errors["signal"]
     assert "KeyboardInterrupt" in errors["interrupt"] and "EOFError" in errors["input"]
     assert "SIGKILL" in errors["leaves a child"] and found["leaves a child"]["versions"]["w2sg_jax"]
+    for record in found.values():
+        assert record["machine"]["device"] and record["dtype"] and record["time"]
     assert "data: it changed while the trial ran" in errors["changes"]
     assert errors["array"] is None and found["array"]["result"] == {"value": [0, 1]}
     assert found["odd"]["result"]["value"] == 2**70
@@ -307,6 +309,16 @@ def test_a_run_shows_what_it_was_asked_for_last(folder, capsys):
     assert main(["results", "out", "--json", "--all"]) == 0
     assert len(json.loads(capsys.readouterr().out)["records"]) == 3
     assert main(["results", "out", "--rows", "0"]) == 2
+
+
+def test_a_trial_that_kills_its_worker_on_ray_is_a_failure_with_its_machine(folder):
+    (folder / "plan.toml").write_text('does = ["die", "value"]')
+    driver = start(folder, "--config", "plan.toml", "--out", "out", "--ray", "local")
+    text = driver.communicate(timeout=240)[0]
+    assert driver.returncode == 1 and "1 done, 1 failed" in text, text
+    (failed,) = [one for one in batch.Records(folder / "out").all().values() if one["status"] == "failed"]
+    assert "Ray could not run it in 3 attempts" in failed["error"]
+    assert failed["machine"]["device"] and failed["dtype"] and failed["versions"]["jax"] and failed["time"]
 
 
 @pytest.mark.parametrize("content", ["[]", "1", "{}"])

@@ -35,7 +35,7 @@ def execute(trial: Trial) -> dict[str, Any]:
         result = found
     except BaseException:
         error = traceback.format_exc()
-    return record_of(trial, result, error) | {"seconds": time.perf_counter() - start} | _computed_by()
+    return record_of(trial, result, error) | {"seconds": time.perf_counter() - start} | computed_by()
 
 
 def record_of(trial: Trial, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:
@@ -59,7 +59,8 @@ def record_of(trial: Trial, result: dict[str, Any] | None, error: str | None) ->
     }
 
 
-def _computed_by() -> dict[str, Any]:
+def computed_by() -> dict[str, Any]:
+    """dtype and machine of this process."""
     import jax
 
     here = record("trial", {}, {}, {})

@@ -17,7 +17,7 @@ from typing import Any
 
 from .execute import ENDED, STARTED, record_of
 from .trial import Trial
-from .worker import CORES
+from .worker import CORES, PROBE
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Environment variables that tell libraries how many threads to start."""
@@ -126,19 +126,15 @@ class _Worker:
             process = self._ready()
             if process is None:
                 return None
-            try:
-                assert process.stdin is not None and process.stdout is not None
-                print(json.dumps(asdict(trial)), file=process.stdin, flush=True)
-                line = process.stdout.readline()
-            except OSError:  # it died before it took the trial
-                line = ""
-            if line.endswith("\n"):
-                return json.loads(line)
+            record = _reply(process, asdict(trial))
+            if record is not None:
+                return record
             ends.append(_end_of(process))
             if self.stopping.is_set():
                 return None
         error = f"the process that ran it ended {len(ends)} times: {', '.join(ends)}; its output is in {self.log}"
-        return record_of(trial, None, error)
+        process = self._ready()  # another of its kind, for the next trial, says what computed it
+        return record_of(trial, None, error) | ((_reply(process, PROBE) if process is not None else None) or {})
 
     def _ready(self) -> subprocess.Popen[str] | None:
         """The process, a new one if need be; None when this thread is to stop."""
@@ -158,6 +154,17 @@ class _Worker:
                     )
                 threading.Thread(target=_end_with, args=(self.process,), daemon=True).start()
             return self.process
+
+
+def _reply(process: subprocess.Popen[str], order: Any) -> dict[str, Any] | None:
+    """What a worker answers; None where it has died."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        print(json.dumps(order), file=process.stdin, flush=True)
+        line = process.stdout.readline()
+    except OSError:  # it died before it took the order
+        return None
+    return json.loads(line) if line.endswith("\n") else None
 
 
 def _end_with(process: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 Needs ``pip install "w2sg_jax[ray]"`` on every node, and the trials' module importable there from the same paths.
 """
 
+import contextlib
 import json
 import logging
 import socket
@@ -13,11 +14,13 @@ from typing import Any
 
 from .._errors import InputError
 from ._needs import check
-from .execute import ENDED, STARTED, execute, record_of
+from .execute import ENDED, STARTED, computed_by, execute, record_of
 from .local import THREADS, import_path
 from .trial import Trial
 
 LOCAL = "local"
+PATIENCE = 60.0
+"""Seconds that a question to another worker may take."""
 AHEAD = 2
 """Trials that are handed to Ray for each one that can run, so that no node waits for the next."""
 
@@ -52,6 +55,7 @@ def run_on_ray(
             raise InputError(f"ray: no cluster at {address!r} ({error})") from error
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=attempts - 1)(_execute)
     task = task.options(runtime_env={"env_vars": _environment(cpus)})
+    probe = ray.remote(num_cpus=cpus, num_gpus=gpus)(computed_by)
     left, pending = deque(trials), {}
     try:
         while left or pending:
@@ -65,6 +69,8 @@ def run_on_ray(
                     record = json.loads(ray.get(done))
                 except ray.exceptions.RayError as error:
                     record = record_of(trial, None, f"Ray could not run it in {attempts} attempts: {error}")
+                    with contextlib.suppress(ray.exceptions.RayError):  # another worker says what would compute it
+                        record |= ray.get(probe.remote(), timeout=PATIENCE)
                 yield ENDED, record
     finally:
         for left_over in pending:

@@ -13,11 +13,15 @@ import sys
 import threading
 from typing import TextIO
 
-from .execute import execute
+from .execute import computed_by, execute
 from .trial import Trial
 
 CORES = "W2SG_WORKER_CORES"
 """Environment variable: the cores that this process keeps to, as numbers with commas."""
+
+
+PROBE = "computed by"
+"""In the place of a trial: a question for what would compute it."""
 
 
 def main() -> None:
@@ -31,7 +35,8 @@ def main() -> None:
     trials: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(orders, trials), daemon=True).start()
     while True:
-        record = execute(Trial(**json.loads(trials.get())))
+        order = json.loads(trials.get())
+        record = computed_by() if order == PROBE else execute(Trial(**order))
         sys.stdout.flush()
         print(json.dumps(record), file=replies, flush=True)
 
