@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2sg_jax._pass import rows_of_block
 from w2sg_jax.bench import pass_work
+from w2sg_jax.second_moments.accumulator import rows_of_block
 
 PRODUCTS = 75
 """Times that ``leading_gap`` applies its operator, as measured at widths of 512 to 4096."""

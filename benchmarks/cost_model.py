@@ -19,8 +19,8 @@ import w2sg_jax as w2sg
 from benchmarks.cost import H100, TPU_V5P, Device, Job, block_rows, cost
 from benchmarks.results import markdown_table, save, terminal
 from benchmarks.scaling import synthetic_moments
-from w2sg_jax._streaming import accumulate
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
+from w2sg_jax.second_moments.from_arrays import accumulate
 
 WITHIN = 0.25
 """Of the measured time: how far the model may be off."""

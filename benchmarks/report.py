@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS
-from w2sg_jax.atomic import write_text
+from w2sg_jax.store.atomic import write_text
 
 README = Path(__file__).parents[1] / "README.md"
 EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "results"

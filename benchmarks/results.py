@@ -11,8 +11,8 @@ import jax
 import rich.console
 import rich.table
 
-from w2sg_jax.atomic import write_text
 from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.store.atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
 PIPED_WIDTH = 160

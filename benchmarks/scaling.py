@@ -24,8 +24,8 @@ import w2sg_jax as w2sg
 from benchmarks.children import in_child
 from benchmarks.results import folder_of, markdown_table, save, terminal
 from benchmarks.scaling_figure import figure
-from w2sg_jax._streaming import accumulate
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, timed
+from w2sg_jax.second_moments.from_arrays import accumulate
 
 WARMED = 4096
 """Widest pair that is run more than once."""

@@ -19,10 +19,10 @@ import tyro
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
 from benchmarks.results import folder_of, markdown_table, save, terminal
-from w2sg_jax._eigenpairs import make_pair
-from w2sg_jax._factor import joint_factor
-from w2sg_jax._gap import gap_of_pair
 from w2sg_jax.bench import timed
+from w2sg_jax.theory.gap import gap_of_pair
+from w2sg_jax.theory.gap_operator import make_pair
+from w2sg_jax.theory.kernel import joint_factor
 
 AGREEMENT = 1e-8
 HEADINGS = ("d", "threshold", "n", "leading_gap [s]", "gap [s]", "eigendecompositions [s]", "times faster", "residual")

@@ -9,10 +9,9 @@ import pytest
 
 from benchmarks import cost, cost_model, limits, report, scaling
 from benchmarks.children import memory
-from w2sg_jax._threads import SLAB, each
 from w2sg_jax.bench import Machine, Point, Sizes, advice, pair, pass_work, sentence
-from w2sg_jax.cli import main
-from w2sg_jax.commands import bench
+from w2sg_jax.cli import bench, main
+from w2sg_jax.second_moments.host_sums import SLAB, each
 
 MACHINE = Machine("cpu", 1, {"float64": 100e9, "float32": 200e9}, 20e9)
 TINY = {"product": 64, "at_least": 0.01}

@@ -13,8 +13,8 @@ from helpers import small_disk
 from safetensors import safe_open
 
 import w2sg_jax as w2sg
-from w2sg_jax import _checkpoint
-from w2sg_jax._checkpoint import PassCheckpoint
+from w2sg_jax.second_moments import checkpoints
+from w2sg_jax.second_moments.checkpoints import PassCheckpoint
 
 RNG = np.random.default_rng(0)
 WEAK, STRONG, Y = RNG.normal(size=(500, 7)) + 1e6, RNG.normal(size=(500, 9)), RNG.normal(size=500)
@@ -67,7 +67,7 @@ def test_what_was_done_is_not_done_again(tmp_path, kill_after, monkeypatch):
         w2sg.moments(WEAK, STRONG, block_rows=50, checkpoint=tmp_path, checkpoint_every=1e-9)
     disarm()
     starts = []
-    real = _checkpoint.PassCheckpoint.restore
+    real = checkpoints.PassCheckpoint.restore
     monkeypatch.setattr(PassCheckpoint, "restore", lambda self, sums: (starts.append(real(self, sums)), starts[-1])[1])
     w2sg.moments(WEAK, STRONG, block_rows=50, checkpoint=tmp_path)
     w2sg.moments(WEAK + 1, STRONG, block_rows=50, checkpoint=tmp_path)
@@ -96,8 +96,8 @@ def test_rankings_go_on_and_leave_nothing(tmp_path, kill_after, saves):
 def test_another_input_another_setting_and_changed_shards_start_afresh(tmp_path):
     def name(weak=WEAK, rows=50, **settings):
         w2sg_settings = {"center": True, "dtype": "float64"} | settings
-        layout = _checkpoint.Layout((7,), 9, 0, w2sg_settings["center"], w2sg_settings["dtype"])
-        return _checkpoint.identity_of([weak, STRONG], layout, rows, 1)
+        layout = checkpoints.Layout((7,), 9, 0, w2sg_settings["center"], w2sg_settings["dtype"])
+        return checkpoints.identity_of([weak, STRONG], layout, rows, 1)
 
     (tmp_path / "weak").mkdir()
     w2sg.save(tmp_path / "weak" / "0.npy", WEAK)

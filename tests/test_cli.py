@@ -16,11 +16,11 @@ from matplotlib import image
 
 import w2sg_jax as w2sg
 from w2sg_jax import store
-from w2sg_jax.cli import main
-from w2sg_jax.commands import files, gap, quickstart, streams
+from w2sg_jax.cli import files, gap, main, quickstart
 from w2sg_jax.quickstart import QuickstartConfig
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.record import to_json
+from w2sg_jax.terminal import streams
 
 
 @pytest.fixture

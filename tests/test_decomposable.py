@@ -9,7 +9,7 @@ from helpers import rotation
 
 import w2sg_jax as w2sg
 from w2sg_jax import synthetic as syn
-from w2sg_jax._decomposable import _operator_norm
+from w2sg_jax.theory.decomposability import _operator_norm
 
 N, D = 120, 12_000
 VARIANCES = [2.0, 1.0, 0.5]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax import _device_accumulate
-from w2sg_jax._accumulate import HostAccumulator
-from w2sg_jax._device_accumulate import DeviceAccumulator
-from w2sg_jax._devices import mesh_of
+from w2sg_jax.parallel.mesh import mesh_of
+from w2sg_jax.second_moments import device_sums
+from w2sg_jax.second_moments.device_sums import DeviceAccumulator
+from w2sg_jax.second_moments.host_sums import HostAccumulator
 
 RNG = np.random.default_rng(0)
 WEAK, STRONG, Y = RNG.normal(size=(500, 7)) + 5, RNG.normal(size=(500, 9)), RNG.normal(size=(500, 2))
@@ -72,10 +72,10 @@ def test_an_offset_costs_no_digits_on_devices():
 def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(monkeypatch):
     chex.clear_trace_counter()
     counted = jax.jit(
-        chex.assert_max_traces(_device_accumulate._add_weak.__wrapped__, n=2),
+        chex.assert_max_traces(device_sums._add_weak.__wrapped__, n=2),
         static_argnames=("mesh", "center"),
     )
-    monkeypatch.setattr(_device_accumulate, "_add_weak", counted)
+    monkeypatch.setattr(device_sums, "_add_weak", counted)
     sums = DeviceAccumulator([7, 9, 7, 9, 7], 11, center=True, dtype="float64")
     for part in (slice(0, 200), slice(200, 400), slice(400, 500)):
         sums.add([WEAK[part], STRONG[part], WEAK[part], STRONG[part], WEAK[part]], [STRONG[part], Y[part]])
@@ -89,10 +89,10 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
     assert len(set(widths)) > 20
     chex.clear_trace_counter()
     counted = jax.jit(
-        chex.assert_max_traces(_device_accumulate._add_weak.__wrapped__, n=len(buckets)),
+        chex.assert_max_traces(device_sums._add_weak.__wrapped__, n=len(buckets)),
         static_argnames=("mesh", "center"),
     )
-    monkeypatch.setattr(_device_accumulate, "_add_weak", counted)
+    monkeypatch.setattr(device_sums, "_add_weak", counted)
     models = [RNG.normal(size=(500, width)) + 3 for width in widths]
     mesh = mesh_of(jax.devices()[:4], columns=columns)
     sums = DeviceAccumulator(widths, 11, center=True, dtype="float64", mesh=mesh)
@@ -112,11 +112,11 @@ def test_a_device_holds_no_n_by_n_matrix_and_only_its_columns_of_a_sum(columns):
         sums.add([WEAK], [STRONG, Y])
     assert sums.target_sum.sharding.shard_shape(sums.target_sum.shape) == (1, 1, 11, 11 if columns == 1 else 6)
     with jax.enable_x64(True):
-        block = _device_accumulate._Block(jax.numpy.asarray(0.0), jax.numpy.asarray(500.0))
+        block = device_sums._Block(jax.numpy.asarray(0.0), jax.numpy.asarray(500.0))
         x = jax.numpy.ones((1, 500, 11), jax.numpy.float32)
         jaxpr = str(
             jax.make_jaxpr(
-                lambda total, x, delta: _device_accumulate._add_gram(total, x, delta, block, mesh=mesh, center=True)
+                lambda total, x, delta: device_sums._add_gram(total, x, delta, block, mesh=mesh, center=True)
             )(sums.target_sum, x, jax.numpy.ones((1, 11)))
         )
     assert "500,500" not in jaxpr and "HIGHEST" in jaxpr.upper()

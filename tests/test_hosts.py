@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax._hosts import Part
-from w2sg_jax.commands import hosts
-from w2sg_jax.commands.gap import GapOptions
+from w2sg_jax.cli import hosts
+from w2sg_jax.cli.gap import GapOptions
+from w2sg_jax.parallel.processes import Part
 
 LIBRARY = """
 import sys, jax, numpy as np

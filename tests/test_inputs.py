@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax._inputs import as_count, as_ridge, as_ridges, as_sequence, check_option
-from w2sg_jax._moments import check_moments
+from w2sg_jax.numerics.checks import as_count, as_ridge, as_ridges, as_sequence, check_option
+from w2sg_jax.second_moments.moments import check_moments
 
 RNG = np.random.default_rng(0)
 WEAK, STRONG, LABELS = RNG.normal(size=(50, 4)), RNG.normal(size=(50, 6)), RNG.normal(size=50)

@@ -10,7 +10,7 @@ from oracles import dense_gap
 
 import w2sg_jax as w2sg
 from benchmarks.wide import known_pair
-from w2sg_jax import _leading
+from w2sg_jax.theory import leading
 
 CASES = cases()
 RNG = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def test_lanczos_that_does_not_converge_falls_back(monkeypatch):
 
 def test_the_device_operator_is_that_of_the_host(monkeypatch):
     host = w2sg.leading_gap(M, (1e-3, 1e-2), count=3)
-    monkeypatch.setattr(_leading.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(leading.jax, "default_backend", lambda: "gpu")
     device = w2sg.leading_gap(M, (1e-3, 1e-2), count=3)
     assert device.method == "lanczos"
     np.testing.assert_allclose(device.singular_values, host.singular_values, rtol=1e-9)

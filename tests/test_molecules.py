@@ -366,7 +366,7 @@ def test_a_trial_is_the_definition(tmp_path, molecules):
     (tmp_path / "molecules.txt").write_text("\n".join(molecules.smiles) + "\n")
     names = ("weak.safetensors", "strong.safetensors", "molecules.txt", "target.npy")
     result = measure(Pairing(*(tmp_path / name for name in names), splits=2, seed=1))
-    from w2sg_jax.quickstart.splits import make_splits
+    from w2sg_jax.datasets.splits import make_splits
 
     splits = make_splits(molecules.smiles, splits=2, seed=1)
     rows, train = splits.w2s[1], splits.train[1]

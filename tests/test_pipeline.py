@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import w2sg_jax as w2sg
-from w2sg_jax import _splits
+from w2sg_jax.theory import targets
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(600, 20))
@@ -121,17 +121,17 @@ for _ in range(3):
 
 def test_refusals():
     with pytest.raises(w2sg.InputError, match=r"train and test share 2 samples, for example 'a'"):
-        _splits.refuse_overlap((np.array(["a", "b"]), np.array(["c"]), np.array(["a", "b", "d"])))
+        targets.refuse_overlap((np.array(["a", "b"]), np.array(["c"]), np.array(["a", "b", "d"])))
     with pytest.raises(w2sg.InputError, match=r"train and w2s share 1 samples, for example 7"):
         run(ids=(np.arange(200), np.r_[7, np.arange(200, 399)], np.arange(399, 599)))
     with pytest.raises(w2sg.InputError, match=r"ids: 2 identifiers for the 200 samples of train; pass one a sample"):
         run(ids=(["a", "b"], ["c"], ["d"]))
     with pytest.raises(w2sg.InputError, match=r"ids: expected a tuple \(train, w2s, test\)"):
-        _splits.checked_ids((np.arange(3), np.arange(3)), [3, 3])
+        targets.checked_ids((np.arange(3), np.arange(3)), [3, 3])
     with pytest.raises(w2sg.InputError, match=r"train: a row occurs twice in one split"):
         w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 0]], w2s=[[5, 2]], test=[[3, 4]])
     with pytest.raises(w2sg.InputError, match=r"w2s: the splits differ in size"):
-        _splits.checked_rows([[0, 1], [2]], 600, "w2s")
+        targets.checked_rows([[0, 1], [2]], 600, "w2s")
     with pytest.raises(w2sg.InputError, match=r"ridges: empty"):
         w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 1]], w2s=[[5, 2]], test=[[3, 4]], ridges=[])
     with pytest.raises(w2sg.InputError, match="train and w2s share 1 samples, for example 0"):
@@ -139,7 +139,7 @@ def test_refusals():
     with pytest.raises(w2sg.InputError, match="test: row 600 of 600 samples"):
         w2sg.weak_to_strong_splits(WEAK, STRONG, Y, train=[[0, 1]], w2s=[[5, 2]], test=[[3, 600]])
     with pytest.raises(w2sg.InputError, match=r"w2s: expected a tuple \(weak, strong, y\)"):
-        _splits.checked_split((WEAK, Y), (WEAK, Y), (WEAK, STRONG, Y), None)
+        targets.checked_split((WEAK, Y), (WEAK, Y), (WEAK, STRONG, Y), None)
     with pytest.raises(w2sg.InputError, match=r"weak representations of the splits differ in width: \[7, 8, 8\]"):
         w2sg.weak_to_strong((WEAK[:, :7], Y), (WEAK, STRONG, Y), (WEAK, STRONG, Y))
     with pytest.raises(w2sg.InputError, match="w2s_strong: nan at row 1, column 0"):

@@ -11,9 +11,9 @@ from helpers import relative
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from w2sg_jax import _precision
-from w2sg_jax._devices import mesh_of
-from w2sg_jax._precision import fast_float64, float64, on_host, product_dtype
+from w2sg_jax.numerics import backend
+from w2sg_jax.numerics.backend import fast_float64, float64, on_host, product_dtype
+from w2sg_jax.parallel.mesh import mesh_of
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(500, 96))
@@ -48,7 +48,7 @@ def test_float64_where_it_is_fast(platform, kind, fast, monkeypatch):
 def test_a_mesh_has_the_precision_of_its_slowest_device(monkeypatch):
     mesh = mesh_of(jax.devices()[:4])
     assert product_dtype(None, mesh) == "float64"
-    monkeypatch.setattr(_precision, "fast_float64", lambda device: device.id != 2)
+    monkeypatch.setattr(backend, "fast_float64", lambda device: device.id != 2)
     assert product_dtype(None, mesh) == "float32"
     assert w2sg.moments(WEAK, STRONG, devices=mesh).dtype == "float32"
 
@@ -65,7 +65,7 @@ def test_beside_a_slow_accelerator_the_host_decomposes(monkeypatch):
         "leading": lambda: w2sg.leading_gap(w2sg.moments(LATENT, STRONG)).norm,
     }
     truth = {name: call() for name, call in calls.items()}
-    monkeypatch.setattr(_precision, "fast_float64", lambda device: False)
+    monkeypatch.setattr(backend, "fast_float64", lambda device: False)
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     assert on_host()
     with float64():

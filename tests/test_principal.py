@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import rotation
 
-from w2sg_jax import _principal
-from w2sg_jax._principal import BLOCK, principal
+from w2sg_jax.theory import spectrum
+from w2sg_jax.theory.spectrum import BLOCK, principal
 
 D = 1000
 SPECTRA = {
@@ -50,7 +50,7 @@ def test_copies_that_the_block_cannot_show_are_not_missed(copies):
 def test_without_the_last_test_copies_would_be_missed(monkeypatch):
     sigma, _ = matrix(np.concatenate([np.ones(3 * BLOCK), 1e-2 / np.arange(1, D - 3 * BLOCK + 1)]))
     assert principal(sigma, 0.5) is None
-    monkeypatch.setattr(_principal, "lanczos", lambda *arguments, **options: (np.zeros(1), None))
+    monkeypatch.setattr(spectrum, "lanczos", lambda *arguments, **options: (np.zeros(1), None))
     found = principal(sigma, 0.5)
     assert found is not None and len(found.eigenvalues) < 3 * BLOCK
 
@@ -64,7 +64,7 @@ def test_too_many_directions_are_left_to_the_full_decomposition():
 def test_the_device_product_is_that_of_the_host(monkeypatch):
     sigma, _ = matrix(SPECTRA["power_law"][0])
     host = principal(sigma, 0.06)
-    monkeypatch.setattr(_principal.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(spectrum.jax, "default_backend", lambda: "gpu")
     device = principal(sigma, 0.06)
     assert host is not None and device is not None
     np.testing.assert_allclose(device.eigenvalues, host.eigenvalues, rtol=1e-12)

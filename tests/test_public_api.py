@@ -50,12 +50,17 @@ def test_readme_names_nothing_that_does_not_exist():
 
 def test_exports_are_complete_sorted_and_explicit():
     assert sorted(w2sg.__all__) == list(w2sg.__all__)
-    public = {name for name, value in vars(w2sg).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    public = {name for name in dir(w2sg) if name[0] != "_" and not isinstance(getattr(w2sg, name), ModuleType)}
     assert public == set(w2sg.__all__)
     source = ast.parse((ROOT / "w2sg_jax/__init__.py").read_text(encoding="utf-8"))
-    for node in ast.walk(source):
-        if isinstance(node, ast.ImportFrom):
-            assert all(alias.name != "*" for alias in node.names)
+    imported = [node for node in ast.walk(source) if isinstance(node, ast.ImportFrom) and node.level]
+    typed = {(node.module, alias.name) for node in imported for alias in node.names if alias.asname == alias.name}
+    assert typed == {("_errors", "InputError")} | {(home, name) for home in w2sg._HOMES for name in w2sg._HOMES[home]}
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'gap_nrom'"):
+        w2sg.gap_nrom
 
 
 def test_importing_changes_nothing_global():
@@ -67,6 +72,8 @@ def state():
     return (dict(jax.config.values), list(warnings.filters), str(numpy.random.get_state()))
 before = state()
 import w2sg_jax, w2sg_jax.cli
+for name in w2sg_jax.__all__:
+    getattr(w2sg_jax, name)
 assert state() == before
 for heavy in ("matplotlib.pyplot", "sklearn", "torch", "pandas"):
     assert heavy not in sys.modules, heavy

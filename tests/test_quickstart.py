@@ -23,15 +23,14 @@ from scipy.stats import spearmanr
 
 import w2sg_jax as w2sg
 from w2sg_jax.datasets import MoleculeSet, load_freesolv, load_moses_sample
-from w2sg_jax.quickstart import DEFAULT_ZOO, ModelPlan, QuickstartConfig, Zoo, run_quickstart
-from w2sg_jax.quickstart.correlation import correlate, rank_correlation
-from w2sg_jax.quickstart.measure import MEASURED, PREDICTED, Measurements, measure
-from w2sg_jax.quickstart.models import Corpus, model_key
-from w2sg_jax.quickstart.result import QuickstartResult
-from w2sg_jax.quickstart.run import _check
-from w2sg_jax.quickstart.splits import make_splits
+from w2sg_jax.datasets.splits import make_splits
+from w2sg_jax.evaluation.correlation import correlate, rank_correlation
+from w2sg_jax.evaluation.measure import MEASURED, PREDICTED, Measurements, measure
+from w2sg_jax.evaluation.result import QuickstartResult
+from w2sg_jax.quickstart import DEFAULT_ZOO, ModelPlan, QuickstartConfig, Zoo, _check, run_quickstart
 from w2sg_jax.report.figures import label_points
 from w2sg_jax.training import PretrainConfig
+from w2sg_jax.training.zoo_training import Corpus, model_key
 
 pytestmark = pytest.mark.driver
 

@@ -9,7 +9,8 @@ import pytest
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from w2sg_jax import _candidates, _eigenpairs, _gap, _spectrum
+from w2sg_jax.ranking import rank
+from w2sg_jax.theory import gap, gap_operator, spectrum
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
@@ -82,8 +83,10 @@ def test_rows_in_any_order_give_the_same_estimates_and_honest_intervals():
 
 def test_the_strong_model_is_decomposed_once(monkeypatch):
     calls = []
-    real = _eigenpairs.spectrum
-    monkeypatch.setattr(_eigenpairs, "spectrum", lambda sigma, dtype: (calls.append(len(sigma)), real(sigma, dtype))[1])
+    real = gap_operator.spectrum
+    monkeypatch.setattr(
+        gap_operator, "spectrum", lambda sigma, dtype: (calls.append(len(sigma)), real(sigma, dtype))[1]
+    )
     w2sg.rank(ZOO, STRONG, bootstrap=0)
     assert calls.count(40) == 1 and calls.count(12) == 3
     calls.clear()
@@ -123,11 +126,11 @@ def test_refusals():
     with pytest.raises(w2sg.InputError, match=r"bootstrap: got -1; expected a whole number"):
         w2sg.rank(ZOO, STRONG, bootstrap=-1)
     with pytest.raises(w2sg.InputError, match=r"the name 1 is a int; names are strings"):
-        _candidates.checked_candidates({1: STRONG, "1": STRONG}, STRONG, None, "")
+        rank.checked_candidates({1: STRONG, "1": STRONG}, STRONG, None, "")
     with pytest.raises(w2sg.InputError, match=r"train: expected a tuple"):
-        _candidates.train_parts((ZOO, STRONG, None))
+        rank.train_parts((ZOO, STRONG, None))
     with pytest.raises(w2sg.InputError, match=r"train: expected a tuple"):
-        _candidates.train_parts((ZOO, STRONG))
+        rank.train_parts((ZOO, STRONG))
 
 
 @pytest.mark.parametrize("where", ["weak", "strong", "labels"])
@@ -161,7 +164,7 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
     buckets = {4, 6, 8, 12, 16, 24, 32, 48}
     assert len(set(widths)) > 20
     chex.clear_trace_counter()
-    kernels = {_spectrum: ("_primal", "_dual"), _eigenpairs: ("_scores",), _gap: ("measure",)}
+    kernels = {spectrum: ("_primal", "_dual"), gap_operator: ("_scores",), gap: ("measure",)}
     for module, names in kernels.items():
         for name in names:
             kernel = getattr(module, name).__wrapped__

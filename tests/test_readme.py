@@ -40,7 +40,7 @@ def test_commands_are_there_and_the_script_exists():
 
 
 def test_command_line_examples_name_real_commands():
-    from w2sg_jax.cli import COMMANDS
+    from w2sg_jax.cli.main import COMMANDS
 
     named = set(re.findall(r"\bw2sg (\w+)", README))
     assert named == set(COMMANDS)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax.shards import Shards, unmapped
-from w2sg_jax.store import content_hash
+from w2sg_jax.store.representations import content_hash
+from w2sg_jax.store.shards import Shards, unmapped
 
 RNG = np.random.default_rng(0)
 WEAK, STRONG, Y = RNG.normal(size=(300, 5)), RNG.normal(size=(300, 8)), RNG.normal(size=300)

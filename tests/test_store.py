@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from w2sg_jax import atomic, store
-from w2sg_jax._array_files import as_path
+from w2sg_jax import store
+from w2sg_jax.store import atomic
+from w2sg_jax.store.array_files import as_path
 
 BFLOAT16 = ml_dtypes.bfloat16
 FLOATS = [np.float16, np.float32, np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax import _batches, _streaming
-from w2sg_jax._prefetch import on_disk, prefetched
+from w2sg_jax.second_moments import from_arrays, from_batches
+from w2sg_jax.store.prefetch import on_disk, prefetched
 
 
 @pytest.fixture
@@ -82,17 +82,17 @@ def test_batches_with_names_are_those_of_a_dataset_or_a_loader(arrays):
 def test_what_is_no_stream_of_batches_is_told_where_it_belongs(arrays, tmp_path):
     (tmp_path / "a").mkdir()
     w2sg.save(tmp_path / "a" / "0.npy", arrays[0])
-    for call in (w2sg.moments_from_batches, _batches._refuse_no_batches):
+    for call in (w2sg.moments_from_batches, from_batches._refuse_no_batches):
         with pytest.raises(
             w2sg.InputError, match=r"batches: got '.*a'; files and arrays go to moments\(load\(path, key"
         ):
             call(str(tmp_path / "a"))
     for bad in (tmp_path / "a", w2sg.load(tmp_path / "a"), arrays[0]):
         with pytest.raises(w2sg.InputError, match=r"batches: got .*; files and arrays go to moments\(load\(path, key"):
-            _batches._refuse_no_batches(bad)
+            from_batches._refuse_no_batches(bad)
     for bad in ({"weak": arrays[0], "strong": arrays[1]}, None, 3):
         with pytest.raises(w2sg.InputError, match=r"batches: got \w+; pass an iterable of batches, \[batch\]"):
-            _batches._refuse_no_batches(bad)
+            from_batches._refuse_no_batches(bad)
 
 
 def test_an_error_of_the_callers_iterator_comes_through(arrays):
@@ -120,9 +120,9 @@ def test_files_on_disk_give_the_same_bits(arrays, tmp_path):
 def test_groups_and_models_in_one_pass_are_those_of_many_passes(arrays, groups, block_rows):
     weak, strong, labels = arrays
     models = [weak, weak[:, :3], strong[:, 2:]]
-    sums = _streaming.accumulate(models, [strong, labels], groups=groups, block_rows=block_rows)
+    sums = from_arrays.accumulate(models, [strong, labels], groups=groups, block_rows=block_rows)
     for index, model in enumerate(models):
-        parts = _streaming.pair_moments(sums, index, "model", model, [strong, labels])
+        parts = from_arrays.pair_moments(sums, index, "model", model, [strong, labels])
         assert sum(part.n for part in parts) == 500 and len(parts) == groups
         total = parts[0]
         for part in parts[1:]:

@@ -8,7 +8,7 @@ from scipy.stats import chi2, ks_2samp, kstest
 
 import w2sg_jax as w2sg
 from w2sg_jax import synthetic as syn
-from w2sg_jax._precision import float64
+from w2sg_jax.numerics.backend import float64
 from w2sg_jax.synthetic._tails import _chi_square
 
 ERRORS = 5.0

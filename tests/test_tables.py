@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax import _parquet_files
-from w2sg_jax._checkpoint import Layout, identity_of
 from w2sg_jax.cli import main
-from w2sg_jax.shards import Shards
-from w2sg_jax.store import content_hash
+from w2sg_jax.second_moments.checkpoints import Layout, identity_of
+from w2sg_jax.store import parquet
+from w2sg_jax.store.representations import content_hash
+from w2sg_jax.store.shards import Shards
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -246,12 +246,12 @@ def test_a_file_that_changes_between_two_blocks_is_refused(tmp_path, kind):
 def test_a_pass_decodes_every_row_once(tmp_path, monkeypatch):
     path = write(tmp_path, table(x=STRONG), "parquet")
     decoded = []
-    real = _parquet_files._values
+    real = parquet._values
     monkeypatch.setattr(
-        _parquet_files, "_values", lambda piece, values, row: (decoded.append(len(values)), real(piece, values, row))[1]
+        parquet, "_values", lambda piece, values, row: (decoded.append(len(values)), real(piece, values, row))[1]
     )
     for size in (1 << 22, 10 * STRONG[0].nbytes):
-        monkeypatch.setattr(_parquet_files, "DECODED_BYTES", size)
+        monkeypatch.setattr(parquet, "DECODED_BYTES", size)
         decoded.clear()
         x = w2sg.load(path)
         np.testing.assert_array_equal(np.concatenate([x[start : start + 9] for start in range(0, 300, 9)]), STRONG)
@@ -280,7 +280,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, kind):
         write_stream(path, content, 1000)
     code = [sys.executable, "-c", PEAK, str(path)]
     rows, peak = map(int, subprocess.run(code, check=True, timeout=60, capture_output=True, text=True).stdout.split())
-    assert rows == 200_000 and os.path.getsize(path) > 100e6 and peak < 10 * _parquet_files.DECODED_BYTES
+    assert rows == 200_000 and os.path.getsize(path) > 100e6 and peak < 10 * parquet.DECODED_BYTES
 
 
 @pytest.mark.parametrize("kind", ["parquet", "stream"])
@@ -306,7 +306,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_pyarrow_is_imported_only_where_it_is_used():
-    code = "import sys, w2sg_jax, w2sg_jax.cli, w2sg_jax.commands.gap; assert 'pyarrow' not in sys.modules"
+    code = "import sys, w2sg_jax, w2sg_jax.cli, w2sg_jax.cli.gap; assert 'pyarrow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -1,34 +1,59 @@
 """w2sg_jax: how much of a strong model's potential is lost under a weak supervisor, told from representations."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-from ._batches import moments_from_batches as moments_from_batches
-from ._decomposable import Decomposability as Decomposability
-from ._decomposable import decomposability as decomposability
-from ._differentiable import gap_norm as gap_norm
-from ._differentiable import predicted_gap as predicted_gap
 from ._errors import InputError as InputError
-from ._gap import Gap as Gap
-from ._gap import gap as gap
-from ._grid import GapGrid as GapGrid
-from ._grid import gap_grid as gap_grid
-from ._leading import LeadingGap as LeadingGap
-from ._leading import leading_gap as leading_gap
-from ._moments import Moments as Moments
-from ._moments import merge as merge
-from ._pipeline import WeakToStrong as WeakToStrong
-from ._pipeline import weak_to_strong as weak_to_strong
-from ._pipeline import weak_to_strong_splits as weak_to_strong_splits
-from ._ranking import rank as rank
-from ._ranking_rows import Ranking as Ranking
-from ._ranking_rows import RankingRow as RankingRow
-from ._ridge import RidgeHead as RidgeHead
-from ._ridge import ridge_path as ridge_path
-from ._scores import gap_scores as gap_scores
-from ._streaming import moments as moments
-from .store import load as load
-from .store import save as save
+
+if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg --help` need not wait for JAX
+    from .ranking.rank import rank as rank
+    from .ranking.result import Ranking as Ranking
+    from .ranking.result import RankingRow as RankingRow
+    from .second_moments.from_arrays import moments as moments
+    from .second_moments.from_batches import moments_from_batches as moments_from_batches
+    from .second_moments.moments import Moments as Moments
+    from .second_moments.moments import merge as merge
+    from .store.representations import load as load
+    from .store.representations import save as save
+    from .theory.decomposability import Decomposability as Decomposability
+    from .theory.decomposability import decomposability as decomposability
+    from .theory.differentiable import gap_norm as gap_norm
+    from .theory.differentiable import predicted_gap as predicted_gap
+    from .theory.gap import Gap as Gap
+    from .theory.gap import gap as gap
+    from .theory.grid import GapGrid as GapGrid
+    from .theory.grid import gap_grid as gap_grid
+    from .theory.leading import LeadingGap as LeadingGap
+    from .theory.leading import leading_gap as leading_gap
+    from .theory.ridge import RidgeHead as RidgeHead
+    from .theory.ridge import ridge_path as ridge_path
+    from .theory.scores import gap_scores as gap_scores
+    from .theory.weak_to_strong import WeakToStrong as WeakToStrong
+    from .theory.weak_to_strong import weak_to_strong as weak_to_strong
+    from .theory.weak_to_strong import weak_to_strong_splits as weak_to_strong_splits
+
+_HOMES = {
+    "ranking.rank": ("rank",),
+    "ranking.result": ("Ranking", "RankingRow"),
+    "second_moments.from_arrays": ("moments",),
+    "second_moments.from_batches": ("moments_from_batches",),
+    "second_moments.moments": ("Moments", "merge"),
+    "store.representations": ("load", "save"),
+    "theory.decomposability": ("Decomposability", "decomposability"),
+    "theory.differentiable": ("gap_norm", "predicted_gap"),
+    "theory.gap": ("Gap", "gap"),
+    "theory.grid": ("GapGrid", "gap_grid"),
+    "theory.leading": ("LeadingGap", "leading_gap"),
+    "theory.ridge": ("RidgeHead", "ridge_path"),
+    "theory.scores": ("gap_scores",),
+    "theory.weak_to_strong": ("WeakToStrong", "weak_to_strong", "weak_to_strong_splits"),
+}
+"""Module -> the public names that are defined there."""
+_ROOMS = ("batch", "bench", "datasets", "encoders", "store", "synthetic", "training")
+"""Public folders."""
 
 try:
     __version__ = _version("w2sg_jax")
@@ -63,3 +88,17 @@ __all__ = [
     "weak_to_strong",
     "weak_to_strong_splits",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ROOMS:
+        return _import_module(f".{name}", __name__)
+    for module, names in _HOMES.items():
+        if name in names:
+            globals()[name] = found = getattr(_import_module(f".{module}", __name__), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -4,7 +4,7 @@ import sys
 
 import tyro
 
-from w2sg_jax.cli import guarded
+from w2sg_jax.terminal.guard import guarded
 
 from .options import Options
 from .run import run

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau
 
-from w2sg_jax._decomposable import SMALL
-from w2sg_jax.quickstart.correlation import DRAWS, interval, rank_correlation
+from w2sg_jax.evaluation.correlation import DRAWS, interval, rank_correlation
+from w2sg_jax.theory.decomposability import SMALL
 
 from .measure import DELTAS, MAPPED, MEASURED
 

@@ -18,10 +18,10 @@ from jaxtyping import Float32
 from safetensors.numpy import load_file
 
 from w2sg_jax import InputError
-from w2sg_jax.atomic import replacing, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer
-from w2sg_jax.encoders.files import content_hash, read_metadata, read_tree, write_tree
+from w2sg_jax.store.atomic import replacing, save_safetensors
+from w2sg_jax.store.trees import content_hash, read_metadata, read_tree, write_tree
 
 from .represent import smiles_hash
 from .zoo import Zoo

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
-from w2sg_jax.quickstart.splits import Splits, make_splits
+from w2sg_jax.datasets.splits import Splits, make_splits
 
 RIDGE = 1e-4
 """Of every head, and therefore of every predictor: the paper's kind of ridge, in units of unit trace."""

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import track
 
 from w2sg_jax import InputError, load, save
-from w2sg_jax.atomic import write_text
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer, encode
+from w2sg_jax.store.atomic import write_text
 
 BATCH = 256
 """Molecules represented at a time."""

@@ -8,13 +8,13 @@ from rich.console import Console
 
 from benchmarks.results import terminal
 from w2sg_jax import InputError
-from w2sg_jax._inputs import as_count
-from w2sg_jax.atomic import check_writable, write_text
-from w2sg_jax.batch._needs import check
+from w2sg_jax._errors import check
 from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
+from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.store.atomic import check_writable, write_text
 
 from .analyse import Tables, analyse, tables_of
 from .figures import correlation_figure, map_figure, scatter_figure

@@ -12,7 +12,7 @@ from w2sg_jax import InputError
 from w2sg_jax.datasets import MoleculeSet, load_esol, load_freesolv, load_lipophilicity
 from w2sg_jax.datasets.remote import Unreachable
 from w2sg_jax.datasets.smiles import refuse_invalid
-from w2sg_jax.quickstart.splits import make_splits
+from w2sg_jax.datasets.splits import make_splits
 
 from .options import Options
 

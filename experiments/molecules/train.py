@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from w2sg_jax import InputError
-from w2sg_jax._jobs import Stopped, run_jobs
-from w2sg_jax.atomic import remove_stale, save_safetensors
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, EncoderConfig, SmilesTokenizer, TokenSet, load_encoder, save_encoder
+from w2sg_jax.store.atomic import remove_stale, save_safetensors
 from w2sg_jax.training import TrainingProgress, pretrain_together
-from w2sg_jax.training.fingerprint import code_fingerprint, run_fingerprint
+from w2sg_jax.training.checkpoint import code_fingerprint, run_fingerprint
+from w2sg_jax.training.zoo_training import Stopped, run_jobs
 
 from .zoo import EDGES, Group, Zoo
 

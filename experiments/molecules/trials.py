@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from w2sg_jax import InputError
-from w2sg_jax.atomic import replacing
+from w2sg_jax.store.atomic import replacing
 
 from .bundle import STRONG, WEAK, zoo_hash
 from .measure import DELTAS, MAPPED, MEASURED, RIDGE, RIDGES, THRESHOLDS, measure

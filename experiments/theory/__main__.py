@@ -20,9 +20,9 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from w2sg_jax import InputError
-from w2sg_jax.atomic import replacing, write_text
-from w2sg_jax.cli import guarded
 from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.store.atomic import replacing, write_text
+from w2sg_jax.terminal.guard import guarded
 
 from .style import save
 

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 
 from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
-from w2sg_jax.quickstart.correlation import correlate
+from w2sg_jax.evaluation.correlation import correlate
 
 from .style import MARKS, mean_and_error, panels, points
 

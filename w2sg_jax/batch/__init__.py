@@ -3,14 +3,13 @@
 Needs ``pip install "w2sg_jax[batch]"``.
 """
 
-from ._needs import check as _check
+from .._errors import check as _check
+from .command import main as main
+from .plan import load_configs as load_configs
+from .records import Records as Records
+from .run import Results as Results
+from .run import run as run
+from .trial import TrialFunction as TrialFunction
+from .trial import trial as trial
 
 _check("msgspec", "pyarrow")
-
-from .command import main as main  # noqa: E402
-from .plan import load_configs as load_configs  # noqa: E402
-from .records import Records as Records  # noqa: E402
-from .run import Results as Results  # noqa: E402
-from .run import run as run  # noqa: E402
-from .trial import TrialFunction as TrialFunction  # noqa: E402
-from .trial import trial as trial  # noqa: E402

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
-from ..cli import guarded
+from ..terminal.guard import guarded
 from .plan import load_configs
 from .run import Results, run
 from .tables import overview

@@ -12,8 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .._errors import InputError
-from ._needs import check
+from .._errors import InputError, check
 from .execute import ENDED, STARTED, computed_by, execute, record_of
 from .local import THREADS, import_path
 from .trial import Trial

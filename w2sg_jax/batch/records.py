@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..atomic import remove_stale, replacing, write_text
 from ..report.record import to_json
+from ..store.atomic import remove_stale, replacing, write_text
 
 TABLE = "records.parquet"
 LOOSE = "records"

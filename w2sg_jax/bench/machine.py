@@ -1,19 +1,61 @@
 """The limits of a machine, measured on it: matrix products and memory traffic on the device that does the work."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .._linalg import product
-from .timing import timed
+from ..numerics.linalg import product
+
+
+class Timing(NamedTuple):
+    """Seconds.
+
+    Attributes:
+        first: of the first call, which compiles.
+        median, low, high: of the calls after it.
+    """
+
+    first: float
+    median: float
+    low: float
+    high: float
+
+
+def timed(
+    run: Callable[[], Any], *, repeats: int = 5, at_least: float = 0.0, before: Callable[[], Any] | None = None
+) -> Timing:
+    """Time a call, after one that warms up.
+
+    Args:
+        run: what is timed; JAX arrays that it returns are waited for.
+        repeats: calls after the first one, at least.
+        at_least: seconds over which calls are repeated, for short ones.
+        before: called before each of them, and not timed.
+    """
+    first = _seconds(run, before)
+    times: list[float] = []
+    while len(times) < repeats or sum(times) < at_least:
+        times.append(_seconds(run, before))
+    return Timing(first, float(np.median(times)), min(times), max(times))
+
+
+def _seconds(run: Callable[[], Any], before: Callable[[], Any] | None) -> float:
+    if before is not None:
+        before()
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - start
+
 
 PRODUCT_SIZE = 4096
+
 TRAFFIC_BYTES = 1 << 28
 
 

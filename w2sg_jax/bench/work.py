@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .._accumulate import centred
-from .._pass import Layout
-from .timing import timed
+from ..second_moments.accumulator import Layout
+from ..second_moments.host_sums import centred
+from .machine import timed
 
 TILE_ROWS = 8192
 """Samples that are drawn; longer arrays repeat them, which products do not notice."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from .._errors import InputError
-from ..atomic import write_text
+from ..store.atomic import write_text
 from .tokens import TokenSet
 
 SMILES_TOKEN = re.compile(

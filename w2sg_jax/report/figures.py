@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .placement import nearest, place_names
 
 if TYPE_CHECKING:
-    from ..quickstart.result import DatasetResult
+    from ..evaluation.result import DatasetResult
 
 PANELS = (
     ("norm", "gap norm |P_s (I - P_w)| on the w2s split"),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..atomic import replacing
+from ..store.atomic import replacing
+from ..terminal.text import printable
 from .tables import COLUMNS, WITH_INTERVAL
-from .text import printable
 
 if TYPE_CHECKING:
-    from .._ranking_rows import Ranking
+    from ..ranking.result import Ranking
 
 MOST_ROWS = 60
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._linalg import product
+from ..numerics.linalg import product
 from ._draw import Draw
 from ._population import EffectiveRidges
 

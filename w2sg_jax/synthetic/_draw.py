@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._linalg import product
-from .._precision import float64
+from ..numerics.backend import float64
+from ..numerics.linalg import product
 from ._entries import Entries, gaussian
 from ._population import Population
 from ._tails import Grams

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
-from .._linalg import product
+from ..numerics.linalg import product
 from ._draw import Draw
 from ._population import EffectiveRidges
 from ._tails import Grams

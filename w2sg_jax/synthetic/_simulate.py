@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from .._precision import float64
+from ..numerics.backend import float64
 from ._conditions import Conditions, conditions
 from ._draw import draw
 from ._entries import Entries, gaussian

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
-from .._linalg import product
+from ..numerics.linalg import product
 from ._checks import refuse_below
 from ._entries import Entries, gaussian, precision
 

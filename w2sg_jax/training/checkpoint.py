@@ -1,12 +1,18 @@
 """The whole state of a training run in one file, replaced atomically: a killed run goes on from it."""
 
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._errors import InputError
-from ..encoders.files import read_metadata, read_tree, write_tree
+from ..encoders.tokens import TokenSet
+from ..encoders.transformer import EncoderConfig
+from ..store.trees import read_metadata, read_tree, write_tree
 
 _FORMAT = "w2sg_jax training state 1"
 
@@ -48,3 +54,24 @@ def load_checkpoint(path: Path | str, like: TrainingState, *, fingerprint: str) 
         )
     state = read_tree(path, like)
     return state._replace(step=np.asarray(state.step), losses=np.array(state.losses))
+
+
+ARITHMETIC = 1
+"""Version of what an encoder and its training compute. Raise it where the same configuration and corpus give other
+weights than before, beyond rounding: everything that was trained is then trained again. A test holds the losses of a
+short run, and fails where they change and this number does not."""
+
+
+def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, *configs: Any) -> str:
+    """sha256 of everything that a run's result depends on: all configurations and the corpus."""
+    described = [asdict(config) for config in (encoder, *configs)]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    digest.update(tokens.ids.tobytes())
+    digest.update(np.asarray(tokens.offsets, np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def code_fingerprint() -> str:
+    """sha256 of the version of the arithmetic, and of the versions of JAX, Flax and Optax."""
+    names = " ".join(f"{package} {version(package)}" for package in ("jax", "flax", "optax"))
+    return hashlib.sha256(f"arithmetic {ARITHMETIC} {names}".encode()).hexdigest()

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32
 
-from .._inputs import as_count
+from ..numerics.checks import as_count
 from .batches import BatchPlan
 from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
 

@@ -11,17 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Float32, Int, Integer
+from jaxtyping import Array, Bool, Float, Float32, Int, Integer, PRNGKeyArray
 
 from .._errors import InputError
-from .._inputs import as_count
+from ..encoders.tokenizer import CLS, MASK, SPECIAL_TOKENS
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
+from ..numerics.checks import as_count
 from .batches import BatchPlan
-from .checkpoint import TrainingState
-from .fingerprint import run_fingerprint
+from .checkpoint import TrainingState, run_fingerprint
 from .loop import TrainingLoop, TrainingProgress, refuse_diverged
-from .masking import mask_tokens
 
 LARGEST_SEED = 2**32 - 1
 
@@ -177,3 +176,28 @@ def train_step(
     loss, gradient = jax.value_and_grad(masked_loss)(params)
     updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
     return optax.apply_updates(params, updates), optimizer_state, loss
+
+
+def mask_tokens(
+    key: PRNGKeyArray, ids: Int[Array, "batch length"], *, vocabulary: int, rate: float
+) -> tuple[Int[Array, "batch length"], Bool[Array, "batch length"]]:
+    """Choose targets and corrupt them: 80% become [MASK], 10% a random token, 10% stay as they are.
+
+    Padding and [CLS] are never chosen. Draws are float32 and int32 whatever the default precision, so that a
+    seed gives the same choices with x64 on and off.
+
+    Args:
+        key: Random key.
+        ids: Identifiers, 0 where padded.
+        vocabulary: Number of identifiers, special ones included.
+        rate: Share of the tokens that become targets, 0 to 1.
+
+    Returns:
+        The corrupted identifiers, and where the targets are.
+    """
+    key_target, key_how, key_token = jax.random.split(key, 3)
+    targets = (jax.random.uniform(key_target, ids.shape, jnp.float32) < rate) & (ids != 0) & (ids != CLS)
+    how = jax.random.uniform(key_how, ids.shape, jnp.float32)
+    random_ids = jax.random.randint(key_token, ids.shape, len(SPECIAL_TOKENS), vocabulary, jnp.int32).astype(ids.dtype)
+    corrupted = jnp.where(how < 0.8, MASK, jnp.where(how < 0.9, random_ids, ids))
+    return jnp.where(targets, corrupted, ids), targets

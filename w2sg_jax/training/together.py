@@ -13,22 +13,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from .._errors import InputError
-from .._inputs import as_count
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
+from ..numerics.checks import as_count
 from .batches import BatchPlan
-from .checkpoint import TrainingState
-from .fingerprint import run_fingerprint
+from .checkpoint import TrainingState, run_fingerprint
 from .loop import TrainingLoop, TrainingProgress, refuse_diverged
-from .pretrain import (
-    PretrainConfig,
-    Pretrained,
-    adamw,
-    check_vocabulary,
-    initial_state,
-    train_step,
-    warmup_steps,
-)
+from .pretrain import PretrainConfig, Pretrained, adamw, check_vocabulary, initial_state, train_step, warmup_steps
 
 
 class _Members(NamedTuple):

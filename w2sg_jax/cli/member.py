@@ -1,0 +1,128 @@
+"""One process of a command that several share: joins the others, runs the command, and leaves.
+
+Started by `hosts.supervised` as `python -m w2sg_jax.cli.member STDOUT STDERR COMMAND ...`, with the descriptors of
+the two streams; its own are for what native code prints.
+"""
+
+import dataclasses
+import io
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .._errors import InputError
+from ..parallel.processes import HostsLost, Part, own_part
+from ..terminal.guard import INTERRUPTED, READER_GONE, TERMINATED, USAGE_ERROR, reason
+from ..terminal.streams import Terminated, terminating, usable_streams
+from ..terminal.usage import parse
+from .hosts import PEER_GONE, REFUSED, advice, parse_hosts
+from .main import COMMANDS
+
+HEARTBEAT = 100
+"""Seconds of silence after which a process counts as gone."""
+FOREVER = 10**8
+"""Seconds that the others wait for process 0, which writes the results alone."""
+GRACE = 10.0
+"""Seconds in which process 0 refuses the same input, if all of them do."""
+CRASHED = 70
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command as one process of a group, and end this process."""
+    out, err, name, *rest = arguments
+    sys.stdout, sys.stderr = (os.fdopen(int(number), "w", encoding="utf-8") for number in (out, err))
+    said = sys.stderr
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    options_type, run = COMMANDS[name]()
+    options = parse(options_type, rest, f"w2sg {name}", "")
+    part, code, text = _outcome(options, run)
+    if code == 0:
+        import jax
+
+        jax.distributed.shutdown()
+    elif text:
+        if part.index > 0 and code == USAGE_ERROR:
+            os.write(1, REFUSED.encode())
+            time.sleep(GRACE)
+        who = f"process {part.index} of {part.count}: " if part.index > 0 else ""
+        print(f"w2sg: {who}{text}", file=said)
+    for stream in (sys.stdout, said):
+        stream.flush()
+    os._exit(code)  # leaving in order would wait for processes that may have gone
+
+
+def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Part, int, str]:
+    """This process's place in the group, its exit code, and why it is not 0."""
+    part = Part(0, 1)
+    try:
+        _join(options)
+        part = own_part()
+        if part.index > 0:
+            options = _silent(options)
+        with usable_streams(), terminating():
+            run(options)
+            sys.stdout.flush()
+        return part, 0, ""
+    except KeyboardInterrupt:
+        return part, INTERRUPTED, ""
+    except Terminated:
+        return part, TERMINATED, ""
+    except BrokenPipeError:
+        return part, READER_GONE, ""
+    except HostsLost as error:
+        time.sleep(
+            _heartbeat(options) + GRACE
+        )  # the runtime ends this process sooner, when it knows which one has gone
+        return part, PEER_GONE, f"{error}; {advice(options)}"
+    except (InputError, OSError) as error:
+        shown = traceback.format_exc() if os.environ.get("W2SG_DEBUG") else " ".join(reason(error).split())
+        return part, USAGE_ERROR, shown
+    except BaseException:
+        return part, CRASHED, traceback.format_exc()
+
+
+def _join(options: Any) -> None:
+    """Meet the other processes, before any device is asked for."""
+    import jax
+
+    address, index, count = parse_hosts(options.hosts) or (None, None, None)
+    try:
+        jax.distributed.initialize(
+            address,
+            count,
+            index,
+            initialization_timeout=options.hosts_timeout,
+            heartbeat_timeout_seconds=_heartbeat(options),
+            shutdown_timeout_seconds=FOREVER,
+        )
+    except (ValueError, RuntimeError) as error:
+        if address is None:
+            raise InputError(
+                f"--hosts auto: JAX finds no group of processes here ({error}); give ADDRESS:PORT,INDEX,COUNT"
+            ) from error
+        raise InputError(f"--hosts {options.hosts}: {error}; is the port free?") from error
+
+
+def _heartbeat(options: Any) -> int:
+    return min(HEARTBEAT, options.hosts_timeout)
+
+
+def _silent(options: Any) -> Any:
+    """What another process than the first one does: the same computation, but it writes and prints nothing."""
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    written = {"out": None, "scores": None, "json": False}
+    return dataclasses.replace(options, **{key: value for key, value in written.items() if hasattr(options, key)})
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of standard input."""
+    sys.stdin.buffer.read()
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,201 @@
+"""`w2sg rank`: many weak models against one strong model."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from .._errors import InputError
+from ..terminal.progress import progress_bar
+from .gap import FILE, FLOAT, ridges
+
+if TYPE_CHECKING:
+    from ..ranking.result import Ranking
+
+
+@dataclasses.dataclass(frozen=True)
+class RankOptions:
+    """Which of several weak models would supervise a strong one best, with intervals.
+
+    Row i of every file belongs to sample i: the samples that a weak model would label. Without labels the
+    ranking is by the gap norm |P_s (I - P_w)|, the share of what the strong model can express and the weak
+    one cannot. With the labelled set that the weak models are fitted on anyway (--train-strong,
+    --train-weak, --train-labels) it is by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n on
+    that set, in squared label units; no label of the samples themselves is needed. Smaller is better. The
+    ridge is what is added to K/n, in units of unit trace: pass the weight decay of the heads.
+
+    A weak model is called by its file's stem, by the array's name in FILE::name, or as NAME=FILE says.
+
+    Example:
+      w2sg rank llama.npy minilm.npy gpt2.npy use=use_512.npy --out ranking
+      w2sg rank s.npy a.npy b.npy --train-strong s0.npy --train-weak a0.npy b0.npy --train-labels y0.npy
+    """
+
+    strong: Annotated[Positional[str], arg(metavar="STRONG")]
+    """Representations of the samples by the strong model, (n, d_strong)."""
+    weak: Annotated[Positional[tuple[str, ...]], arg(metavar="WEAK [WEAK ...]")]
+    """Representations of the same samples by each weak model, (n, d_weak)."""
+    labels: Annotated[str | None, FILE] = None
+    """Labels of the samples, (n,) or (n, columns), if there are any: adds the predicted gap."""
+    train_strong: Annotated[str | None, FILE] = None
+    """The strong model's representations of the set that the weak models are fitted on."""
+    train_weak: Annotated[tuple[str, ...], arg(metavar="FILE [FILE ...]")] = ()
+    """The weak models' representations of that set: one each, in the order of WEAK, or NAME=FILE for all."""
+    train_labels: Annotated[str | None, FILE] = None
+    """Labels of that set."""
+    ridge: float = 1e-2
+    """Added to K/n of all models, in units of unit trace (raw units with --scale none)."""
+    ridge_weak: Annotated[float | None, FLOAT] = None
+    """Ridge of the weak models, if it is another."""
+    ridge_strong: Annotated[float | None, FLOAT] = None
+    """Ridge of the strong model, if it is another."""
+    threshold: float = 0.0
+    """Keep directions whose variance is at least this share of the largest; 0 keeps all."""
+    center: bool = True
+    """Subtract the means of representations and labels."""
+    scale: Literal["trace", "none"] = "trace"
+    """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
+    precision: Literal["auto", "float64", "float32"] = "auto"
+    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
+    by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
+    """Order by this column; by default the first of these that the files allow."""
+    bootstrap: int = 200
+    """Bootstrap draws of the samples for the intervals; 0 for none."""
+    confidence: float = 0.95
+    """Coverage of the intervals."""
+    seed: int = 0
+    """Seed of the bootstrap draws."""
+    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
+    """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
+    checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
+    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
+    checkpoint_every: float = 120.0
+    """Seconds between two checkpoints."""
+    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
+    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
+    hosts_timeout: int = 300
+    """Seconds to wait for all processes of --hosts to start."""
+    out: Annotated[str | None, arg(metavar="DIR")] = None
+    """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
+    json: Annotated[bool, FlagCreatePairsOff] = False
+    """Print one JSON object, with settings, versions and content hashes; the table goes to stderr."""
+
+
+def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, Any]:
+    """Ranks the weak models, prints the table, writes --out and returns the record of the run.
+
+    Raises:
+        InputError, OSError: input that cannot be used.
+    """
+    locations = _locations(options)
+    from ..report.record import record
+    from ..report.tables import print_warnings, ranking_table
+    from .files import described, read
+
+    out = _folder(options.out)
+    arrays = {role: (location, read(location)) for role, location in locations.items()}
+    ranking = _ranking(options, {role: array for role, (_, array) in arrays.items()}, progress)
+    table = ranking_table(ranking, f"Weak supervisors for {options.strong}, best first, {ranking.n} samples")
+    tables.print(table)
+    for row in ranking.rows:
+        print_warnings(progress, tuple(f"{row.name}: {text}" for text in row.warnings))
+    inputs = described(arrays) if options.json or out else {}
+    result = record("rank", dataclasses.asdict(options), inputs, ranking.to_dict())
+    if out:
+        _write(out, result, ranking, table, Path(options.strong).stem)
+        message = f"wrote {out}/ranking.json, ranking.txt and ranking.png"
+        progress.print(message, markup=False, highlight=False, soft_wrap=True)
+    return result
+
+
+def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) -> "Ranking":
+    from .. import rank
+
+    train = None
+    if options.train_weak:
+        train = (_group(data, "train_weak"), data["train_strong"], data["train_labels"])
+    with progress_bar(console, "weak models") as progress:
+        return rank(
+            _group(data, "weak"),
+            data["strong"],
+            data.get("labels"),
+            train=train,
+            ridge=ridges(options),
+            threshold=options.threshold,
+            by=options.by,
+            bootstrap=options.bootstrap,
+            confidence=options.confidence,
+            seed=options.seed,
+            center=options.center,
+            scale=options.scale,
+            dtype=None if options.precision == "auto" else options.precision,
+            devices=options.devices,
+            checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
+            progress=progress,
+        )
+
+
+def _locations(options: RankOptions) -> dict[str, str]:
+    """Every file by its role; the weak models' roles end in their names."""
+    from .files import named, paired
+
+    if not options.weak:
+        raise InputError("no weak model was given; pass at least one file after STRONG")
+    weak = named(options.weak, "weak models")
+    train = {"--train-strong": options.train_strong, "--train-labels": options.train_labels}
+    missing = [name for name, value in (train | {"--train-weak": options.train_weak}).items() if not value]
+    if 0 < len(missing) < 3:
+        raise InputError(
+            f"{' and '.join(missing)} missing; the training set needs all three of --train-strong,"
+            " --train-weak and --train-labels"
+        )
+    train_weak = paired(options.train_weak, list(weak), "--train-weak") if options.train_weak else {}
+    single = {
+        "strong": options.strong,
+        "labels": options.labels,
+        "train_strong": options.train_strong,
+        "train_labels": options.train_labels,
+    }
+    return (
+        {role: location for role, location in single.items() if location}
+        | {f"weak/{name}": location for name, location in weak.items()}
+        | {f"train_weak/{name}": location for name, location in train_weak.items()}
+    )
+
+
+def _group(data: Mapping[str, Any], role: str) -> dict[str, Any]:
+    return {name.removeprefix(f"{role}/"): array for name, array in data.items() if name.startswith(f"{role}/")}
+
+
+def _folder(out: str | None) -> Path | None:
+    """Makes the output folder before the work starts, so that a wrong name costs no work."""
+    if out is None:
+        return None
+    from ..store.atomic import check_writable
+
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "ranking.json")
+    return folder
+
+
+def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, strong: str) -> None:
+    import io
+
+    from ..report.ranking_figure import ranking_figure, save_figure
+    from ..report.record import to_json
+    from ..store.atomic import write_text
+
+    page = Console(file=io.StringIO(), width=200)
+    page.print(table)
+    text: str = page.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    write_text(out / "ranking.json", to_json(result) + "\n")
+    write_text(out / "ranking.txt", text.encode("utf-8", "backslashreplace").decode())
+    save_figure(ranking_figure(ranking, strong), out / "ranking.png")

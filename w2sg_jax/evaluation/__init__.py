@@ -1,0 +1,1 @@
+"""Did the predictors foretell it? Measured errors beside predictions, and their correlation."""

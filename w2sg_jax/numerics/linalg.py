@@ -1,0 +1,176 @@
+"""Dense products and triangular solves: by the host's BLAS and LAPACK, or by JAX on an accelerator.
+
+On a CPU both would do, but not in turns: the threads of one library wait in a busy loop for some milliseconds after
+each call and take the cores from the other. SciPy's library is the one that JAX's own CPU decompositions call.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+TILE = 128
+"""Rows and columns of what is transposed at once."""
+HIGHEST = jax.lax.Precision.HIGHEST
+"""float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
+
+
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """A B by JAX, at full precision."""
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
+class Host:
+    """SciPy's BLAS and LAPACK; NumPy arrays, without a copy where they are in Fortran order.
+
+    L is lower triangular, S symmetric.
+    """
+
+    def stack(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The rows of A above those of B."""
+        return np.concatenate([a, b])
+
+    def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """A B."""
+        return _blas("gemm", a, b)(1.0, a, b)
+
+    def cross(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """A^T B."""
+        return _blas("gemm", a, b)(1.0, a, b, trans_a=1)
+
+    def gram(self, a: np.ndarray) -> np.ndarray:
+        """A^T A."""
+        # syrk takes the Fortran order of either A or A^T and computes the upper half.
+        upper = _blas("syrk", a)(1.0, a.T) if a.flags.c_contiguous else _blas("syrk", a)(1.0, a, trans=1)
+        mirror(upper)
+        return upper.T
+
+    def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """L^T S L."""
+        trmm = _blas("trmm", lower, s)
+        return trmm(1.0, lower, trmm(1.0, lower, symmetric(s), lower=1, trans_a=1), lower=1, side=1, overwrite_b=1)
+
+    def root(self, s: np.ndarray, *, clean: bool = True, overwrite: bool = False) -> np.ndarray:
+        """L with L L^T = S, S positive definite; without ``clean`` the upper half is left as it comes."""
+        (potrf,) = get_lapack_funcs(("potrf",), (s,))
+        lower, info = potrf(symmetric(s), lower=1, clean=int(clean), overwrite_a=int(overwrite))
+        if info != 0:
+            raise ArithmeticError(f"Cholesky factorisation: the leading block of order {info} is not positive definite")
+        return lower
+
+    def solve(self, lower: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """L^-1 B."""
+        return _blas("trsm", lower, b)(1.0, lower, b, lower=1)
+
+    def right_solve(self, lower: np.ndarray, f: np.ndarray) -> np.ndarray:
+        """F L^-T."""
+        return _blas("trsm", lower, f)(1.0, lower, f, lower=1, side=1, trans_a=1)
+
+    def inverse(self, lower: np.ndarray) -> np.ndarray:
+        """(L L^T)^-1, of which only the lower half is filled; L is overwritten."""
+        (potri,) = get_lapack_funcs(("potri",), (lower,))
+        found, info = potri(lower, lower=1, overwrite_c=1)
+        if info != 0:
+            raise ArithmeticError(f"inverse: element {info} of the diagonal is zero")
+        return found
+
+    def whole_inverse(self, lower: np.ndarray) -> np.ndarray:
+        """(L L^T)^-1; L is overwritten."""
+        found = self.inverse(lower)
+        mirror(found.T)
+        return found
+
+    def times(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """S x for a vector or a matrix, from the lower half of S."""
+        return _blas("symv", s, x)(1.0, s, x, lower=1) if x.ndim == 1 else _blas("symm", s, x)(1.0, s, x, lower=1)
+
+    def lower_times(self, lower: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """L x, or L^T x."""
+        return _blas("trmv", lower, x)(lower, x, lower=1, trans=int(transposed))
+
+    def matvec(self, a: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """A x, or A^T x, for a vector or a matrix."""
+        if x.ndim == 1:
+            return _blas("gemv", a, x)(1.0, a, x, trans=int(transposed))
+        return self.cross(a, x) if transposed else self.product(a, x)
+
+
+class Device:
+    """JAX, for traced or concrete arrays; the operations of ``Host``."""
+
+    def stack(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """The rows of A above those of B."""
+        return jnp.concatenate([a, b])
+
+    def product(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """A B."""
+        return product(a, b)
+
+    def cross(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """A^T B."""
+        return self.product(a.T, b)
+
+    def gram(self, a: jax.Array) -> jax.Array:
+        """A^T A."""
+        return self.product(a.T, a)
+
+    def congruence(self, lower: jax.Array, s: jax.Array) -> jax.Array:
+        """L^T S L."""
+        return self.product(self.product(lower.T, s), lower)
+
+    def root(self, s: jax.Array) -> jax.Array:
+        """L with L L^T = S, S positive definite."""
+        return jax.lax.linalg.cholesky(s, symmetrize_input=False)
+
+    def solve(self, lower: jax.Array, b: jax.Array) -> jax.Array:
+        """L^-1 B."""
+        return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
+
+    def right_solve(self, lower: jax.Array, f: jax.Array) -> jax.Array:
+        """F L^-T."""
+        return jax.lax.linalg.triangular_solve(lower, f, left_side=False, lower=True, transpose_a=True)
+
+    def whole_inverse(self, lower: jax.Array) -> jax.Array:
+        """(L L^T)^-1."""
+        return self.gram(self.solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype)))
+
+    def times(self, s: jax.Array, x: jax.Array) -> jax.Array:
+        """S x, from the lower half of S."""
+        lower = jnp.tril(s)
+        return product(lower, x) + product(jnp.tril(s, -1).T, x)
+
+    def lower_times(self, lower: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
+        """L x, or L^T x."""
+        return self.matvec(jnp.tril(lower), x, transposed=transposed)
+
+    def matvec(self, a: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
+        """A x, or A^T x."""
+        return product(a.T if transposed else a, x)
+
+
+def symmetric(s: np.ndarray) -> np.ndarray:
+    """A symmetric matrix in Fortran order, for LAPACK: a C-ordered one transposed, without a copy."""
+    return s if s.flags.f_contiguous else s.T
+
+
+def _blas(name: str, *arrays: np.ndarray) -> Any:
+    return get_blas_funcs((name,), arrays)[0]
+
+
+def mirror(upper: np.ndarray) -> None:
+    """Copy the upper half of a square matrix onto the lower one, in place."""
+    for start in range(0, len(upper), TILE):
+        stop = start + TILE
+        transpose(upper[start:stop, stop:], upper[stop:, start:stop])
+        diagonal = upper[start:stop, start:stop]
+        diagonal[...] = np.triu(diagonal) + np.triu(diagonal, 1).T
+
+
+def transpose(a: np.ndarray, out: np.ndarray) -> None:
+    """Write A^T, by tiles that are copied first: rows of a wide matrix, a power of two apart, share few cache lines."""
+    for row in range(0, a.shape[0], TILE):
+        for column in range(0, a.shape[1], TILE):
+            rows, columns = slice(row, row + TILE), slice(column, column + TILE)
+            out[columns, rows] = a[rows, columns].copy(order="K").T

@@ -1,0 +1,1 @@
+"""Who shares the work: a mesh of devices, a group of processes."""

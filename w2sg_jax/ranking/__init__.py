@@ -1,0 +1,1 @@
+"""Many weak models against one strong model."""

@@ -1,0 +1,1 @@
+"""Sigma_w, Sigma_s and Sigma_sw of any number of samples, in one pass."""

@@ -1,0 +1,223 @@
+"""One pass over the samples for any number of weak models: blocks in, Moments of every pair out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from ..numerics.checks import Array
+from ..numerics.linalg import Host
+from ..parallel.mesh import ROWS
+from ..parallel.processes import Part, _placed, gathered, summed
+from .device_sums import DeviceAccumulator
+from .host_sums import HostAccumulator, RunningMean, centred, joined
+from .moments import Moments
+
+BLOCK_BYTES = 1 << 26
+"""Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
+
+FEWEST_ROWS = {"float64": 256, "float32": 8192}
+"""A block, at least: float32 products are added to float64 sums, a pass over them that many rows have to outweigh."""
+
+DEVICE_BLOCK_BYTES = 1 << 28
+"""The same on each accelerator, where a product has to outlast the start of its program."""
+
+
+def rows_of_block(width: int, dtype: str, *, host: bool, row_devices: int = 1) -> int:
+    """Samples a block, for this many columns in all; accelerators that share the rows get a block each."""
+    size = BLOCK_BYTES if host else DEVICE_BLOCK_BYTES * row_devices
+    return max(FEWEST_ROWS[dtype], size // (8 * width))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one pass accumulates.
+
+    Attributes:
+        weak_widths, d_strong, d_labels: columns of each weak model, of the strong model, and of the labels.
+        center, dtype: as in ``moments``.
+        mesh: devices that share the work; None for the host, or for the first accelerator where there is one.
+    """
+
+    weak_widths: tuple[int, ...]
+    d_strong: int
+    d_labels: int
+    center: bool
+    dtype: str
+    mesh: Mesh | None = None
+
+    @property
+    def target_width(self) -> int:
+        """Columns of t = (strong, labels)."""
+        return self.d_strong + self.d_labels
+
+    def keeps(self, n: int) -> bool:
+        """Whether so many samples are a smaller record than the sums of the widest pair."""
+        return n <= max(self.weak_widths) + self.target_width
+
+    @property
+    def block_rows(self) -> int:
+        """Samples a block."""
+        row_devices = 1 if self.mesh is None else self.mesh.shape[ROWS]
+        host = jax.default_backend() == "cpu"
+        return rows_of_block(sum(self.weak_widths) + self.target_width, self.dtype, host=host, row_devices=row_devices)
+
+    def sums(self) -> HostAccumulator | DeviceAccumulator:
+        """Sums of products, none yet."""
+        if self.mesh is None and jax.default_backend() == "cpu":
+            return HostAccumulator(self.weak_widths, self.target_width, center=self.center, dtype=self.dtype)
+        return DeviceAccumulator(
+            self.weak_widths, self.target_width, center=self.center, dtype=self.dtype, mesh=self.mesh
+        )
+
+    def moments(
+        self, weak: int, means: Sequence[RunningMean], rows: np.ndarray | None, product: np.ndarray | None, n: int
+    ) -> Moments:
+        """Moments of one pair, from the means of w and t and from either record."""
+        mean = np.concatenate([one.mean for one in means])
+        rest = np.concatenate([one.rest for one in means])
+        width = self.weak_widths[weak]
+        return Moments(
+            float(n), mean, rest, rows, product, width, self.d_strong, self.d_labels, self.center, self.dtype
+        )
+
+
+class Accumulator:
+    """Moments of every pair over the blocks added so far.
+
+    While the samples are fewer than the columns of the widest pair, they are kept themselves: the smaller record, and
+    the dual side of the computation. Then sums of products take their place.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.n = 0
+        self.kept: list[tuple[list[np.ndarray], np.ndarray]] = []
+        self.sums: HostAccumulator | DeviceAccumulator | None = None
+
+    def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
+        """Add a block: one array for each weak model; then strong, and labels if there are any."""
+        self.n += target[0].shape[0]
+        if self.sums is None and self.layout.keeps(self.n):
+            self.kept.append(([_float64([w]) for w in weak], _float64(target)))
+        else:
+            self.as_sums().add(weak, target)
+
+    def as_sums(self) -> HostAccumulator | DeviceAccumulator:
+        """The sums; samples that were kept so far become sums."""
+        if self.sums is None:
+            self.sums = self.layout.sums()
+            if self.kept:
+                weak, target = self.rows()
+                self.sums.add(weak, [target])
+                self.kept = []
+        return self.sums
+
+    def moments(self, index: int = 0) -> Moments:
+        """Of the pair with the weak model of this number."""
+        if self.sums is None:
+            weak, target = self.rows()
+            return self._from_rows(index, weak[index], target)
+        self.sums = sums = self.sums.on_host()
+        means = (sums.weak_means[index], sums.target_mean)
+        product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
+        return self.layout.moments(index, means, None, product, self.n)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What later blocks are added to; for ``restore``."""
+        if self.sums is not None:
+            return {"samples": np.asarray(self.n)} | {f"sums.{key}": x for key, x in self.sums.state().items()}
+        state = {"samples": np.asarray(self.n)}
+        if self.kept:
+            weak, target = self.rows()
+            state |= {"kept.target": target} | {f"kept.weak{index}": w for index, w in enumerate(weak)}
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state (KeyError or ValueError if it is none of this layout)."""
+        self.n = int(state["samples"])
+        if "kept.target" in state:
+            self.kept = [([state[f"kept.weak{i}"] for i in range(len(self.layout.weak_widths))], state["kept.target"])]
+        elif self.n:
+            self.sums = self.layout.sums()
+            self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
+
+    def rows(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """The samples that are kept: of each weak model, and (strong, labels)."""
+        if not self.kept:
+            return [np.empty((0, d)) for d in self.layout.weak_widths], np.empty((0, self.layout.target_width))
+        weak = [np.concatenate(parts) for parts in zip(*(weak for weak, _ in self.kept), strict=True)]
+        return weak, np.concatenate([target for _, target in self.kept])
+
+    def _from_rows(self, index: int, weak: np.ndarray, target: np.ndarray) -> Moments:
+        layout = self.layout
+        if self.n > weak.shape[1] + layout.target_width:
+            alone = Accumulator(Layout((weak.shape[1],), layout.d_strong, layout.d_labels, layout.center, layout.dtype))
+            alone.add([weak], [target])
+            return alone.moments()
+        rows = np.concatenate([weak, target], axis=1)
+        mean = RunningMean(rows.shape[1])
+        mean.add(*centred([rows], rows, center=layout.center), 1.0)
+        rows = rows.astype(layout.dtype, copy=False).astype(np.float64, copy=False)
+        return layout.moments(index, (mean,), rows, None, self.n)
+
+
+def add_up(accumulator: Accumulator, part: Part) -> None:
+    """Turn what this process has accumulated into what all have, with the same bits on each of them.
+
+    With m_p the mean of the n_p samples of process p and m that of all, the sums are sum_p (S_p + n_p (m_p - m)
+    (m_p - m)^T) (Chan, Golub and LeVeque). While all samples together are few, they are kept themselves, in order.
+
+    Cost: (d_w + d_t)^2 numbers for each weak model go over the network once, in float64.
+    """
+    counts = gathered(np.array([float(accumulator.n)]), part)[:, 0]
+    before, total = int(counts[: part.index].sum()), int(counts.sum())
+    if accumulator.layout.keeps(total):
+        weak, target = accumulator.rows()
+        *weak, target = (_placed(x, before, total) for x in (*weak, target))
+        accumulator.kept = [(weak, target)]
+    else:
+        accumulator.sums = _whole(accumulator.as_sums().on_host(), counts, part)
+    accumulator.n = total
+
+
+def _whole(local: HostAccumulator, counts: np.ndarray, part: Part) -> HostAccumulator:
+    """The sums of all processes in place of those of this one."""
+    (local.target_mean, t), *weak = _joint_means([local.target_mean, *local.weak_means], counts, part)
+    local.target_product = _summed_columns(local.target_product)
+    if local.center:
+        local.target_product += Host().cross(t, t)
+    for index, (mean, w) in enumerate(weak):
+        local.weak_means[index] = mean
+        local.weak_products[index] = _summed_columns(local.weak_products[index])
+        local.cross_products[index] = _summed_columns(local.cross_products[index])
+        if local.center:
+            local.weak_products[index] += Host().cross(w, w)
+            local.cross_products[index] += Host().cross(w, t)
+    local.n = int(counts.sum())
+    return local
+
+
+def _joint_means(
+    own: Sequence[RunningMean], counts: np.ndarray, part: Part
+) -> Iterator[tuple[RunningMean, np.ndarray]]:
+    """Each mean over all processes, taken in their order; and sqrt(n_p) (m_p - m), (processes, d)."""
+    for mean in own:
+        means, rests = np.moveaxis(gathered(np.stack([mean.mean, mean.rest]), part), 1, 0)
+        joint, so_far = RunningMean(len(mean.mean)), 0.0
+        for one, rest, n in zip(means, rests, counts, strict=True):
+            if n:
+                so_far += n
+                joint.add(one, rest, n / so_far)
+        yield joint, np.sqrt(counts)[:, None] * ((means - joint.mean) + (rests - joint.rest))
+
+
+def _summed_columns(x: np.ndarray) -> np.ndarray:
+    """The same as ``summed``, in Fortran order."""
+    return summed(x.T).T
+
+
+def _float64(parts: Sequence[Array]) -> np.ndarray:
+    return np.concatenate([np.asarray(part).astype(np.float64) for part in parts], axis=1)

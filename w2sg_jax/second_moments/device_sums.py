@@ -1,0 +1,267 @@
+"""Sums over blocks of samples, on accelerators: rows over devices, wide second moments over devices too."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ..numerics.backend import padded_widths
+from ..numerics.linalg import HIGHEST
+from ..parallel.mesh import COLUMNS, ROWS, mesh_of
+from .host_sums import HostAccumulator, RunningMean
+from .moments import joint_mean
+
+SAMPLES = P(None, ROWS)
+"""A block is (models of one width, rows, d): each row device has its rows."""
+SUMS = P(None, ROWS, None, COLUMNS)
+"""A sum is (models, row devices, d, d'): each row device has its own part, each column device its columns."""
+
+
+class _Mean(NamedTuple):
+    mean: jax.Array
+    rest: jax.Array
+
+
+class _Block(NamedTuple):
+    """What the blocks so far and the new one have to do with each other: samples before, samples in it."""
+
+    before: jax.Array
+    rows: jax.Array
+
+
+class DeviceAccumulator:
+    """What ``HostAccumulator`` does, by JAX on a mesh of devices.
+
+    A block is cut by rows; each device adds the products of its rows to its own sums, which are added up once, at the
+    end. Between blocks the devices agree on means alone. Blocks have one size, the last one padded, and weak models of
+    one width (or of a few, see ``padded_widths``) are one batch, so that there is one program for each width; the sums
+    are donated to it, so that no second copy of them exists.
+
+    Args:
+        weak_widths, target_width, center, dtype: as in ``HostAccumulator``.
+        mesh: axes "rows" and "columns"; by default the first device alone. d^2 / (column devices) numbers a device.
+    """
+
+    def __init__(
+        self, weak_widths: Sequence[int], target_width: int, *, center: bool, dtype: str, mesh: Mesh | None = None
+    ) -> None:
+        self.n = 0
+        self.rows = 0
+        self.mesh = mesh or mesh_of(jax.local_devices()[:1])
+        self.dtype = dtype
+        self.options = {"mesh": self.mesh, "center": center}
+        self.widths = (tuple(weak_widths), target_width)
+        self.batches = _batches(weak_widths)
+        with jax.enable_x64(True):
+            self.weak_means = [self._zero_means(len(batch.models), batch.width) for batch in self.batches]
+            self.target_mean = self._zero_means(1, target_width)
+            self.weak_sums = [
+                tuple(self._zeros(len(batch.models), batch.width, width) for width in (batch.width, target_width))
+                for batch in self.batches
+            ]
+            self.target_sum = self._zeros(1, target_width, target_width)
+
+    def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
+        """Add a block: one array for each weak model, and the arrays that make up t, side by side."""
+        rows = target[0].shape[0]
+        devices = self.mesh.shape[ROWS]
+        self.rows = max(self.rows, -(-rows // devices) * devices)
+        with jax.enable_x64(True):
+            block = _Block(jnp.asarray(float(self.n)), jnp.asarray(float(rows)))
+            parts = tuple(self._placed([part], part.shape[1]) for part in target)
+            t, t_delta, self.target_mean = _centred(parts, self.target_mean, block, **self.options, dtype=self.dtype)
+            self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
+            for index, batch in enumerate(self.batches):
+                parts = (self._placed([weak[model] for model in batch.models], batch.width),)
+                w, delta, self.weak_means[index] = _centred(
+                    parts, self.weak_means[index], block, **self.options, dtype=self.dtype
+                )
+                self.weak_sums[index] = _add_weak(self.weak_sums[index], w, t, (delta, t_delta), block, **self.options)
+        self.n += rows
+
+    def on_host(self) -> HostAccumulator:
+        """The same sums, added up over devices and fetched."""
+        weak_widths, target_width = self.widths
+        host = HostAccumulator(weak_widths, target_width, center=self.options["center"], dtype=self.dtype)
+        host.n = self.n
+        host.target_mean = _fetched_mean(self.target_mean, 0, target_width)
+        host.target_product = self._fetched(self.target_sum, 0, target_width, target_width)
+        for batch, means, (gram, cross) in zip(self.batches, self.weak_means, self.weak_sums, strict=True):
+            for place, model in enumerate(batch.models):
+                width = weak_widths[model]
+                host.weak_means[model] = _fetched_mean(means, place, width)
+                host.weak_products[model] = self._fetched(gram, place, width, width)
+                host.cross_products[model] = self._fetched(cross, place, width, target_width)
+        return host
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that later blocks are added to, each device's part by itself; for ``restore``."""
+        leaves = jax.device_get(jax.tree.leaves(self._sums()))
+        return {"n": np.asarray(self.n), "rows": np.asarray(self.rows)} | {
+            f"sum{index}": np.ascontiguousarray(leaf) for index, leaf in enumerate(leaves)
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state of the same widths and mesh (KeyError or ValueError if it is none)."""
+        self.n, self.rows = int(state["n"]), int(state["rows"])
+        leaves, tree = jax.tree.flatten(self._sums())
+        with jax.enable_x64(True):
+            placed = [jax.device_put(state[f"sum{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
+        if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in placed]:
+            raise ValueError("sums of other widths")
+        self.weak_means, self.target_mean, self.weak_sums, self.target_sum = jax.tree.unflatten(tree, placed)
+
+    def _sums(self) -> tuple[Any, ...]:
+        return self.weak_means, self.target_mean, self.weak_sums, self.target_sum
+
+    def _zeros(self, models: int, height: int, width: int) -> jax.Array:
+        columns = self.mesh.shape[COLUMNS]
+        shape = (models, self.mesh.shape[ROWS], height, -(-width // columns) * columns)
+        return jnp.zeros(shape, device=NamedSharding(self.mesh, SUMS))
+
+    def _zero_means(self, models: int, width: int) -> _Mean:
+        everywhere = NamedSharding(self.mesh, P())
+        return _Mean(*(jnp.zeros((models, width), device=everywhere) for _ in range(2)))
+
+    def _placed(self, blocks: Sequence[Any], width: int) -> jax.Array:
+        """Blocks of one width side by side, with zeros up to it and to the rows of all blocks, spread over devices."""
+        padded = [_padded(block, self.rows, width) for block in blocks]
+        stack = jnp.stack if any(isinstance(block, jax.Array) for block in padded) else np.stack
+        batch = padded[0][None] if len(padded) == 1 else stack(padded)
+        return jax.device_put(batch, NamedSharding(self.mesh, SAMPLES))
+
+    def _fetched(self, total: jax.Array, model: int, height: int, width: int) -> np.ndarray:
+        with jax.enable_x64(True):
+            summed = jax.device_get(_over_rows(total[model]))
+        return np.asarray(summed[:height, :width], order="F")
+
+
+class _Batch(NamedTuple):
+    """Weak models that are padded to one width, by their numbers."""
+
+    width: int
+    models: list[int]
+
+
+def _batches(widths: Sequence[int]) -> list[_Batch]:
+    padded = padded_widths(widths)
+    batches: dict[int, _Batch] = {}
+    for model, width in enumerate(widths):
+        batches.setdefault(padded[width], _Batch(padded[width], [])).models.append(model)
+    return list(batches.values())
+
+
+def _padded(block: Any, rows: int, width: int) -> Any:
+    missing = ((0, rows - block.shape[0]), (0, width - block.shape[1]))
+    if not np.any(missing):
+        return block
+    return np.pad(block, missing) if isinstance(block, np.ndarray) else jnp.pad(block, missing)
+
+
+@partial(jax.jit, static_argnames=("mesh", "center", "dtype"))
+def _centred(
+    parts: tuple[jax.Array, ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
+) -> tuple[jax.Array, jax.Array, _Mean]:
+    """The blocks, centred by their own means in two steps; how far those means were; and the new running means."""
+
+    def local(*parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=2)
+        number = jax.lax.axis_index(ROWS) * x.shape[1] + jnp.arange(x.shape[1])
+        real = (number < block.rows)[None, :, None]
+
+        def mean_of(x: jax.Array) -> jax.Array:
+            return jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=1), ROWS) / block.rows
+
+        mean = mean_of(x)
+        rest = jnp.zeros_like(mean)
+        if center:
+            rest = mean_of(x - mean[:, None])
+            x = x - mean[:, None] - rest[:, None]
+        return jnp.where(real, x, 0.0).astype(dtype), mean, rest
+
+    specs = {"in_specs": (SAMPLES,) * len(parts), "out_specs": (SAMPLES, P(), P())}
+    x, mean, rest = jax.shard_map(local, mesh=mesh, **specs)(*parts)
+    share = block.rows / (block.before + block.rows)
+    delta, moved, moved_rest = joint_mean(running.mean, running.rest, mean, rest, share)
+    first = block.before == 0
+    return x, delta, _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, moved_rest))
+
+
+@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
+def _add_gram(
+    total: jax.Array, x: jax.Array, delta: jax.Array, block: _Block, *, mesh: Mesh, center: bool
+) -> jax.Array:
+    return _add(total, x, x, delta, delta, block, mesh=mesh, center=center)
+
+
+@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
+def _add_weak(
+    totals: tuple[jax.Array, jax.Array],
+    w: jax.Array,
+    t: jax.Array,
+    deltas: tuple[jax.Array, jax.Array],
+    block: _Block,
+    *,
+    mesh: Mesh,
+    center: bool,
+) -> tuple[jax.Array, jax.Array]:
+    (gram, cross), (delta, t_delta) = totals, deltas
+    return (
+        _add(gram, w, w, delta, delta, block, mesh=mesh, center=center),
+        _add(cross, w, t, delta, t_delta, block, mesh=mesh, center=center),
+    )
+
+
+def _add(
+    total: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+    x_delta: jax.Array,
+    y_delta: jax.Array,
+    block: _Block,
+    *,
+    mesh: Mesh,
+    center: bool,
+) -> jax.Array:
+    """total + X^T Y + (n_1 n_2 / n) x_delta y_delta^T (Chan, Golub and LeVeque), by rows and by columns.
+
+    Of models that are a batch; one Y of several X is shared.
+    """
+
+    def local(total: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        width = total.shape[3]
+        missing = width * mesh.shape[COLUMNS] - y.shape[2]
+        start = jax.lax.axis_index(COLUMNS) * width
+        own = jax.lax.dynamic_slice_in_dim(jnp.pad(y, ((0, 0), (0, 0), (0, missing))), start, width, axis=2)
+        added = _cross(x, own).astype(total.dtype)
+        if center:
+            own_delta = jax.lax.dynamic_slice_in_dim(jnp.pad(y_delta, ((0, 0), (0, missing))), start, width, axis=1)
+            weight = block.before * block.rows / (block.before + block.rows)
+            weight = jnp.where(jax.lax.axis_index(ROWS) == 0, weight, 0.0)
+            added = added + weight * x_delta[:, :, None] * own_delta[:, None, :]
+        return total + added[:, None]
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(SUMS, SAMPLES, SAMPLES), out_specs=SUMS)(total, x, y)
+
+
+def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
+    """X^T Y of each model, at full precision; a single Y enters one product with all X side by side."""
+    if y.shape[0] == 1:
+        return jnp.einsum("knd,ne->kde", x, y[0], precision=HIGHEST)
+    return jnp.einsum("knd,kne->kde", x, y, precision=HIGHEST)
+
+
+@jax.jit
+def _over_rows(total: jax.Array) -> jax.Array:
+    return total.sum(axis=0)
+
+
+def _fetched_mean(means: _Mean, model: int, width: int) -> RunningMean:
+    found = RunningMean(width)
+    found.set(*(part[model, :width] for part in jax.device_get(tuple(means))))
+    return found

@@ -1,0 +1,216 @@
+"""Moments of arrays in memory or on disk: one pass, memory that does not grow with n."""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from ..numerics.backend import product_dtype
+from ..numerics.checks import (
+    Array,
+    ArrayInput,
+    as_count,
+    as_labels,
+    as_samples,
+    at_least_two,
+    check_option,
+    refuse_non_finite,
+    refuse_overflow,
+    same_rows,
+)
+from ..parallel.mesh import as_mesh
+from ..parallel.processes import Meetings, Part, agree, own_part
+from ..store.prefetch import copied, on_disk, prefetched
+from ..store.shards import Shards
+from .accumulator import Accumulator, Layout, add_up
+from .checkpoints import Checkpoints, identity_of
+from .moments import Moments
+
+Progress = Callable[[int, int], None]
+
+ROUNDS = 8
+"""Blocks go to groups in turn when each group gets at least so many of them; else their rows do."""
+
+
+def moments(
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
+    *,
+    center: bool = True,
+    dtype: str | None = None,
+    block_rows: int | None = None,
+    devices: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 120.0,
+    progress: Progress | None = None,
+) -> Moments:
+    """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
+
+    J = (1/n) sum_i (z_i - mean)(z_i - mean)^T with z = (h_w, h_s, y), block by block; blocks are centred by their
+    own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset costs no
+    digits. Never forms an n x n matrix. In a group of processes (``jax.distributed.initialize``) all call this with the
+    same arrays; each reads a share of the rows, and each returns the moments of all.
+
+    Args:
+        weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
+            what ``load`` opens on disk. Narrow floats are upcast a block at a time.
+        strong: (n, d_strong) representation of the same samples by the strong model.
+        labels: (n,) or (n, c) labels, or None. They are numbers here: for more than two classes pass one-hot columns
+            (``np.eye(classes)[y]``), not codes.
+        center: subtract means (labels too). False gives the paper's raw second moments.
+        dtype: precision of the products, "float64" or "float32" (full float32: TF32 and bfloat16 products are
+            pinned off). None: float64 on CPUs and on accelerators that have it at speed (A100, H100, ...), else
+            float32. Blocks are added in float64 either way, and the result is float64.
+        block_rows: rows a block; by default about 64 MiB of float64.
+        devices: None for the host on a CPU, else the first accelerator; "all", some of ``jax.local_devices()``, or a
+            Mesh of "rows" and "columns": each device adds up the products of its rows (and of its columns).
+        checkpoint: a folder where the sums are saved now and then; a killed run that is started again goes on from
+            there and ends with the same bits. Deleted at the end.
+        checkpoint_every: seconds between two checkpoints.
+        progress: called with (samples done, n) after each block; in a group, of the share of this process.
+
+    Returns:
+        Moments, NumPy float64.
+
+    Raises:
+        InputError: different n, empty, one sample, NaN or Inf (by row and column), wrong rank or kind of numbers;
+            other arrays in another process of the group.
+        HostsLost: another process of the group has gone (a RuntimeError).
+
+    Cost: n (d_weak + d_strong + c)^2 flops on the CPU, where the symmetric product is used; memory
+    (d_weak + d_strong + c)^2 and some blocks; what is on disk is read ahead. Source: arXiv 2502.00620, section 3 (the
+    kernels); Chan, Golub and LeVeque (1979) for the correction.
+    """
+    weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
+    n = same_rows((weak, strong), ("weak", "strong"))
+    target = [strong] if labels is None else [strong, as_labels(labels, n)]
+    checkpoints = Checkpoints(checkpoint, checkpoint_every)
+    groups = accumulate(
+        [weak],
+        target,
+        center=center,
+        dtype=dtype,
+        block_rows=block_rows,
+        devices=devices,
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    (found,) = pair_moments(groups, 0, "weak", weak, target)
+    checkpoints.clear()
+    return found
+
+
+def accumulate(
+    weak: Sequence[Array],
+    target: Sequence[Array],
+    *,
+    groups: int = 1,
+    center: bool = True,
+    dtype: str | None = None,
+    block_rows: int | None = None,
+    devices: Any = None,
+    checkpoints: Checkpoints | None = None,
+    progress: Progress | None = None,
+) -> list[Accumulator]:
+    """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
+
+    Args:
+        weak: checked representations of the weak models.
+        target: checked (strong,) or (strong, labels).
+        groups: disjoint groups of samples, interleaved; 1 for all samples.
+        center, dtype, block_rows, devices: as in ``moments``.
+        checkpoints: where the pass leaves its state, and goes on from that of an earlier run.
+        progress: called with (samples done, n) after each block.
+
+    Returns:
+        One accumulator for each group, for ``pair_moments``.
+    """
+    check_option(center, "center", (True, False))
+    mesh = as_mesh(devices)
+    n = target[0].shape[0]
+    if center:
+        at_least_two(n // groups, "weak")
+    d_labels = target[1].shape[1] if len(target) > 1 else 0
+    layout = Layout(
+        tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
+    )
+    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
+    part = own_part()
+    rows, in_turn = _cut(n, rows, groups, part)
+    accumulators = [Accumulator(layout) for _ in range(groups)]
+    arrays = [*weak, *target]
+    if part.count > 1:
+        agree(identity_of(arrays, layout, rows, groups, None), part)
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
+    meetings = Meetings(part, -(-n // rows))
+    own = meetings.own
+    left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+        for index, block in zip(left, blocks, strict=True):
+            for group, found in _grouped(block, index, groups, in_turn=in_turn):
+                accumulators[group].add(found[: len(weak)], found[len(weak) :])
+            checkpoint.after_block(index + 1, accumulators)
+            meetings.before_block(index + 1)
+            if progress is not None:
+                progress(min(n, (index + 1) * rows) - own.start * rows, min(n, own.stop * rows) - own.start * rows)
+        for array in arrays:
+            if isinstance(array, Shards):
+                array.check_unchanged()
+        if part.count > 1:
+            checkpoint.save(own.stop, accumulators)
+            meetings.before_block(own.stop)
+            for accumulator in accumulators:
+                add_up(accumulator, part)
+    return accumulators
+
+
+def pair_moments(
+    accumulators: Sequence[Accumulator], index: int, name: str, weak: Array, target: Sequence[Array]
+) -> list[Moments]:
+    """Moments of the weak model of this number on each group; NaN and Inf are named by their row in ``weak``."""
+    found = [accumulator.moments(index) for accumulator in accumulators]
+    for each in found:
+        _refuse_bad_values(each, [weak, *target], [name, "strong", "labels"])
+    return found
+
+
+def _cut(n: int, rows: int, groups: int, part: Part) -> tuple[int, bool]:
+    """Rows a block, and whether whole blocks go to the groups in turn; the groups do not depend on the processes."""
+    rows = min(n, max(rows // groups, 1) * groups)
+    in_turn = groups > 1 and n >= ROUNDS * groups * rows
+    if not in_turn:  # a block for each process at least
+        rows = min(rows, -(-n // (groups * part.count)) * groups)
+    return rows, in_turn
+
+
+def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+    """Slices of equal size with these numbers; read ahead where an array is on disk."""
+    slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
+    if any(on_disk(array) for array in arrays):
+        yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
+        return
+    for part in slices:
+        yield [array[part] for array in arrays]
+
+
+def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> Iterator[tuple[int, list[Array]]]:
+    """The group of a whole block, or the rows of each group in it."""
+    if in_turn or groups == 1:
+        yield index % groups, block
+        return
+    for group in range(min(groups, block[0].shape[0])):
+        yield group, [part[group::groups] for part in block]
+
+
+def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:
+    if np.isfinite(result.rows if result.rows is not None else result.second).all():
+        return
+    for part, name in zip(parts, names, strict=False):
+        refuse_non_finite(part, name)
+    columns = (result.weak_columns, result.strong_columns, result.label_columns)
+    sizes = result.second.diagonal()
+    overflown = [name for name, c in zip(names, columns, strict=False) if not np.isfinite(sizes[c]).all()]
+    refuse_overflow(" and ".join(overflown or names))

@@ -1,0 +1,144 @@
+"""Moments: what is kept of the samples. Everything about a pair of models follows from them."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import InputError
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["n", "mean", "mean_rest", "rows", "product"],
+    meta_fields=["d_weak", "d_strong", "d_labels", "center", "dtype"],
+)
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sufficient statistics of the joint vector z = (h_w, h_s, y): its count, mean and second moment J.
+
+    J = Z^T Z / n is centred when ``center`` and always divided by n, never n - 1. While the samples are fewer than
+    the columns of z, the samples themselves are the smaller record (the dual side): then ``rows`` holds them,
+    centred, and ``product`` is None. Otherwise ``product`` holds J.
+
+    Attributes:
+        n: number of samples.
+        mean: mean of z, shape (d_weak + d_strong + d_labels,); weak columns first, then strong, then labels.
+        mean_rest: what rounding left out of ``mean``, so that the means of two blocks can be subtracted to full
+            precision even where they are large beside their difference; zero unless ``center``.
+        rows: float64 samples (n, D) minus the mean when ``center``, or None.
+        product: float64 second moment (D, D), or None.
+        center: whether J is centred.
+        dtype: the precision in which the products were accumulated, "float64" or "float32".
+    """
+
+    n: float
+    mean: Float[Any, " D"]
+    mean_rest: Float[Any, " D"]
+    rows: Float[Any, "n D"] | None
+    product: Float[Any, "D D"] | None
+    d_weak: int = field(metadata={"static": True})
+    d_strong: int = field(metadata={"static": True})
+    d_labels: int = field(metadata={"static": True})
+    center: bool = field(metadata={"static": True})
+    dtype: str = field(metadata={"static": True})
+
+    @property
+    def second(self) -> Float[Any, "D D"]:
+        """The joint second moment J = Z^T Z / n."""
+        if self.product is not None:
+            return self.product
+        assert self.rows is not None
+        return self.rows.T @ self.rows / self.n
+
+    @property
+    def weak_columns(self) -> slice:
+        """Where the weak representation stands in z."""
+        return slice(0, self.d_weak)
+
+    @property
+    def strong_columns(self) -> slice:
+        """Where the strong representation stands in z."""
+        return slice(self.d_weak, self.d_weak + self.d_strong)
+
+    @property
+    def label_columns(self) -> slice:
+        """Where the labels stand in z."""
+        return slice(self.d_weak + self.d_strong, self.d_weak + self.d_strong + self.d_labels)
+
+    @property
+    def sigma_weak(self) -> Float[Any, "d_weak d_weak"]:
+        """Sigma_w = H_w^T H_w / n."""
+        return self._block(self.weak_columns, self.weak_columns)
+
+    @property
+    def sigma_strong(self) -> Float[Any, "d_strong d_strong"]:
+        """Sigma_s = H_s^T H_s / n."""
+        return self._block(self.strong_columns, self.strong_columns)
+
+    @property
+    def sigma_cross(self) -> Float[Any, "d_strong d_weak"]:
+        """Sigma_sw = H_s^T H_w / n."""
+        return self._block(self.strong_columns, self.weak_columns)
+
+    def _block(self, left: slice, right: slice) -> Float[Any, "a b"]:
+        if self.product is not None:
+            return self.product[left, right]
+        assert self.rows is not None
+        return self.rows[:, left].T @ self.rows[:, right] / self.n
+
+
+def merge(first: Moments, second: Moments) -> Moments:
+    """Moments of the union of two disjoint sets of samples; associative and commutative up to rounding.
+
+    With delta = mean_2 - mean_1:  n J = n_1 J_1 + n_2 J_2 + (n_1 n_2 / n) delta delta^T  (Chan, Golub and LeVeque);
+    the correction falls away when the moments are not centred.
+
+    Args:
+        first, second: moments of the same models, labels and settings.
+
+    Raises:
+        InputError: the two differ in widths, centring or precision.
+
+    Cost: (d_weak + d_strong + c)^2.
+    """
+    check_moments(first, "first")
+    check_moments(second, "second")
+    for name in ("d_weak", "d_strong", "d_labels", "center", "dtype"):
+        one, other = getattr(first, name), getattr(second, name)
+        if one != other:
+            raise InputError(f"merge: {name} is {one!r} in the first moments and {other!r} in the second")
+    n = first.n + second.n
+    delta, mean, mean_rest = joint_mean(first.mean, first.mean_rest, second.mean, second.mean_rest, second.n / n)
+    rows = product = None
+    if first.rows is not None and second.rows is not None and n <= mean.shape[0]:
+        shifts = (-delta * (second.n / n), delta * (first.n / n)) if first.center else (0.0, 0.0)
+        rows = np.concatenate([first.rows + shifts[0], second.rows + shifts[1]])
+    else:
+        product = first.second * (first.n / n)
+        product += second.second * (second.n / n)
+        if first.center:
+            product += np.multiply.outer(delta * (first.n * second.n / n**2), delta)
+    return Moments(
+        n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
+    )
+
+
+def joint_mean(mean: Any, rest: Any, other: Any, other_rest: Any, share: Any) -> tuple[Any, Any, Any]:
+    """The mean of two sets of samples in two parts, and how far the other's was; ``share`` is that of the other set.
+
+    ``rest`` is what rounding left out of ``mean``. NumPy or JAX arrays.
+    """
+    delta = (other - mean) + (other_rest - rest)
+    step = rest + delta * share
+    moved = mean + step
+    return delta, moved, step - (moved - mean)
+
+
+def check_moments(m: Any, name: str) -> None:
+    """Refuse what is not moments, such as the arrays themselves."""
+    if not isinstance(m, Moments):
+        raise InputError(f"{name}: expected Moments, as w2sg_jax.moments returns, got {type(m).__name__}")

@@ -1,0 +1,1 @@
+"""The paper, bottom to top: kernel, spectrum, smoother, gap operator, and what follows from them."""

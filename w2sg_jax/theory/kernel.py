@@ -1,0 +1,147 @@
+"""A factor of the joint second moment: min(n, D) rows that stand for the n samples."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import get_lapack_funcs, solve_triangular
+
+from .._errors import InputError
+from ..numerics.checks import check_option
+from ..numerics.linalg import symmetric
+from ..second_moments.moments import Moments
+
+ROUNDING = 32.0
+"""Pivots below ROUNDING * eps * (largest diagonal entry) are rounding errors of an accumulated second moment."""
+REGULAR = 1e6
+"""A second moment is regular, far from losing rank, when its reciprocal condition number is above REGULAR * eps."""
+
+
+class Traces(NamedTuple):
+    """Mean squared length of a sample: the trace of its second moment."""
+
+    weak: float
+    strong: float
+    labels: float
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """F = [F_w, F_s, F_y], each representation in units of unit trace, with F^T F = J but for the labels' own block.
+
+    Singular values, smoothers and residuals computed from F equal those computed from the n samples / sqrt(n). Of the
+    labels F may hold only the part in the span of both representations; a smoother leaves nothing of the rest.
+
+    Attributes:
+        weak: (r, d_weak), divided by sqrt(traces.weak).
+        strong: (r, d_strong), divided by sqrt(traces.strong).
+        labels: (r, c), divided by sqrt(traces.labels), or None.
+        traces: those of the second moments, by which the units change.
+        exact: True when F holds the samples themselves, False when it was recovered from accumulated products.
+        triangular: True when [F_w, F_s] is upper triangular: both representations together are regular.
+    """
+
+    weak: Float[np.ndarray, "r d_weak"]
+    strong: Float[np.ndarray, "r d_strong"]
+    labels: Float[np.ndarray, "r c"] | None
+    traces: Traces
+    exact: bool
+    triangular: bool
+
+    @property
+    def label_rows(self) -> Float[np.ndarray, "r c"]:
+        """F_y, with no column where there are no labels."""
+        return np.zeros((len(self.weak), 0)) if self.labels is None else self.labels
+
+
+def joint_factor(m: Moments) -> Factor:
+    """Factor the joint second moment without squaring its condition number again.
+
+    Below D samples F is the samples / sqrt(n). Otherwise F is a Cholesky factor; where the representations are close
+    to dependent, one with complete pivoting (LAPACK dpstrf), which is backward stable for semidefinite matrices and
+    reveals the joint rank: a strong representation inside the span of the weak one stays exactly inside it. The squared
+    formula of the gap cannot tell such a gap from sqrt(eps / ridge).
+
+    Cost: D^3 / 3 flops, D = d_weak + d_strong + c; twice that where pivoting is needed.
+    """
+    traces = traces_of(m)
+    widths = (m.d_weak, m.d_strong, m.d_labels)
+    scales = np.concatenate([np.full(w, t**-0.5 if t > 0 else 1.0) for w, t in zip(widths, traces, strict=True)])
+    rows, triangular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
+    labels = rows[:, m.label_columns] if m.d_labels else None
+    weak, strong = rows[:, m.weak_columns], rows[:, m.strong_columns]
+    return Factor(weak, strong, labels, traces, exact=m.rows is not None, triangular=triangular)
+
+
+def traces_of(m: Moments) -> Traces:
+    """The traces of the second moments, once neither representation is constant (InputError)."""
+    traces = Traces(*(_trace(m, columns) for columns in (m.weak_columns, m.strong_columns, m.label_columns)))
+    _refuse_constant(m, "weak", traces.weak, m.weak_columns)
+    _refuse_constant(m, "strong", traces.strong, m.strong_columns)
+    return traces
+
+
+def unit_trace_ridges(ridges: tuple[float, float], traces: Traces, scale: str) -> tuple[float, float]:
+    """Convert ridges to units of unit trace; the one place where units change."""
+    check_option(scale, "scale", ("trace", "none"))
+    if scale == "trace":
+        return ridges
+    return ridges[0] / traces.weak, ridges[1] / traces.strong
+
+
+def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A factor of the scaled second moment, and whether it is the triangular one of a regular matrix."""
+    scaled = m.second * scales
+    scaled *= scales[:, None]
+    width = m.d_weak + m.d_strong
+    upper = regular_cholesky(scaled[:width, :width], m.dtype)
+    if upper is None:
+        return _pivoted_cholesky(scaled, m.dtype), False
+    if m.d_labels == 0:
+        return upper, True
+    labels = solve_triangular(upper, scaled[:width, width:], trans=1, check_finite=False)
+    return np.concatenate([upper, labels], axis=1), True
+
+
+def regular_cholesky(second: np.ndarray, dtype: str, margin: float = REGULAR) -> np.ndarray | None:
+    """R upper triangular with R^T R = J, or None unless J is regular in the precision that it was accumulated in.
+
+    Args:
+        second: J.
+        dtype: that precision.
+        margin: in units of its eps, what the reciprocal condition number has to be above.
+    """
+    potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
+    upper, info = potrf(symmetric(second), lower=0, clean=1)
+    if info != 0:
+        return None
+    rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
+    return upper if rcond > margin * np.finfo(dtype).eps else None
+
+
+def _pivoted_cholesky(scaled: np.ndarray, dtype: str) -> np.ndarray:
+    tolerance = ROUNDING * np.finfo(dtype).eps * scaled.diagonal().max()
+    (pstrf,) = get_lapack_funcs(("pstrf",), (scaled,))
+    upper, pivots, rank, info = pstrf(symmetric(scaled), tol=tolerance, lower=0, overwrite_a=1)
+    if info < 0:
+        raise ArithmeticError(f"dpstrf refused argument {-info}")
+    factor = np.zeros_like(scaled)  # rows past the rank stay zero, so that shapes do not depend on the data
+    factor[:rank, pivots - 1] = np.triu(upper[:rank])
+    return factor
+
+
+def _trace(m: Moments, columns: slice) -> float:
+    if m.rows is not None:
+        return float((m.rows[:, columns] ** 2).sum() / m.n)
+    return float(np.diagonal(m.second)[columns].sum())
+
+
+def _refuse_constant(m: Moments, name: str, trace: float, columns: slice) -> None:
+    offset = float((m.mean[columns] ** 2).sum()) if m.center else 0.0
+    if trace <= (4 * np.finfo(np.float64).eps) ** 2 * offset or trace <= 1e-280:
+        what = "the same for every sample" if m.center else "zero for every sample"
+        raise InputError(
+            f"{name}: the representation is constant ({what}), or so small that its squares vanish in {m.dtype};"
+            " check the layer or pooling that it came from, or multiply it by a constant"
+        )
