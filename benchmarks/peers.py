@@ -21,10 +21,11 @@ import rich.table
 import tyro
 
 from w2sg_jax.bench import Timing, measure_machine, timed
+from w2sg_jax.report.tables import markdown_table
 from w2sg_jax.terminal.console import standard_output
 
 from .peer_routes import OURS, OURS_SCORES, PEERS, Problem, Route, samples
-from .results import folder_of, markdown_table, save
+from .results import folder_of, save
 
 AGREEMENT = 1e-9
 
