@@ -1,9 +1,9 @@
 """Where and how precisely dense work is done: the one fork between host and device.
 
-A computation is written once, in the operations of ``linalg`` (its first argument, ``la``), and runs by the host's LAPACK
-on a CPU, or beside an accelerator that is slow in float64; else by JAX on the device. ``by_backend`` chooses at each
-call, ``resident`` keeps the operands where the work is. On a CPU both would do, and the host is faster (the threads of two
-libraries would take the cores from each other: see ``linalg``).
+A computation is written once, in the operations of ``linalg`` (its first argument, ``la``), and runs by the host's
+LAPACK on a CPU, or beside an accelerator that is slow in float64; else by JAX on the device. ``by_backend`` chooses at
+each call, ``resident`` keeps the operands where the work is. On a CPU both would do, and the host is faster (the
+threads of two libraries would take the cores from each other: see ``linalg``).
 """
 
 import re

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..numerics.backend import product_dtype
+from ..numerics.backend import own_settings, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -29,11 +30,36 @@ from .checkpoints import Checkpoints, identity_of
 from .moments import Moments
 
 Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
 
 ROUNDS = 8
 """Blocks go to groups in turn when each group gets at least so many of them; else their rows do."""
 
 
+@dataclass(frozen=True)
+class PassOptions:
+    """How a pass over the samples is made: what ``moments`` and ``rank`` are told by the user, and hand on.
+
+    Attributes:
+        center, dtype, block_rows, devices: as in ``moments``.
+        checkpoint, checkpoint_every: folder of the checkpoints, or None, and seconds between two of them.
+        progress: called with (samples done, n) after each block.
+    """
+
+    center: bool = True
+    dtype: str | None = None
+    block_rows: int | None = None
+    devices: Any = None
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: float = 120.0
+    progress: Progress | None = None
+
+    def checkpoints(self) -> Checkpoints:
+        """Where the passes of one computation leave their states."""
+        return Checkpoints(self.checkpoint, self.checkpoint_every)
+
+
+@own_settings()
 def moments(
     weak: ArrayInput,
     strong: ArrayInput,
@@ -87,17 +113,9 @@ def moments(
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     target = [strong] if labels is None else [strong, as_labels(labels, n)]
-    checkpoints = Checkpoints(checkpoint, checkpoint_every)
-    groups = accumulate(
-        [weak],
-        target,
-        center=center,
-        dtype=dtype,
-        block_rows=block_rows,
-        devices=devices,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
+    options = PassOptions(center, dtype, block_rows, devices, checkpoint, checkpoint_every, progress)
+    checkpoints = options.checkpoints()
+    groups = accumulate([weak], target, options, checkpoints=checkpoints)
     (found,) = pair_moments(groups, 0, "weak", weak, target)
     checkpoints.clear()
     return found
@@ -106,38 +124,39 @@ def moments(
 def accumulate(
     weak: Sequence[Array],
     target: Sequence[Array],
+    options: PassOptions = PassOptions(),
     *,
     groups: int = 1,
-    center: bool = True,
-    dtype: str | None = None,
-    block_rows: int | None = None,
-    devices: Any = None,
     checkpoints: Checkpoints | None = None,
-    progress: Progress | None = None,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
     Args:
         weak: checked representations of the weak models.
         target: checked (strong,) or (strong, labels).
+        options: of the pass.
         groups: disjoint groups of samples, interleaved; 1 for all samples.
-        center, dtype, block_rows, devices: as in ``moments``.
-        checkpoints: where the pass leaves its state, and goes on from that of an earlier run.
-        progress: called with (samples done, n) after each block.
+        checkpoints: where the pass leaves its state, and goes on from that of an earlier run; none by default. The
+            caller clears them when the whole computation has ended.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
     """
-    check_option(center, "center", (True, False))
-    mesh = as_mesh(devices)
+    check_option(options.center, "center", (True, False))
+    mesh, progress = as_mesh(options.devices), options.progress
     n = target[0].shape[0]
-    if center:
+    if options.center:
         at_least_two(n // groups, "weak")
     d_labels = target[1].shape[1] if len(target) > 1 else 0
     layout = Layout(
-        tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
+        tuple(w.shape[1] for w in weak),
+        target[0].shape[1],
+        d_labels,
+        options.center,
+        product_dtype(options.dtype, mesh),
+        mesh,
     )
-    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
+    rows = layout.block_rows if options.block_rows is None else as_count(options.block_rows, "block_rows", 1)
     part = own_part()
     rows, in_turn = _cut(n, rows, groups, part)
     accumulators = [Accumulator(layout) for _ in range(groups)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from ..numerics.backend import product_dtype
+from ..numerics.backend import own_settings, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -29,6 +29,7 @@ from .accumulator import Accumulator, Layout
 from .moments import Moments
 
 
+@own_settings()
 def moments_from_batches(
     batches: Iterable[Sequence[ArrayInput] | Mapping[str, ArrayInput]],
     *,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
+from ..numerics.backend import own_settings
 
 
 @partial(
@@ -91,6 +92,7 @@ class Moments:
         return self.rows[:, left].T @ self.rows[:, right] / self.n
 
 
+@own_settings()
 def merge(first: Moments, second: Moments) -> Moments:
     """Moments of the union of two disjoint sets of samples; associative and commutative up to rounding.
 

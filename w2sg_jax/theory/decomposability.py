@@ -322,7 +322,8 @@ def _largest(values: np.ndarray) -> float:
 
 
 def _operator_norm(x: Float[np.ndarray, "a b"]) -> float:
-    r"""The largest singular value: on the Krylov space of $X^\top X$, from below and within about 1%, where X is large."""
+    r"""The largest singular value: on the Krylov space of $X^\top X$, from below and within about 1%, where X is
+    large."""
     if min(x.shape) <= KRYLOV:
         return float(np.linalg.norm(x, 2)) if min(x.shape) else 0.0
     whole = lambda values, _: int(len(values) == KRYLOV)  # noqa: E731 (one line)

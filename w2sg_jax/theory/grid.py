@@ -1,7 +1,7 @@
 r"""The gap over a grid of ridges and thresholds: one decomposition, then all points together.
 
-At many points $P_s (I - P_w)$ is taken in its squared form, whose parts that change with the point are diagonal: $O(k^2)$
-for each, and Lanczos on all of them at once for the norm.
+At many points $P_s (I - P_w)$ is taken in its squared form, whose parts that change with the point are diagonal:
+$O(k^2)$ for each, and Lanczos on all of them at once for the norm.
 """
 
 from collections.abc import Sequence
@@ -140,8 +140,8 @@ def sweep(overlap: Overlap, points: Float[np.ndarray, "P 4"], dtype: str) -> Swe
 
     With W and S the principal components, $w = g_s / \sqrt{\lambda_s}$ and $a = (2 - g_w) / (\lambda_w + \beta_w)$, the
     squared singular values of $P_s (I - P_w)$ are the eigenvalues of
-    $\operatorname{diag}(w)\, (\Lambda_s - M \operatorname{diag}(a) M^\top) \operatorname{diag}(w)$, $M = S^\top W$: what
-    changes with the point is diagonal.
+    $\operatorname{diag}(w)\, (\Lambda_s - M \operatorname{diag}(a) M^\top) \operatorname{diag}(w)$, $M = S^\top W$:
+    what changes with the point is diagonal.
 
     Args:
         overlap: of the pair.

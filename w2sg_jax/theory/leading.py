@@ -1,4 +1,5 @@
-r"""The leading singular values of $P_s (I - P_w)$ alone: Lanczos with Cholesky factors, or principal components alone."""
+r"""The leading singular values of $P_s (I - P_w)$ alone: Lanczos with Cholesky factors, or principal components
+alone."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -191,7 +192,8 @@ def _iterated(
 
 
 def _of_every_direction(sigma: Float[np.ndarray, "d d"], ridge: float, *, with_root: bool) -> _Model | None:
-    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the root."""
+    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the
+    root."""
     if ridge <= 0:
         return None
     la = Host()
