@@ -18,7 +18,8 @@ class RankingRow:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
-        intervals: bootstrap interval (low, high) of each real-valued quantity, inside its range; empty without bootstrap.
+        intervals: bootstrap interval (low, high) of each real-valued quantity, inside its range; empty without
+            bootstrap.
         share_best: share of bootstrap samples in which this model comes first; None without bootstrap.
         warnings: of either gap.
     """
