@@ -54,7 +54,7 @@ def gap_grid(
     *,
     scale: str = "trace",
 ) -> GapGrid:
-    """Compute the gap for every ridge and every threshold; equal to calling ``gap`` for each.
+    r"""Compute the gap for every ridge and every threshold; equal to calling ``gap`` for each.
 
     Args:
         m: moments of the pair.
@@ -65,7 +65,7 @@ def gap_grid(
     Raises:
         InputError: as ``gap``; or an empty grid.
 
-    Cost: one decomposition of the pair, as for a ``gap`` with a threshold; then about 200 d_weak d_strong flops a
+    Cost: one decomposition of the pair, as for a ``gap`` with a threshold; then about $200\, d_w d_s$ flops a
     point. A point where the norm is too small for the squared form costs as much as a ``gap`` of its own.
     """
     check_moments(m, "m")

@@ -25,10 +25,10 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class LeadingGap:
-    """The gap norm of wide representations, and how it was found.
+    r"""The gap norm of wide representations, and how it was found.
 
     Attributes:
-        norm: |P_s (I - P_w)|_op, as in ``Gap``.
+        norm: $\lVert P_s (I - P_w) \rVert_{op}$, as in ``Gap``.
         singular_values: the leading ones of P_s (I - P_w), descending.
         residual: how far the iterations were from the end. Of Lanczos, |G v - s^2 v| / s^2 of the worst pair (s, v),
             G = T^T T: no s is off by more than half of it, relative. Of principal components, the angle by which the
@@ -73,10 +73,15 @@ def leading_gap(
     count: int = 1,
     scale: str = "trace",
 ) -> LeadingGap:
-    """Compute the gap norm alone, for representations so wide that ``gap`` takes long.
+    r"""Compute the gap norm alone, for representations so wide that ``gap`` takes long.
 
-    With M = Sigma + ridge I and R R^T = Sigma_s, the squares of the singular values are the eigenvalues of
-    G = R^T M_s^-1 S M_s^-1 R,  S = Sigma_s - Sigma_sw (M_w^-1 + ridge_w M_w^-2) Sigma_ws = H_s^T (I - P_w)^2 H_s / n,
+    With $M = \Sigma + \beta I$ and $R R^\top = \Sigma_s$, the squares of the singular values are the eigenvalues of
+
+    $$
+    G = R^\top M_s^{-1} S M_s^{-1} R, \qquad
+    S = \Sigma_s - \Sigma_{sw} (M_w^{-1} + \beta_w M_w^{-2})\, \Sigma_{ws} = H_s^\top (I - P_w)^2 H_s / n,
+    $$
+
     which is applied to vectors and never formed. A model with a threshold enters by its principal components alone; if
     the strong one has few, G is as small and is formed.
 
@@ -91,10 +96,10 @@ def leading_gap(
     Raises:
         InputError: as ``gap``.
 
-    Cost: d^3 for a model without a threshold (Cholesky factors and an inverse), 2 d^2 m with one, m being a few times
-    the directions kept; and about 5 d^2 numbers read for each product with G. Memory beyond the moments: a half of
-    them (d = d_weak = d_strong). The squared form leaves an absolute error of about eps / (ridge_s ridge_w) in norm^2:
-    where that is too much, the full computation is done instead.
+    Cost: $d^3$ for a model without a threshold (Cholesky factors and an inverse), $2 d^2 m$ with one, m being a few
+    times the directions kept; and about $5 d^2$ numbers read for each product with G. Memory beyond the moments: a half
+    of them ($d = d_w = d_s$). The squared form leaves an absolute error of about $\varepsilon / (\beta_s \beta_w)$ in
+    the squared norm: where that is too much, the full computation is done instead.
     Source: arXiv 2502.00620, the label-free bound of the main theorem.
     """
     check_moments(m, "m")
