@@ -51,8 +51,18 @@ def test_tensors_of_an_accelerator_keep_their_digits(monkeypatch):
     if not jax.config.jax_enable_x64:
         tensor = Tensor(WEAK)
         tensor.dtype = "torch.float64"
-        with pytest.raises(w2sg.InputError, match="torch.float64 would become float32"):
+        with pytest.raises(w2sg.InputError, match=r"torch\.float64 would become float32"):
             foreign.in_memory(tensor, "x")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64", "int64"])
+def test_tensors_on_the_device_of_jax(dtype):
+    """Where that is an accelerator, they stay on it."""
+    with jax.enable_x64(True):
+        strong = jnp.asarray(9 * STRONG).astype(dtype)
+    found = foreign.in_memory(Tensor(strong), "x")
+    assert isinstance(found, np.ndarray) == (strong.device.platform == "cpu")
+    same(w2sg.moments(WEAK, Tensor(strong)), w2sg.moments(WEAK, strong))
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float64"])

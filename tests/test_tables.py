@@ -186,6 +186,13 @@ def nested(array, name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_truth_values(tmp_path, kind):
+    labels = w2sg.load(write(tmp_path, table(x=STRONG, y=Y > 0), kind), key="y")
+    found = w2sg.moments(WEAK, STRONG, labels)
+    np.testing.assert_array_equal(found.second, w2sg.moments(WEAK, STRONG, Y).second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NESTED)
 def test_arrays_of_one_row_are_vectors(tmp_path, kind, name):
     path = write(tmp_path, pa.table({"x": nested(STRONG, name), "y": Y}), kind)
@@ -368,7 +375,8 @@ def test_a_pass_decodes_every_row_once(tmp_path, monkeypatch):
 
 PEAK = """
 import sys, tracemalloc, pyarrow.parquet
-from w2sg_jax import load  # before memory is counted
+from w2sg_jax import load
+pyarrow.array([True]).to_numpy(zero_copy_only=False)  # imports pandas where it is installed: before memory is counted
 tracemalloc.start()
 x = load(sys.argv[1])
 rows = sum(len(x[start : start + 2000]) for start in range(0, len(x), 2000))

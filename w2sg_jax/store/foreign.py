@@ -56,9 +56,8 @@ def as_numpy(x: Any, name: str = "array") -> np.ndarray:
     Raises:
         InputError: as ``in_memory``; or masked values, or Python objects.
     """
-    if isinstance(x, SupportsDLPack) and not isinstance(x, np.ndarray) and hasattr(x, "cpu"):
-        x = x.cpu()
-    data = np.asanyarray(in_memory(x, name))
+    on_host = x.cpu() if hasattr(x, "__dlpack__") and hasattr(x, "cpu") else x
+    data = np.asanyarray(in_memory(on_host, name))
     if isinstance(data, np.ma.MaskedArray):
         if np.ma.is_masked(data):
             raise InputError(
@@ -147,6 +146,7 @@ def _from_pandas(x: Any, objects: np.ndarray, name: str) -> np.ndarray:
 def _refuse_sparse(x: Any, name: str) -> None:
     """Refuse a sparse matrix (InputError): torch's are told by their layout, others by the module of their type."""
     kind = type(x)
-    if "sparse" in kind.__module__ or "sparse" in str(getattr(x, "layout", "")):
+    by_module = "sparse" in kind.__module__ and not hasattr(x, "isna")  # pandas' sparse columns NumPy can read
+    if by_module or "sparse" in str(getattr(x, "layout", "")):
         dense = next((f"x.{method}()" for method in _DENSE if hasattr(x, method)), "a dense array")
         raise InputError(f"{name}: a sparse matrix ({kind.__module__}.{kind.__name__}); pass {dense}")

@@ -50,10 +50,10 @@ class ParquetPiece(Piece):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the open file and its lock, which another process makes for itself."""
-        return self.__dict__ | {"_cursor": None, "_lock": None}
+        return vars(self) | {"_cursor": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state | {"_lock": threading.Lock()})
+        vars(self).update(state | {"_lock": threading.Lock()})
 
     def forget(self) -> None:
         with self._lock:

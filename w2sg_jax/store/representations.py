@@ -35,7 +35,8 @@ def load(
             checked against it. A folder of files of one of these kinds (not .npz) is one array, its rows in the order
             of the files' names; so is a folder that ``datasets.Dataset.save_to_disk`` wrote, in its own order.
         key: the array's name in a .safetensors or .npz file, the column's in a .parquet or .arrow file; may be left out
-            when there is one. A column holds numbers, or one list of numbers a row, all of one length.
+            when there is one. A column holds numbers, or one list of numbers a row, all of one length, or one array of
+            the shape (1, d) a row, as ``datasets.Array2D`` writes it; its name is a whole one, also with dots in it.
         mmap: leave the data on disk and map it read-only, so that memory is used only for the rows that are
             looked at. A .npz file is a zip archive and is always read whole.
 
