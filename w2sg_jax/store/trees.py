@@ -68,7 +68,7 @@ def read_tree(path: Path | str, like: Any) -> Any:
                 f"path: {path} holds {name!r} as {found[name].dtype}{found[name].shape}, "
                 f"expected {leaf.dtype}{leaf.shape}; was it made by another config?"
             )
-    leaves = [jax.numpy.asarray(found[name]) for name in expected]
+    leaves = jax.device_put([found[name] for name in expected])
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
