@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from .checks import check_option
+from .settings import wide_types
 
 FAST_FLOAT64 = re.compile(r"\b(P100|V100|A100|A800|A30|H100|H800|H200|GH200|B100|B200|GB200|MI\d{2,3}\w?)\b")
 """Accelerators whose float64 products run at a half of their float32 rate or more, by their names."""
@@ -37,16 +38,21 @@ def fast_float64(device: Any) -> bool:
     return device.platform == "cpu" or FAST_FLOAT64.search(device.device_kind) is not None
 
 
+def on_cpu() -> bool:
+    """Whether JAX's default device is a CPU: the host itself."""
+    return jax.default_backend() == "cpu"
+
+
 def on_host() -> bool:
     """Whether the host's BLAS and LAPACK do the dense float64 work: on a CPU, or beside a slow accelerator."""
-    return jax.default_backend() == "cpu" or not fast_float64(jax.devices()[0])
+    return on_cpu() or not fast_float64(jax.devices()[0])
 
 
 @contextmanager
 def float64() -> Iterator[None]:
     """64-bit types, and computations on the default device, or on the CPU where that one has no fast float64."""
     device = None if fast_float64(jax.devices()[0]) else jax.local_devices(backend="cpu")[0]
-    with jax.enable_x64(True), jax.default_device(device):
+    with wide_types(), jax.default_device(device):
         yield
 
 

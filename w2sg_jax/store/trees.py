@@ -18,7 +18,7 @@ def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
 
     The metadata gain a hash of the content, which ``read_tree`` compares.
     """
-    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(jax.device_get(tree)).items()}
     save_safetensors(path, named, metadata | {_HASH: content_hash(named)})
 
 
@@ -75,7 +75,7 @@ def read_tree(path: Path | str, like: Any) -> Any:
                 f"path: {path} holds {name!r} as {found[name].dtype}{found[name].shape}, "
                 f"expected {leaf.dtype}{leaf.shape}; was it made by another config?"
             )
-    leaves = [jax.numpy.asarray(found[name]) for name in expected]
+    leaves = [jax.device_put(found[name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
