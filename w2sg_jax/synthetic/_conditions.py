@@ -16,7 +16,7 @@ class Conditions(NamedTuple):
     """Of both models, the larger value of each; in units of the effective ridges. delta is the largest."""
 
     moments: Any
-    r"""1: $\|(\Sigma_V + r I)^{-1/2} (\hat\Sigma_V - \Sigma_V) (\Sigma_V + r I)^{-1/2}\|_{op}$, of sample and population"""
+    r"""1: $\|(\Sigma_V + r I)^{-1/2} (\hat\Sigma_V - \Sigma_V) (\Sigma_V + r I)^{-1/2}\|_{op}$, hat: of the draw"""
     identity: Any
     r"""2: $\|K_{V'}/n - \gamma I\|_{op} / r$, weak tail on both splits, strong tail on D^"""
     orthogonality: Any

@@ -44,7 +44,7 @@ class Predicted(NamedTuple):
 
 
 class _Head(NamedTuple):
-    r"""$f(x) = \theta \cdot h_V(x) + \sum_i \alpha_i \, t_i \cdot t(x)$, c label columns; no $\alpha$ without a tail."""
+    r"""$f(x) = \theta \cdot h_V(x) + \sum_i \alpha_i \, t_i \cdot t(x)$, c labels; no $\alpha$ without a tail."""
 
     theta: Float[Array, "k c"]
     alpha: Float[Array, "n c"] | None

@@ -22,7 +22,8 @@ class Population:
 
     $h_w = (A_w z, t_w)$, $h_s = (A_s z, t_s)$, $y = \theta \cdot z + \sigma \epsilon$. The first part spans the
     principal subspace V, the tails t are uncorrelated with it and with each other. Neither centred nor scaled: the
-    paper's raw form (``center=False, scale="none"`` elsewhere in this package). Errors are against the noiseless target.
+    paper's raw form (``center=False, scale="none"`` elsewhere in this package). Errors are against the noiseless
+    target.
 
     Attributes:
         weak: $A_w$.
