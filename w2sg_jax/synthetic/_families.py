@@ -66,8 +66,9 @@ def correlated_pair(
 
     Weak feature $i$ is $\sqrt{o_i} s_i + \sqrt{1 - o_i} u_i$, with $s_i$ the i-th strong feature and $u_i$ of its own.
     So $d_{s \wedge w} = \sum_i o_i$. Least squares (effective ridges $\to 0$) gives, for a target $t$ in the strong
-    span, a gap norm of $\max_i \sqrt{1 - o_i}$ (1 where there are strong_only features), $Err_w = \sum_i t_i^2 (1 - o_i)$,
-    $Err_{w2s} = PredGap = \sum_i t_i^2 (1 - o_i)^2$, $Err_{sc} = 0$, and with equal overlaps $PGR = o$.
+    span, a gap norm of $\max_i \sqrt{1 - o_i}$ (1 where there are strong_only features),
+    $Err_w = \sum_i t_i^2 (1 - o_i)$, $Err_{w2s} = PredGap = \sum_i t_i^2 (1 - o_i)^2$, $Err_{sc} = 0$, and with equal
+    overlaps $PGR = o$.
 
     Args:
         overlaps: (k,) in [0, 1].
