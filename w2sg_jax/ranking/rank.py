@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._errors import InputError
-from ..numerics.backend import own_settings, padded_widths, product_dtype
+from ..numerics.backend import padded_widths, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -19,6 +19,7 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
+from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.accumulator import Accumulator
 from ..second_moments.checkpoints import Checkpoints

@@ -21,7 +21,9 @@ def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
 
     The metadata gain a hash of the content, which ``read_tree`` compares.
     """
-    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
+    import jax
+
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(jax.device_get(tree)).items()}
     save_safetensors(path, named, metadata | {_HASH: named_hash(named)})
 
 

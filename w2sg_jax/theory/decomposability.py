@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import own_settings
 from ..numerics.checks import ArrayInput, as_ridge, as_samples, as_threshold, check_option, refuse_non_finite
 from ..numerics.lanczos import lanczos
 from ..numerics.linalg import Host
 from ..numerics.rounding import epsilon
+from ..numerics.settings import own_settings
 from .spectrum import Spectrum, spectrum_of_rows
 
 SMALL = 0.5

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, at_least_two, check_option, same_rows
 from ..numerics.linalg import HIGHEST, Device, product
+from ..numerics.settings import own_settings
 from .smoother import of_rows
 
 LA = Device()

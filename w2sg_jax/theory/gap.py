@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, as_threshold
 from ..numerics.rounding import epsilon
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .cholesky import gap_operator_by_solves
 from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of

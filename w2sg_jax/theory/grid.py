@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..numerics import rounding
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import as_ridge, as_sequence, as_threshold
 from ..numerics.lanczos import TOLERANCE, largest_eigenvalues
 from ..numerics.linalg import Host, product
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .gap_operator import Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
 from .kernel import joint_factor

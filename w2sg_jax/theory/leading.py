@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import own_settings, resident
+from ..numerics.backend import resident
 from ..numerics.checks import as_count, as_ridge, as_threshold
 from ..numerics.lanczos import lanczos, relative
 from ..numerics.linalg import Host, eigenvalues
 from ..numerics.rounding import TOLERATED, epsilon
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .gap import gap
 from .kernel import Traces, traces_of, unit_trace_second

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from ..numerics import rounding
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,6 +22,7 @@ from ..numerics.checks import (
 )
 from ..numerics.linalg import product
 from ..numerics.rounding import may_square
+from ..numerics.settings import own_settings
 from .spectrum import Spectrum, kept, of_second_moment
 
 

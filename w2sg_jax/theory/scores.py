@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import Array, ArrayInput, as_ridge, as_samples, as_threshold
 from ..numerics.linalg import Device, product
+from ..numerics.settings import own_settings
 from ..second_moments.from_arrays import moments
 from ..second_moments.moments import Moments
 from .cholesky import strong_head_by_solves

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled, on_cpu, own_settings
+from ..numerics.backend import compiled, on_cpu
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,6 +22,7 @@ from ..numerics.checks import (
     same_rows,
 )
 from ..numerics.rounding import DENOMINATOR, epsilon, may_square
+from ..numerics.settings import own_settings
 from .ridge import components, fit, outputs
 from .targets import Split, as_targets, checked_ids, checked_rows, checked_split, missing_classes, refuse_overlap
 
