@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.evaluation.correlation import correlate
+from w2sg_jax.report.record import number_of
 from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
 
@@ -199,7 +200,7 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
     table = np.full((len(missing), len(noise)), np.nan)
     for cell in result["cells"]:
         i, j = missing.index(cell["missing"]), noise.index(cell["noise"])
-        value, low, high = (np.nan if x is None else x for x in cell["spearman"][outcome][name])
+        value, low, high = map(number_of, cell["spearman"][outcome][name])
         table[i, j] = value
         sure = low > 0 or high < 0
         axis.text(
@@ -261,5 +262,6 @@ def markdown(result: dict[str, Any]) -> str:
     return markdown_table(headings, rows)
 
 
-def _interval(found: list[float | None]) -> str:
-    return "undefined" if found[0] is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+def _interval(found: list[Any]) -> str:
+    value, low, high = map(number_of, found)
+    return "undefined" if np.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"

@@ -6,7 +6,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+from numpy.random import (
+    MT19937,
+    get_bit_generator,  # pyright: ignore[reportAttributeAccessIssue]
+    set_bit_generator,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 SEED = 0
 """Of ``random`` and ``numpy.random``, at the start of every trial."""
@@ -22,16 +26,16 @@ def same_for_every_trial(folder: Path) -> Iterator[None]:
     Args:
         folder: where the run started. On a node of a cluster that has no such folder, the trial runs where it is.
     """
-    environment, numbers, generator = dict(os.environ), random.getstate(), np.random.get_bit_generator()
+    environment, numbers, generator = dict(os.environ), random.getstate(), get_bit_generator()
     with contextlib.ExitStack() as stack:
         stack.callback(_restore_environment, environment)
         stack.callback(random.setstate, numbers)
-        stack.callback(np.random.set_bit_generator, generator)
+        stack.callback(set_bit_generator, generator)
         with contextlib.suppress(OSError):  # it may be gone already
             stack.callback(_enter, Path.cwd())
         _enter(folder)
         random.seed(SEED)
-        np.random.set_bit_generator(np.random.MT19937(SEED))
+        set_bit_generator(MT19937(SEED))
         yield
 
 

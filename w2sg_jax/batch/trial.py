@@ -186,7 +186,7 @@ def from_plain(plain: Mapping[str, Any], config_type: type[Config], paths: Mappi
 
     def converted(kind: type, value: Any) -> Any:
         if issubclass(kind, Path):
-            return Path((paths or {}).get(value, value))
+            return Path(value if paths is None else paths[value])
         raise NotImplementedError(f"a field of type {kind.__name__} cannot be read")
 
     try:
