@@ -602,8 +602,8 @@ def test_letters_that_the_font_lacks_are_no_warning(samples, capsys):
 
 def test_process_that_is_terminated_ends_with_143_and_leaves_nothing(samples):
     program = (
-        "import os, signal, sys; from w2sg_jax import cli, store\n"
-        "store.np.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import os, signal, sys, numpy; from w2sg_jax import cli\n"
+        "numpy.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(cli.main("
         "['gap', 'weak5.npy', 'strong.safetensors', '--labels', 'labels.npy', '--scores', 'scores.npy']))"
     )
