@@ -107,9 +107,8 @@ def _refuse_too_much(nodes: Sequence[Mapping[str, Any]], cpus: float, gpus: floa
     sizes = Counter((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in found)
     if any(cpus <= here and gpus <= cards for here, cards in sizes):
         return
-    listed = ", ".join(
-        f"{count} with {here:g} CPUs and {cards:g} GPUs" for (here, cards), count in sorted(sizes.items())
-    )
+    kinds = sorted(sizes.items())
+    listed = ", ".join(f"{count} with {here:g} CPUs and {cards:g} GPUs" for (here, cards), count in kinds)
     raise InputError(
         f"cpus and gpus: a trial asks for {cpus:g} CPUs and {gpus:g} GPUs of one node, and no node of the Ray cluster"
         f" has them; its nodes: {listed or 'none'}"
