@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
-from w2sg_jax.report.record import number_of
 from w2sg_jax.report.style import mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
 
@@ -95,7 +94,7 @@ def _by_delta(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "low": low,
-            "high": high,
+            "high": high if np.isfinite(high) else None,
             "draws": len(one),
             "median_error": float(np.median(one)),
             "worst_error": float(one.max()),
@@ -134,9 +133,7 @@ def markdown(result: dict[str, Any]) -> str:
         ("δ", "draws", "median error of the prediction", "largest"),
         (
             [
-                f"{row['low']:g} to {row['high']:g}"
-                if np.isfinite(number_of(row["high"]))
-                else f"above {row['low']:g}",
+                f"{row['low']:g} to {row['high']:g}" if row["high"] else f"above {row['low']:g}",
                 str(row["draws"]),
                 f"{row['median_error']:.0%}",
                 f"{row['worst_error']:.0%}",

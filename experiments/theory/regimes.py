@@ -17,7 +17,6 @@ from matplotlib.patches import Rectangle
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.evaluation.correlation import correlate
-from w2sg_jax.report.record import number_of
 from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
 
@@ -108,13 +107,13 @@ def _cell(missing: float, noise: float, config: Config, seeds: range, *, full: b
     return cell
 
 
-def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float]:
-    """Value and 95% interval over the weak models for which both are defined; NaN where that is fewer than half."""
+def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float | None]:
+    """Value and 95% interval over the weak models for which both are defined; None where that is fewer than half."""
     defined = np.isfinite(np.hstack([predictor, loss]).sum(axis=1))
     if 2 * defined.sum() < len(defined):
-        return [np.nan] * 3
+        return [None] * 3
     found = correlate(predictor[defined], loss[defined], seed=0)
-    return [_digits(x) for x in (found.value, found.low, found.high)]
+    return [None if np.isnan(x) else _digits(x) for x in (found.value, found.low, found.high)]
 
 
 def _defined(denominators: np.ndarray) -> np.ndarray:
@@ -173,10 +172,11 @@ def _variance(p: syn.Population, config: Config) -> float:
 
 def _wins(cells: list[dict[str, Any]], outcome: str) -> dict[str, int]:
     """Cells in which a theory's 95% interval lies above 0."""
-    right = {name: [cell["spearman"][outcome][name][1] > 0 for cell in cells] for name in PREDICTORS}
+    lowest = {name: [cell["spearman"][outcome][name][1] for cell in cells] for name in PREDICTORS}
+    right = {name: [low is not None and low > 0 for low in column] for name, column in lowest.items()}
     return {name: sum(column) for name, column in right.items()} | {
         "neither": sum(not (a or b) for a, b in zip(right["norm"], right["discrepancy"], strict=True)),
-        "undefined": sum(bool(np.isnan(cell["spearman"][outcome]["norm"][0])) for cell in cells),
+        "undefined": sum(cell["spearman"][outcome]["norm"][0] is None for cell in cells),
         "cells": len(cells),
     }
 
@@ -200,7 +200,7 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
     table = np.full((len(missing), len(noise)), np.nan)
     for cell in result["cells"]:
         i, j = missing.index(cell["missing"]), noise.index(cell["noise"])
-        value, low, high = map(number_of, cell["spearman"][outcome][name])
+        value, low, high = (np.nan if x is None else x for x in cell["spearman"][outcome][name])
         table[i, j] = value
         sure = low > 0 or high < 0
         axis.text(
@@ -262,6 +262,5 @@ def markdown(result: dict[str, Any]) -> str:
     return markdown_table(headings, rows)
 
 
-def _interval(found: list[Any]) -> str:
-    value, low, high = map(number_of, found)
-    return "undefined" if np.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+def _interval(found: list[float | None]) -> str:
+    return "undefined" if found[0] is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"

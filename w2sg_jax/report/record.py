@@ -114,11 +114,6 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
     return json.dumps(_spelled(plain(value)), indent=indent, allow_nan=False)
 
 
-def number_of(found: float | str | None) -> float:
-    """A number of a record that was read back; records of earlier versions have null for NaN and infinities."""
-    return math.nan if found is None else float(found)
-
-
 def plain(value: Any) -> Any:
     """A value of `to_json` in the types of JSON: dictionaries, lists, texts, numbers (NaN too), truth values and None.
 
