@@ -153,7 +153,7 @@ def test_a_key_changes_with_all_that_matters():
 
 def test_models_are_trained_together_that_differ_in_seed_length_and_rate_alone():
     plan = toy_plan(8, 6, 0)
-    rate, batch = (replace(plan.training, **{name: 2, "steps": 9}) for name in ("learning_rate", "batch_size"))
+    rate, batch = (replace(plan.training, steps=9, **one) for one in ({"learning_rate": 1.0}, {"batch_size": 2}))
     together = [plan, replace(plan, training=rate)]
     assert [group.plans for group in grouped([plan, toy_plan(4, 2, 1), together[1]])] == [
         tuple(together),

@@ -1,13 +1,13 @@
 """The whole experiment: a zoo, what its models make of the labelled molecules, trials, correlations, figures."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from w2sg_jax import InputError
-from w2sg_jax._errors import check
 from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.numerics.checks import as_count
@@ -63,8 +63,8 @@ def _check(options: Options) -> None:
     for name, least in (("splits", 2), ("seed", 0), ("workers", 1)):
         if getattr(options, name) is not None:
             as_count(getattr(options, name), name, least)
-    if options.ray is not None:
-        check("ray", extra="ray")
+    if options.ray is not None and find_spec("ray") is None:
+        raise InputError('ray is not installed: pip install "w2sg_jax[ray]"')
     if not options.from_zoo and (options.measure or options.zoo != PUBLISHED):
         raise InputError("--measure and --zoo are of a trained zoo: pass --from-zoo as well")
     if options.from_zoo and options.retrain_damaged:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import rich.console
+import rich.progress
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
@@ -23,7 +24,6 @@ from w2sg_jax.report.record import commit_of, record, to_json
 from w2sg_jax.report.style import save
 from w2sg_jax.store.atomic import replacing, write_text
 from w2sg_jax.terminal.guard import guarded
-from w2sg_jax.terminal.progress import progress_bar
 
 FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
 """Modules with Config, TOY, compute(config, step), draw(result) and markdown(result)."""
@@ -59,8 +59,9 @@ def _made(name: str, options: Options, console: rich.console.Console, *, toy: bo
     path = options.out / f"{name}.json"
     entry = None if options.fresh else kept(path, config)
     if entry is None:
-        with progress_bar(console, name) as report:
-            result = module.compute(config, report or (lambda done, total: None))
+        with rich.progress.Progress(*rich.progress.Progress.get_default_columns(), console=console) as bar:
+            task = bar.add_task(name, total=None)
+            result = module.compute(config, lambda done, total: bar.update(task, completed=done, total=total))
         entry = record(f"experiments.theory --figure {name}", asdict(config), {}, result)
         entry["commit"] = commit_of(Path(__file__).parent)
         write_text(path, to_json(entry, indent=None) + "\n")
