@@ -15,7 +15,10 @@ DIGITS = 12
 
 
 def weights_hash(encoder: Encoder) -> str:
-    """sha256 of an encoder's configuration and weights, as 64 hexadecimal digits."""
+    """sha256 of an encoder's configuration and weights, as 64 hexadecimal digits.
+
+    The weights stand for the vocabulary that they were trained over.
+    """
     digest = hashlib.sha256(repr(encoder.config).encode())
     for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(encoder, nnx.Param))):
         digest.update(np.asarray(leaf).tobytes())
