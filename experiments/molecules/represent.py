@@ -14,6 +14,9 @@ from w2sg_jax.encoders import Encoder, SmilesTokenizer
 from w2sg_jax.extraction.extract import extract, folder_of, keep
 from w2sg_jax.store.atomic import write_text
 
+BATCH = 256
+"""Molecules represented at a time: rounding hangs on it, and the ids of trials on the last bit."""
+
 
 @dataclass(frozen=True)
 class Represented:
@@ -37,8 +40,9 @@ def represent_all(
 ) -> list[Represented]:
     """Represent every set by every encoder; what is there already is used again."""
     sets = [_set(data, folder) for data in datasets]
-    files = extract(encoders, tokenizer, {data.name: data.smiles for data in datasets}, folder, console).files
-    return [replace(one, models=files[one.data.name]) for one in sets]
+    samples = {data.name: data.smiles for data in datasets}
+    extracted = extract(encoders, tokenizer, samples, folder, console, batch_size=BATCH)
+    return [replace(one, models=extracted.files[one.data.name]) for one in sets]
 
 
 def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]], console: Console) -> Represented:

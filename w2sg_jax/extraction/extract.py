@@ -1,6 +1,8 @@
 """What every encoder makes of every set of samples, one file each; what is there already is used again."""
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,8 @@ from ..store.atomic import remove_stale
 from ..terminal.progress import progress_bar
 from .key import DIGITS, array_hash, samples_hash, weights_hash
 
-BATCH = 256
-"""Samples represented at a time."""
+WORKERS = 2
+"""Encoders at work at a time: one compiles while another computes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def extract(
     samples: Mapping[str, Sequence[str]],
     folder: Path,
     console: Console,
+    *,
+    batch_size: int = 64,
 ) -> Extracted:
     """Represent every set of samples by every encoder.
 
@@ -48,11 +52,13 @@ def extract(
         samples: name of a set -> its n samples, SMILES.
         folder: where files are kept.
         console: for progress, and for what is damaged.
+        batch_size: samples that an encoder works on at a time; it changes rounding alone.
 
     Raises:
         InputError: as ``encode``.
 
-    Cost: one forward pass over all samples for each encoder; one compilation for each shape and padded length.
+    Cost: one forward pass over all samples for each encoder; one compilation for each shape and padded length;
+    memory for two encoders at work.
     """
     hashes = {name: weights_hash(encoder) for name, encoder in encoders.items()}
     own = {name: folder_of(name, texts, folder) for name, texts in samples.items()}
@@ -61,22 +67,31 @@ def extract(
     }
     todo = [
         (name, data)
+        for data in samples  # set by set, so that no two threads compile the same program
         for name, encoder in encoders.items()
-        for data in samples
         if not _whole(files[data][name], (len(samples[data]), encoder.config.width), console)
     ]
-    done, total = 0, sum(len(samples[data]) for _, data in todo)
-    with progress_bar(console, "representations") as report:
+    done, total, lock = 0, sum(len(samples[data]) for _, data in todo), threading.Lock()
+    with progress_bar(console, "representations") as report, ThreadPoolExecutor(WORKERS) as pool:
 
         def count(batch: int) -> None:
             nonlocal done
-            done += batch
-            if report is not None:
-                report(done, total)
+            with lock:
+                done += batch
+                if report is not None:
+                    report(done, total)
 
-        for name, data in todo:
-            h = encode(encoders[name], tokenizer, samples[data], batch_size=BATCH, on_batch=count)
+        def make(name: str, data: str) -> None:
+            h = encode(encoders[name], tokenizer, samples[data], batch_size=batch_size, on_batch=count)
             store.save(files[data][name], h)
+
+        futures = [pool.submit(make, name, data) for name, data in todo]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return Extracted(files, len(todo))
 
 
