@@ -73,7 +73,7 @@ def moments_on_devices(count: int, n: int, width: int, repeats: int) -> dict[str
 def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
     """Seconds and peak memory, moments included, of the norm of a wide pair that is known."""
     import w2sg_jax as w2sg
-    from benchmarks.wide import known_pair
+    from benchmarks.problems import known_pair
 
     with memory() as grown:
         m, norm = known_pair(width, ridge, seed)

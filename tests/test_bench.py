@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cost, cost_model, limits, report, scaling
+from benchmarks import cost, cost_model, limits, problems, report, scaling
 from benchmarks.children import memory
 from w2sg_jax.bench import Machine, Point, Sizes, advice, pair, pass_work, sentence
 from w2sg_jax.cli import bench, main
@@ -163,7 +163,7 @@ def test_exponents_are_those_of_the_power_law_over_the_largest_points():
 
 
 def test_synthetic_moments_are_those_of_a_pair():
-    m = scaling.synthetic_moments(20)
+    m = problems.synthetic_moments(20)
     assert m.sigma_weak.shape == m.sigma_cross.shape == (20, 20)
     assert np.linalg.eigvalsh(m.second)[0] > 0
 

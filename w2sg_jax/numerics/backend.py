@@ -37,9 +37,21 @@ def fast_float64(device: Any) -> bool:
     return device.platform == "cpu" or FAST_FLOAT64.search(device.device_kind) is not None
 
 
+def on_cpu() -> bool:
+    """Whether JAX's default device is a CPU."""
+    return jax.default_backend() == "cpu"
+
+
 def on_host() -> bool:
     """Whether the host's BLAS and LAPACK do the dense float64 work: on a CPU, or beside a slow accelerator."""
-    return jax.default_backend() == "cpu" or not fast_float64(jax.devices()[0])
+    return on_cpu() or not fast_float64(jax.devices()[0])
+
+
+@contextmanager
+def wide_types() -> Iterator[None]:
+    """64-bit types, whatever the user's setting; devices stay as they are."""
+    with jax.enable_x64(True):
+        yield
 
 
 @contextmanager
