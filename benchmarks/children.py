@@ -93,17 +93,22 @@ def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def memory() -> Iterator[dict[str, float | None]]:
-    """Growth of this process's anonymous memory, at its peak, in MiB: pages of files do not count. Linux alone."""
+    """Growth of this process's anonymous memory, at its peak so far, in MiB: pages of files do not count. Linux alone."""
     grown: dict[str, float | None] = {"mib": None}
     if not Path("/proc/self/status").exists():
         yield grown
         return
     before, peak, stop = _anonymous(), 0.0, threading.Event()
+    grown["mib"] = peak
 
     def watch() -> None:
         nonlocal peak
-        while not stop.wait(SAMPLING_S):
-            peak = max(peak, _anonymous())
+        while True:
+            ended = stop.wait(SAMPLING_S)
+            peak = max(peak, _anonymous() - before)
+            grown["mib"] = peak
+            if ended:
+                return
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -112,7 +117,6 @@ def memory() -> Iterator[dict[str, float | None]]:
     finally:
         stop.set()
         thread.join()
-        grown["mib"] = max(peak, _anonymous()) - before
 
 
 def _anonymous() -> float:

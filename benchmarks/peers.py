@@ -240,6 +240,7 @@ def figure(results: list[dict[str, Any]]) -> "Figure":
             if ended:
                 axes.plot(ns[-1:], times[-1:], "x", color=COLOURS[number], markersize=11)
         axes.set(xlabel="samples n", title=f"widths {result['d_weak']} and {result['d_strong']}")
+        axes.grid(which="minor", color="0.95", linewidth=0.5)
     row[0].set_ylabel("time [s], float64")
     row[0].legend(fontsize=8)
     return made

@@ -225,6 +225,7 @@ def figure(rows: list[dict[str, Any]]) -> "Figure":
         faster = ["" if name == "ours" else f"{row[f'times_faster_than_{name}']:.0f}×" for row in rows]
         axes.bar_label(bars, faster)
     axes.margins(y=0.1)
+    axes.grid(visible=False, axis="x")
     names = [f"{row['molecules']}\n{row['d_weak']} and {row['d_strong']} wide" for row in rows]
     axes.set_xticks(np.arange(len(rows)), names)
     axes.set(ylabel="time [s]", yscale="log", title=f"{rows[0]['pipelines']} weak-to-strong pipelines of ridge heads")

@@ -37,5 +37,6 @@ def figure(result: dict[str, Any]) -> "Figure":
             counts = [row[name] for row in part["rows"]]
             axes.set_xticks(counts, map(str, counts))
             axes.set_xticks([], minor=True)
+        axes.grid(which="minor", color="0.95", linewidth=0.5)
         axes.legend()
     return made

@@ -117,7 +117,7 @@ def map_figure(found: Mapping[str, Any]) -> "Figure":
             axis.grid(visible=False)
             for i, j in np.ndindex(*values.shape):
                 used = (RIDGES[i], THRESHOLDS[j]) == (RIDGE, 0.0)
-                dark = abs(values[i, j]) > 0.7
+                dark = abs(values[i, j]) > 0.55
                 weight = "bold" if used else "normal"
                 text = f"[{values[i, j]:.2f}]" if used else f"{values[i, j]:.2f}"
                 axis.text(j, i, text, ha="center", va="center", fontsize=7, weight=weight, color="w" if dark else "k")
