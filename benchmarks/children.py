@@ -73,7 +73,7 @@ def moments_on_devices(count: int, n: int, width: int, repeats: int) -> dict[str
 def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
     """Seconds and peak memory, moments included, of the norm of a wide pair that is known."""
     import w2sg_jax as w2sg
-    from benchmarks.wide import known_pair
+    from benchmarks.problems import known_pair
 
     with memory() as grown:
         m, norm = known_pair(width, ridge, seed)
@@ -93,17 +93,23 @@ def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def memory() -> Iterator[dict[str, float | None]]:
-    """Growth of this process's anonymous memory, at its peak, in MiB: pages of files do not count. Linux alone."""
+    """Growth of this process's anonymous memory, at its peak so far, in MiB: pages of files do not count. Linux
+    alone."""
     grown: dict[str, float | None] = {"mib": None}
     if not Path("/proc/self/status").exists():
         yield grown
         return
     before, peak, stop = _anonymous(), 0.0, threading.Event()
+    grown["mib"] = peak
 
     def watch() -> None:
         nonlocal peak
-        while not stop.wait(SAMPLING_S):
-            peak = max(peak, _anonymous())
+        while True:
+            ended = stop.wait(SAMPLING_S)
+            peak = max(peak, _anonymous() - before)
+            grown["mib"] = peak
+            if ended:
+                return
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -112,7 +118,6 @@ def memory() -> Iterator[dict[str, float | None]]:
     finally:
         stop.set()
         thread.join()
-        grown["mib"] = max(peak, _anonymous()) - before
 
 
 def _anonymous() -> float:

@@ -11,16 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.cost import H100, TPU_V5P, Device, Job, block_rows, cost
+from benchmarks.problems import synthetic_moments
 from benchmarks.results import save
-from benchmarks.scaling import synthetic_moments
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.numerics.backend import on_cpu
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.second_moments.from_arrays import PassOptions, accumulate
 from w2sg_jax.terminal.console import standard_output
 
@@ -72,18 +71,13 @@ def main(config: Config) -> dict[str, Any]:
     }
     entry = save("cost_model", config, result)
     for title, (headings, rows) in _tables(entry).items():
-        made = rich.table.Table(title=title)
-        for heading in headings:
-            made.add_column(heading, justify="right")
-        for row in rows:
-            made.add_row(*row)
-        console.print(made)
+        console.print(table(title, headings, rows))
     return entry
 
 
 def measured(config: Config, machine: Machine) -> list[dict[str, Any]]:
     """Times of this machine beside the model with this machine's rates, measured for products of the same shape."""
-    host = jax.default_backend() == "cpu"
+    host = on_cpu()
     points = []
     for d in config.widths:
         for dtype in ("float64", "float32"):

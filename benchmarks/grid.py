@@ -12,9 +12,9 @@ from typing import Any
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import save, show
+from benchmarks.results import folder_of, save
 from w2sg_jax.bench import pair, timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 
 AGREEMENT = 1e-8
@@ -45,13 +45,14 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for widths in config.widths:
         with console.status(f"widths {widths}"):
-            rows.append(measure(widths, config))
+            rows.append(time_pair(widths, config))
     entry = save("grid", config, {"rows": rows})
-    show(HEADINGS, map(_cells, rows), config.out)
+    console.print(table("A grid of ridges and thresholds beside one point", HEADINGS, map(_cells, rows)))
+    console.print(f"written to {folder_of(config.out)}")
     return entry
 
 
-def measure(widths: tuple[int, int], config: Config) -> dict[str, Any]:
+def time_pair(widths: tuple[int, int], config: Config) -> dict[str, Any]:
     """Time one pair; agreement first."""
     weak, strong = pair(config.n, *widths)
     m = w2sg.moments(weak, strong)

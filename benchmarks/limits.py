@@ -12,17 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.results import save
 from w2sg_jax.bench import measure_machine, pair, pass_work, product_rate, timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.numerics.backend import on_cpu
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 
 LEAST_SHARE, MOST_TIMES = 0.75, 1.3
+HEADINGS = ("d", "precision", "n", "moments [s]", "limit [GFLOP/s]", "share", "counting full products")
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,25 @@ def main(config: Config) -> dict[str, Any]:
     for d in config.widths:
         for dtype in config.dtypes:
             with console.status(f"d = {d}, {dtype}"):
-                rows.append(measure(d, dtype, config))
+                rows.append(time_pass(d, dtype, config))
     whole = None
     if config.whole_n:
         with console.status(f"gap of {config.whole_widths}, n = {config.whole_n}"):
-            whole = measure_whole(config)
+            whole = time_whole_gap(config)
     entry = save("limits", config, {"limits": asdict(machine), "rows": rows, "whole": whole})
-    console.print(table(entry))
+    title = f"Moments of a (d, d) pair: share of the matrix-product rate, at least {LEAST_SHARE:.0%}"
+    console.print(table(title, HEADINGS, map(_cells, rows), caption=_whole(whole) if whole else "", words=(1,)))
     return entry
 
 
-def measure(d: int, dtype: str, config: Config) -> dict[str, Any]:
+def time_pass(d: int, dtype: str, config: Config) -> dict[str, Any]:
     """One width and precision, between two measurements of the limit."""
     n = max(16 * d, int(config.flops / (4 * d * d)))
     weak, strong = pair(n, d, d)
     limit = product_rate(dtype, size=config.product, at_least=config.at_least)
     timing = timed(lambda: w2sg.moments(weak, strong, dtype=dtype), repeats=config.repeats)
     limit = max(limit, product_rate(dtype, size=config.product, at_least=config.at_least))
-    work = pass_work(n, [d], d, dtype=dtype, itemsize=4, symmetric=jax.default_backend() == "cpu")
+    work = pass_work(n, [d], d, dtype=dtype, itemsize=4, symmetric=on_cpu())
     share = work.flops / timing.median / limit
     return {
         "d": d,
@@ -88,7 +89,7 @@ def measure(d: int, dtype: str, config: Config) -> dict[str, Any]:
     }
 
 
-def measure_whole(config: Config) -> dict[str, Any]:
+def time_whole_gap(config: Config) -> dict[str, Any]:
     """Moments of many samples, kept as float16, and the gap, which does not depend on n."""
     weak, strong = pair(config.whole_n, *config.whole_widths, "float16")
     moments = timed(lambda: w2sg.moments(weak, strong), repeats=1)
@@ -105,25 +106,9 @@ def measure_whole(config: Config) -> dict[str, Any]:
     }
 
 
-def table(entry: dict[str, Any]) -> rich.table.Table:
-    """The result as a table."""
-    made = rich.table.Table(
-        title=f"Moments of a (d, d) pair: share of the matrix-product rate, at least {LEAST_SHARE:.0%}"
-    )
-    for name in ("d", "precision", "n", "seconds", "limit [GFLOP/s]", "share", "of full products"):
-        made.add_column(name, justify="right", no_wrap=True)
-    for row in entry["result"]["rows"]:
-        made.add_row(*_cells(row))
-    whole = entry["result"]["whole"]
-    if whole is not None:
-        made.caption = _whole(whole)
-    return made
-
-
 def markdown(entry: dict[str, Any]) -> str:
     """The result for the README."""
-    headings = ("d", "precision", "n", "moments [s]", "limit [GFLOP/s]", "share", "counting full products")
-    made = markdown_table(headings, map(_cells, entry["result"]["rows"]))
+    made = markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
     whole = entry["result"]["whole"]
     return made if whole is None else f"{made}\n\n{_whole(whole)}"
 

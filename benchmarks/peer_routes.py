@@ -7,23 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import w2sg_jax as w2sg
 
-BLOCK_ROWS = 4096
+from .problems import BLOCK_ROWS, Problem
+
 RADS_FLOOR = 1e-12
-
-
-class Problem(NamedTuple):
-    """A pair of representations of the same samples, (n, d_weak) and (n, d_strong), labels (n,), and a ridge."""
-
-    weak: np.ndarray
-    strong: np.ndarray
-    labels: np.ndarray
-    ridge: float
 
 
 @dataclass(frozen=True)
@@ -50,25 +42,6 @@ class Route:
     def installed(self) -> bool:
         """Whether it can run here."""
         return find_spec(self.needs) is not None
-
-
-def samples(n: int, d_weak: int, d_strong: int, *, seed: int, ridge: float) -> Problem:
-    """A float32 pair with power-law spectra that shares half of the weak directions, up to a tenth of noise.
-
-    Made block by block, so that nothing but the result takes memory.
-    """
-    weak, strong = np.empty((n, d_weak), np.float32), np.empty((n, d_strong), np.float32)
-    labels, shared = np.empty(n), min(d_weak, d_strong) // 2
-    head = np.random.default_rng(seed).standard_normal(d_strong)
-    for block, start in enumerate(range(0, n, BLOCK_ROWS)):
-        rows = slice(start, min(n, start + BLOCK_ROWS))
-        rng = np.random.default_rng((seed, block))
-        a, b = (rng.standard_normal((rows.stop - start, d)) for d in (d_weak, d_strong))
-        a[:, :shared] = b[:, :shared] + 0.1 * a[:, :shared]
-        weak[rows] = a * np.arange(1, d_weak + 1.0) ** -0.5
-        strong[rows] = b * np.arange(1, d_strong + 1.0) ** -0.5
-        labels[rows] = strong[rows] @ head + rng.standard_normal(rows.stop - start)
-    return Problem(weak, strong, labels, ridge)
 
 
 def ours(problem: Problem) -> tuple[float, float | None]:

@@ -12,20 +12,24 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.figure
 import numpy as np
-import rich.console
-import rich.table
 import tyro
+from rich.console import Console
+from rich.table import Table
 
 from w2sg_jax.bench import Timing, measure_machine, timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.report.style import COLOURS, MARKS, draw, panels
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 
-from .peer_routes import OURS, OURS_SCORES, PEERS, Problem, Route, samples
+from .peer_routes import OURS, OURS_SCORES, PEERS, Route
+from .problems import Problem, samples
 from .results import folder_of, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AGREEMENT = 1e-9
 
@@ -97,15 +101,15 @@ def main(config: Config) -> dict[str, Any]:
     results = []
     for widths in config.widths:
         results.append(compare(widths, config, console))
-        console.print(table(results[-1]))
+        console.print(_table(results[-1]))
     entry = save("peers", config, {"machine": asdict(machine), "widths": results})
     folder = folder_of(config.out)
-    figure(results, folder / "peers.png")
+    draw(folder / "peers.png", lambda: figure(results), console)
     console.print(f"written to {folder}")
     return entry
 
 
-def compare(widths: tuple[int, int], config: Config, console: rich.console.Console) -> dict[str, Any]:
+def compare(widths: tuple[int, int], config: Config, console: Console) -> dict[str, Any]:
     """All routes at one pair of widths, to where each of them ends."""
     ours, scores = Runner(OURS), Runner(OURS_SCORES)
     runners = [ours, scores, *(Runner(route) for route in PEERS)]
@@ -120,7 +124,7 @@ def compare(widths: tuple[int, int], config: Config, console: rich.console.Conso
         for runner in running:
             if runner in (ours, scores) or runner.route.quantity in truths:
                 with console.status(f"widths {widths}, n = {n}: {runner.route.name}"):
-                    rows.append(measure(runner, problem, truths, config))
+                    rows.append(time_route(runner, problem, truths, config))
             else:
                 runner.ended = f"nothing to be checked against at n = {n}"
         if n in config.memory_n and ours in running:
@@ -129,7 +133,7 @@ def compare(widths: tuple[int, int], config: Config, console: rich.console.Conso
     return {"d_weak": widths[0], "d_strong": widths[1], "rows": rows, "ended": ended}
 
 
-def measure(runner: Runner, problem: Problem, truths: dict[str, Any], config: Config) -> dict[str, Any]:
+def time_route(runner: Runner, problem: Problem, truths: dict[str, Any], config: Config) -> dict[str, Any]:
     """Run a route, check it, then time it; what is ours becomes the truth for the others."""
     route, n = runner.route, len(problem.labels)
     start = time.perf_counter()
@@ -162,7 +166,8 @@ def memory_beyond_input(problem: Problem) -> float:
     """Growth of the peak resident memory, in MiB, of a fresh process that reads the samples and computes one gap."""
     code = """
 import resource, sys, numpy as np
-from benchmarks.peer_routes import Problem, ours, samples
+from benchmarks.peer_routes import ours
+from benchmarks.problems import Problem, samples
 def peak():
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -183,16 +188,11 @@ print(peak() - before)
     return float(done.stdout.split()[-1])
 
 
-def table(result: dict[str, Any]) -> rich.table.Table:
+def _table(result: dict[str, Any]) -> Table:
     """Seconds of every route at every n, and where it ends."""
-    made = rich.table.Table(title=f"Widths {result['d_weak']} and {result['d_strong']}: seconds, median")
     headings, rows = _cells(result)
-    for name in headings:
-        made.add_column(name, justify="right" if name.startswith("n =") else "left", no_wrap=name.startswith("n ="))
-    for row in rows:
-        made.add_row(*row)
-    made.caption = _notes(result)
-    return made
+    title = f"Widths {result['d_weak']} and {result['d_strong']}: seconds, median"
+    return table(title, headings, rows, caption=_notes(result), words=(0, len(headings) - 2, len(headings) - 1))
 
 
 def markdown(entry: dict[str, Any]) -> str:
@@ -226,25 +226,24 @@ def _notes(result: dict[str, Any]) -> str:
     return " ".join(notes)
 
 
-def figure(results: list[dict[str, Any]], path: Path) -> None:
+def figure(results: list[dict[str, Any]]) -> "Figure":
     """Time against n, log-log, one panel for each pair of widths; a cross where a limit ended a route."""
-    made = matplotlib.figure.Figure(figsize=(5 * len(results) + 1, 4.5), layout="constrained")
-    panels = np.ravel(made.subplots(1, len(results), sharey=True, squeeze=False))
-    for axes, result in zip(panels, results, strict=True):
+    made, (row,) = panels(1, len(results), 5 * len(results) + 1, 4.5, sharey=True)
+    for axes, result in zip(row, results, strict=True):
         for number, (name, ended) in enumerate(result["ended"].items()):
             rows = [row for row in result["rows"] if row["route"] == name]
             if not rows:
                 continue
-            style = "o-" if name in (OURS.name, OURS_SCORES.name) else "s--"
+            line = "-" if name in (OURS.name, OURS_SCORES.name) else "--"
             ns, times = [row["n"] for row in rows], [row["median_s"] for row in rows]
-            axes.loglog(ns, times, style, color=f"C{number}", label=name, markersize=4)
+            axes.loglog(ns, times, linestyle=line, label=name, markersize=4, **MARKS[number])
             if ended:
-                axes.plot(ns[-1:], times[-1:], "x", color=f"C{number}", markersize=11)
+                axes.plot(ns[-1:], times[-1:], "x", color=COLOURS[number], markersize=11)
         axes.set(xlabel="samples n", title=f"widths {result['d_weak']} and {result['d_strong']}")
-        axes.grid(which="both", alpha=0.3)
-    panels[0].set_ylabel("time [s], float64")
-    panels[0].legend(fontsize=8)
-    made.savefig(path, dpi=150)
+        axes.grid(which="minor", color="0.95", linewidth=0.5)
+    row[0].set_ylabel("time [s], float64")
+    row[0].legend(fontsize=8)
+    return made
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
 """Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
-import rich.table
 
 from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.store.atomic import write_text
-from w2sg_jax.terminal.console import standard_output
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,15 +36,3 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
     entry["blas_threads"] = os.environ.get("OPENBLAS_NUM_THREADS")
     write_text(folder_of(config.out) / f"{name}.json", to_json(entry) + "\n")
     return entry
-
-
-def show(headings: Sequence[str], rows: Iterable[Sequence[str]], out: Path | None) -> None:
-    """Print a table, and where its record is."""
-    table = rich.table.Table()
-    for name in headings:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    console = standard_output()
-    console.print(table)
-    console.print(f"written to {folder_of(out)}")

@@ -12,21 +12,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib.figure
 import numpy as np
-import rich.table
 import tyro
 from sklearn.linear_model import Ridge
 
 import w2sg_jax as w2sg
 from w2sg_jax.bench import measure_machine, timed
 from w2sg_jax.datasets import load_freesolv, load_lipophilicity
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.report.style import COLOURS, draw, panels
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 
 from .results import folder_of, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AGREEMENT = 1e-8
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
@@ -76,7 +78,7 @@ class Config:
     """Folder for JSON and figure; by default benchmarks/results/<device>."""
 
 
-class Problem(NamedTuple):
+class Pipelines(NamedTuple):
     """Representations and labels of all molecules, row numbers (splits, samples) of the three parts, ridges."""
 
     weak: np.ndarray
@@ -96,16 +98,17 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for size in config.sizes:
         with console.status(f"{size.molecules}, widths {size.d_weak} and {size.d_strong}"):
-            rows.append(measure(size, config))
-    console.print(table(rows))
+            rows.append(time_size(size, config))
+    title = f"{rows[0]['pipelines']} weak-to-strong pipelines and ceilings: seconds, median"
+    console.print(table(title, HEADINGS, map(_cells, rows)))
     entry = save("ridge_fits", config, {"machine": asdict(machine), "rows": rows})
     folder = folder_of(config.out)
-    figure(rows, folder / "ridge_fits.png")
+    draw(folder / "ridge_fits.png", lambda: figure(rows), console)
     console.print(f"written to {folder}")
     return entry
 
 
-def measure(size: Size, config: Config) -> dict[str, Any]:
+def time_size(size: Size, config: Config) -> dict[str, Any]:
     """Time one problem; agreement first."""
     problem = make_problem(size, config.splits, config.ridges)
     routes: dict[str, Callable[[], Errors]] = {
@@ -125,13 +128,13 @@ def measure(size: Size, config: Config) -> dict[str, Any]:
     return row
 
 
-def make_problem(size: Size, splits: int, ridges: int) -> Problem:
+def make_problem(size: Size, splits: int, ridges: int) -> Pipelines:
     """Fragment counts of bundled molecules, and random splits of them."""
     molecules = MOLECULES[size.molecules]()
     orders = [np.random.default_rng(seed).permutation(len(molecules))[: 3 * size.samples] for seed in range(splits)]
     train, w2s, test = np.split(np.stack(orders), 3, axis=1)
     weak, strong = fragments(molecules.smiles, 2, size.d_weak), fragments(molecules.smiles, 3, size.d_strong)
-    return Problem(weak, strong, molecules.target, (train, w2s, test), np.geomspace(1e-4, 1, ridges))
+    return Pipelines(weak, strong, molecules.target, (train, w2s, test), np.geomspace(1e-4, 1, ridges))
 
 
 def fragments(smiles: tuple[str, ...], length: int, d: int) -> np.ndarray:
@@ -141,7 +144,7 @@ def fragments(smiles: tuple[str, ...], length: int, d: int) -> np.ndarray:
     return np.array([[float(c[f]) for f, _ in commonest] for c in counts])
 
 
-def ours(problem: Problem) -> Errors:
+def ours(problem: Pipelines) -> Errors:
     """All splits and ridges in one call."""
     train, w2s, test = problem.parts
     found = w2sg.weak_to_strong_splits(
@@ -150,7 +153,7 @@ def ours(problem: Problem) -> Errors:
     return {name: np.asarray(getattr(found, name)) for name in MEASURED}
 
 
-def loop(problem: Problem) -> Errors:
+def loop(problem: Pipelines) -> Errors:
     """scikit-learn, head by head."""
     weak, strong, y = problem[:3]
     found = np.empty((len(MEASURED), len(problem.parts[0]), len(problem.ridges)))
@@ -165,7 +168,7 @@ def loop(problem: Problem) -> Errors:
     return dict(zip(MEASURED, found, strict=True))
 
 
-def paths(problem: Problem) -> Errors:
+def paths(problem: Pipelines) -> Errors:
     """scikit-learn, all ridges of a head at once: a target and a penalty each, one SVD."""
     weak, strong, y = problem[:3]
     found = np.empty((len(MEASURED), len(problem.parts[0]), len(problem.ridges)))
@@ -193,16 +196,6 @@ def difference(found: Errors, truth: Errors) -> float:
     return float(max(np.abs(found[name] / truth[name] - 1).max() for name in MEASURED))
 
 
-def table(rows: list[dict[str, Any]]) -> rich.table.Table:
-    """The result as a table."""
-    made = rich.table.Table(title=f"{rows[0]['pipelines']} weak-to-strong pipelines and ceilings: seconds, median")
-    for name in HEADINGS:
-        made.add_column(name, justify="right")
-    for row in rows:
-        made.add_row(*_cells(row))
-    return made
-
-
 def markdown(entry: dict[str, Any]) -> str:
     """The result for the README."""
     return markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
@@ -222,22 +215,22 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def figure(rows: list[dict[str, Any]], path: Path) -> None:
+def figure(rows: list[dict[str, Any]]) -> "Figure":
     """Seconds of the three ways, a group of bars for each problem."""
-    made = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
-    axes = made.subplots()
+    made, ((axes,),) = panels(1, 1, 6, 4)
     labels = {"loop": "scikit-learn, head by head", "paths": "scikit-learn, one SVD a head", "ours": "w2sg_jax"}
     for shift, (name, label) in enumerate(labels.items()):
         times = [row[f"{name}_median_s"] for row in rows]
-        bars = axes.bar(np.arange(len(rows)) + 0.27 * (shift - 1), times, 0.25, label=label)
+        bars = axes.bar(np.arange(len(rows)) + 0.27 * (shift - 1), times, 0.25, label=label, color=COLOURS[shift])
         faster = ["" if name == "ours" else f"{row[f'times_faster_than_{name}']:.0f}×" for row in rows]
         axes.bar_label(bars, faster)
     axes.margins(y=0.1)
+    axes.grid(visible=False, axis="x")
     names = [f"{row['molecules']}\n{row['d_weak']} and {row['d_strong']} wide" for row in rows]
     axes.set_xticks(np.arange(len(rows)), names)
     axes.set(ylabel="time [s]", yscale="log", title=f"{rows[0]['pipelines']} weak-to-strong pipelines of ridge heads")
     made.legend(loc="outside lower center", ncols=3, fontsize=8)
-    made.savefig(path, dpi=150)
+    return made
 
 
 if __name__ == "__main__":

@@ -17,15 +17,17 @@ from typing import Any
 
 import jax
 import numpy as np
-import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
+from benchmarks.problems import synthetic_moments
 from benchmarks.results import folder_of, save
 from benchmarks.scaling_figure import figure
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.numerics.backend import on_cpu
+from w2sg_jax.report.style import draw
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.second_moments.from_arrays import accumulate
 from w2sg_jax.terminal.console import standard_output
 
@@ -88,9 +90,11 @@ def main(config: Config) -> dict[str, Any]:
         with console.status(f"scaling in {name}"):
             rows = part(config, machine)
         result[name] = {"rows": rows, "exponents": exponents(rows, name)}
-        console.print(table(name, result[name]))
+        fitted = ", ".join(f"{key} {value:.2f}" for key, value in result[name]["exponents"].items())
+        caption = f"exponents over the largest points: {fitted}"
+        console.print(table(f"Scaling in {name}", *_cells(name, result[name]), caption=caption, words=()))
     entry = save("scaling", config, result)
-    figure(entry["result"], folder_of(config.out) / "scaling.png")
+    draw(folder_of(config.out) / "scaling.png", lambda: figure(entry["result"]), console)
     return entry
 
 
@@ -145,7 +149,7 @@ def in_models(config: Config, machine: Machine) -> list[dict[str, Any]]:
 
 def in_devices(config: Config, machine: Machine) -> list[dict[str, Any]]:
     """The pass shared by devices: real ones, or virtual ones of a CPU, which share its cores."""
-    virtual = jax.default_backend() == "cpu"
+    virtual = on_cpu()
     rows = []
     for count in config.devices:
         if not virtual and count > jax.device_count():
@@ -176,17 +180,6 @@ def _seconds(d: int, run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def synthetic_moments(d: int, directions: int = 32) -> w2sg.Moments:
-    """Moments of a (d, d) pair without its samples: shared directions on a power-law diagonal."""
-    rng = np.random.default_rng(0)
-    scales = np.tile(np.arange(1, d + 1.0) ** -0.5, 2)
-    shared = rng.standard_normal((2 * d, directions)) * (scales / np.sqrt(directions))[:, None]
-    product = shared @ shared.T
-    product.flat[:: 2 * d + 1] += scales**2
-    zeros = np.zeros(2 * d)
-    return w2sg.Moments(float(10 * d), zeros, zeros, None, product, d, d, 0, True, "float64")
-
-
 def exponents(rows: Sequence[dict[str, Any]], axis: str) -> dict[str, float]:
     """Slope of log time against log size, over the largest points, for each time that was measured."""
     found = {}
@@ -195,18 +188,6 @@ def exponents(rows: Sequence[dict[str, Any]], axis: str) -> dict[str, float]:
         if len(points) == FITTED:
             found[name] = float(np.polyfit(np.log(points[:, 0]), np.log(points[:, 1]), 1)[0])
     return found
-
-
-def table(name: str, part: dict[str, Any]) -> rich.table.Table:
-    """One scaling as a table."""
-    headings, rows = _cells(name, part)
-    fitted = ", ".join(f"{key} {value:.2f}" for key, value in part["exponents"].items())
-    made = rich.table.Table(title=f"Scaling in {name}", caption=f"exponents over the largest points: {fitted}")
-    for heading in headings:
-        made.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        made.add_row(*row)
-    return made
 
 
 def markdown(entry: dict[str, Any]) -> str:
@@ -242,7 +223,7 @@ def _cells(name: str, part: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 
 def _hardware(machine: Machine, n: int, weak: Sequence[int], target: int, itemsize: int) -> float:
     """What the machine itself needs: products or memory traffic, whichever takes longer."""
-    symmetric = jax.default_backend() == "cpu"
+    symmetric = on_cpu()
     work = pass_work(n, weak, target, dtype="float64", itemsize=itemsize, symmetric=symmetric)
     return max(work.flops / machine.flops["float64"], work.traffic / machine.bandwidth)
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks.results import save, show
+from benchmarks.results import folder_of, save
 from w2sg_jax.datasets import load_moses_sample
 from w2sg_jax.encoders import EncoderConfig, SmilesTokenizer, TokenSet
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training import PretrainConfig, Pretrained, pretrain, pretrain_together
 
@@ -53,13 +53,14 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for (width, depth), steps in product(config.shapes, config.steps):
         with console.status(f"width {width}, depth {depth}, {steps} steps"):
-            rows.append(measure(EncoderConfig(tokenizer.size, width, depth, 4), tokens, config.models, steps))
+            rows.append(time_shape(EncoderConfig(tokenizer.size, width, depth, 4), tokens, config.models, steps))
     entry = save("training", config, {"rows": rows})
-    show(HEADINGS, map(_cells, rows), config.out)
+    console.print(table("Models an hour", HEADINGS, map(_cells, rows)))
+    console.print(f"written to {folder_of(config.out)}")
     return entry
 
 
-def measure(encoder: EncoderConfig, tokens: TokenSet, models: int, steps: int) -> dict[str, Any]:
+def time_shape(encoder: EncoderConfig, tokens: TokenSet, models: int, steps: int) -> dict[str, Any]:
     """One shape and length; agreement first."""
     trainings = [PretrainConfig(steps, 64, 3e-3, bucket_edges=(32, 44, 60), seed=seed) for seed in range(models)]
     alone, alone_s = _timed(lambda: [pretrain(encoder, tokens, training) for training in trainings])

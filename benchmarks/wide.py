@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rich.table
 import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
 from benchmarks.results import folder_of, save
-from w2sg_jax.bench import timed
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.bench import pair, timed
+from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
@@ -60,8 +58,8 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for width in config.widths:
         with console.status(f"d = {width}"):
-            m = moments(width, config)
-            rows += [measure(m, threshold, config) for threshold in config.thresholds]
+            m = w2sg.moments(*pair(int(config.samples_per_width * width), width, width, seed=config.seed))
+            rows += [time_width(m, threshold, config) for threshold in config.thresholds]
     widest = None
     if config.widest:
         with console.status(f"d = {config.widest}"):
@@ -69,14 +67,15 @@ def main(config: Config) -> dict[str, Any]:
         if widest["relative_difference"] > AGREEMENT:
             raise ArithmeticError(f"d = {config.widest}: the norm is off by {widest['relative_difference']:.1e}")
     entry = save("wide", config, {"rows": rows, "widest": widest})
-    console.print(table(rows))
+    title = "Gap norm of one pair of widths (d, d), from its moments"
+    console.print(table(title, HEADINGS, map(_cells, rows), words=()))
     if widest:
         console.print(_sentence(widest))
     console.print(f"written to {folder_of(config.out)}")
     return entry
 
 
-def measure(m: w2sg.Moments, threshold: float, config: Config) -> dict[str, Any]:
+def time_width(m: w2sg.Moments, threshold: float, config: Config) -> dict[str, Any]:
     """Time one width at one threshold; agreement first."""
     routes: dict[str, Callable[[], Any]] = {
         "leading": lambda: w2sg.leading_gap(m, config.ridge, threshold),
@@ -107,59 +106,6 @@ def by_eigenpairs(m: w2sg.Moments, ridge: float, threshold: float) -> w2sg.Gap:
     """Full eigendecompositions of both second moments, whatever the threshold."""
     factor = joint_factor(m)
     return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold)
-
-
-def moments(width: int, config: Config) -> w2sg.Moments:
-    """Of a pair with power-law spectra that shares half of its directions, up to a tenth of noise."""
-    rng = np.random.default_rng(config.seed)
-    n = int(config.samples_per_width * width)
-    strong, weak = rng.standard_normal((n, width)), rng.standard_normal((n, width))
-    weak[:, : width // 2] = strong[:, : width // 2] + 0.1 * weak[:, : width // 2]
-    scales = np.arange(1, width + 1.0) ** -0.5
-    return w2sg.moments(weak * scales, strong * scales)
-
-
-def known_pair(width: int, ridge: float, seed: int) -> tuple[w2sg.Moments, float]:
-    """Moments of a population whose gap norm is known: max_i g_i sqrt(1 - (2 g_i - g_i^2) c_i^2).
-
-    Both models have the eigenvalues 1 / i, up to unit trace, and direction i of one is correlated by c_i with direction
-    i of the other alone; then each space is reflected, so that no entry of the moments is zero.
-    """
-    rng = np.random.default_rng(seed)
-    eigenvalues = 1 / np.arange(1, width + 1.0)
-    eigenvalues /= eigenvalues.sum()
-    correlations = np.linspace(0.99, 0.5, width)
-    weak, strong = (u / np.linalg.norm(u) for u in rng.standard_normal((2, width)))
-    product = np.empty((2 * width, 2 * width))
-    _reflected(product[:width, :width], eigenvalues, weak, weak)
-    _reflected(product[width:, width:], eigenvalues, strong, strong)
-    _reflected(product[:width, width:], eigenvalues * correlations, weak, strong)
-    for start in range(0, width, 256):
-        product[width + start : width + start + 256, :width] = product[:width, width + start : width + start + 256].T
-    gains = eigenvalues / (eigenvalues + ridge)
-    norm = float((gains * np.sqrt(1 - (2 * gains - gains**2) * correlations**2)).max())
-    none = np.zeros(2 * width)
-    return w2sg.Moments(1e9, none, none, None, product, width, width, 0, True, "float64"), norm
-
-
-def _reflected(out: np.ndarray, diagonal: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
-    """(I - 2 u u^T) D (I - 2 v v^T), a few rows at a time."""
-    middle = 4 * (left * diagonal) @ right
-    for start in range(0, len(out), 256):
-        rows = slice(start, start + 256)
-        u = left[rows, None]
-        out[rows] = u * (middle * right - 2 * left * diagonal) - 2 * (diagonal * right)[rows, None] * right
-        out[rows, rows] += np.diag(diagonal[rows])
-
-
-def table(rows: list[dict[str, Any]]) -> rich.table.Table:
-    """The result as a table."""
-    made = rich.table.Table(title="Gap norm of one pair of widths (d, d), from its moments")
-    for name in HEADINGS:
-        made.add_column(name, justify="right")
-    for row in rows:
-        made.add_row(*_cells(row))
-    return made
 
 
 def markdown(entry: dict[str, Any]) -> str:

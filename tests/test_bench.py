@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cost, cost_model, limits, report, scaling
+from benchmarks import cost, cost_model, limits, problems, report, scaling
 from benchmarks.children import memory
 from w2sg_jax.bench import Machine, Point, Sizes, advice, pair, pass_work, sentence
 from w2sg_jax.cli import bench, main
 from w2sg_jax.second_moments.host_sums import SLAB, each
 
 MACHINE = Machine("cpu", 1, {"float64": 100e9, "float32": 200e9}, 20e9)
+WAIT = 600
+"""Seconds, at most, until a thread has done its part."""
 TINY = {"product": 64, "at_least": 0.01}
 
 
@@ -163,7 +165,7 @@ def test_exponents_are_those_of_the_power_law_over_the_largest_points():
 
 
 def test_synthetic_moments_are_those_of_a_pair():
-    m = scaling.synthetic_moments(20)
+    m = problems.synthetic_moments(20)
     assert m.sigma_weak.shape == m.sigma_cross.shape == (20, 20)
     assert np.linalg.eigvalsh(m.second)[0] > 0
 
@@ -172,7 +174,10 @@ def test_memory_counts_what_a_process_fills_and_not_what_it_frees():
     with memory() as grown:
         filled = np.ones(1 << 23)
         filled += 1
-        time.sleep(0.1)  # long enough to be seen by a sampling thread
+        until = time.monotonic() + WAIT
+        while grown["mib"] is not None and grown["mib"] <= 32:  # None: not Linux
+            assert time.monotonic() < until, "the sampling thread has not seen 64 MiB"
+            time.sleep(0.01)
         del filled
     assert grown["mib"] is None or 32 < grown["mib"] < 512
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from oracles import dense_gap
 
-from benchmarks import peer_routes, peers, ridge_fits
+from benchmarks import peer_routes, peers, problems, ridge_fits
 
 
 @pytest.fixture(params=[(60, 8, 12), (20, 24, 40)], ids=str)
 def problem(request):
     n, d_weak, d_strong = request.param
-    return peer_routes.samples(n, d_weak, d_strong, seed=0, ridge=1e-2)
+    return problems.samples(n, d_weak, d_strong, seed=0, ridge=1e-2)
 
 
 @pytest.fixture
@@ -38,14 +38,21 @@ def test_ours_computes_the_definition(problem, truth):
 
 
 def test_samples_do_not_depend_on_how_many_follow():
-    few, many = (peer_routes.samples(n, 3, 5, seed=1, ridge=1.0) for n in (4096, 4100))
+    few, many = (problems.samples(n, 3, 5, seed=1, ridge=1.0) for n in (4096, 4100))
     np.testing.assert_array_equal(few.weak, many.weak[:4096])
     assert few.weak.dtype == few.strong.dtype == np.float32
 
 
 def test_peers_leave_a_record_and_a_figure(tmp_path):
     config = peers.Config(
-        widths=((4, 6),), ns=(30, 60, 50_000), memory_limit=0.02, memory_n=(60,), machine_size=64, out=tmp_path
+        widths=((4, 6),),
+        ns=(30, 60, 50_000),
+        time_limit=np.inf,  # a busy machine may take any time
+        once_above=np.inf,
+        memory_limit=0.02,
+        memory_n=(60,),
+        machine_size=64,
+        out=tmp_path,
     )
     entry = peers.main(config)
     (result,) = entry["result"]["widths"]
@@ -71,10 +78,10 @@ def test_a_peer_ends_before_it_passes_the_time_limit():
 
 
 def test_a_peer_that_disagrees_is_not_timed():
-    problem = peer_routes.samples(30, 4, 6, seed=0, ridge=1e-2)
+    problem = problems.samples(30, 4, 6, seed=0, ridge=1e-2)
     runner = peers.Runner(peer_routes.PEERS[0])
     with pytest.raises(ArithmeticError, match=r"definition, NumPy, n = 30: differs from ours by"):
-        peers.measure(runner, problem, {"norm": 2.0}, peers.Config())
+        peers.time_route(runner, problem, {"norm": 2.0}, peers.Config())
     assert runner.times == []
 
 
@@ -93,4 +100,4 @@ def test_ridge_fits_that_disagree_are_not_timed(monkeypatch):
     monkeypatch.setattr(ridge_fits, "loop", lambda p: {name: 1.01 * e for name, e in shifted(p).items()})
     config = ridge_fits.Config(splits=1, ridges=2)
     with pytest.raises(ArithmeticError, match=r"the results differ by 1\.0e-02; nothing is timed"):
-        ridge_fits.measure(ridge_fits.Size("FreeSolv", 60, 6, 9), config)
+        ridge_fits.time_size(ridge_fits.Size("FreeSolv", 60, 6, 9), config)

@@ -9,7 +9,7 @@ from helpers import cases, relative, rotation
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
-from benchmarks.wide import known_pair
+from benchmarks.problems import known_pair
 from w2sg_jax.theory import leading
 
 CASES = cases()

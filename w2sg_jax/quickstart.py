@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .evaluation.result import DatasetResult, QuickstartResult, summarise
 from .extraction.extract import extract
 from .numerics.checks import as_count
 from .report.figures import metric_against_error
-from .report.ranking_figure import save_figure
+from .report.style import draw
 from .report.tables import correlation_table, model_table
 from .store.atomic import check_writable, replacing, write_text
 from .terminal.progress import progress_bar
@@ -131,6 +132,8 @@ def run_quickstart(
         out=config.out,
     )
     write_text(config.out / "results.json", json.dumps(result.to_dict(), indent=1))
+    for found in results:
+        draw(config.out / f"{found.data.name}.png", partial(metric_against_error, found), console)
     console.print(f"{result.seconds:.0f} s; results, figures and representations are in {config.out}", highlight=False)
     return result
 
@@ -155,7 +158,6 @@ def _analyse(
     widths = tuple(plan.width for plan in zoo.weak)
     result = summarise(data, zoo.strong.name, splits, measured, widths, seed=config.seed)
     _write_representations(config.out / "representations" / data.name, data, files)
-    save_figure(metric_against_error(result), config.out / f"{data.name}.png")
     console.print(model_table(result))
     return result
 

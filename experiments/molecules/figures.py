@@ -1,22 +1,22 @@
-"""Pictures of the experiment."""
+"""Pictures of the experiment; matplotlib is imported when one is drawn, under the package's own settings."""
 
 from collections.abc import Mapping
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from w2sg_jax.report.style import COLOURS, DIVERGING, MARKS, panels
 from w2sg_jax.training.zoo import Zoo, grouped
 
 from .analyse import PREDICTORS, Tables
 from .measure import MAPPED, RIDGE, RIDGES, THRESHOLDS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
 
 PANELS = (
     ("norm", "1 - gap norm |P_s (I - P_w)|, no labels; a larger gap is on the right"),
@@ -24,22 +24,27 @@ PANELS = (
 )
 MARKERS = {1: "o", 2: "s", 3: "v", 4: "^", 6: "P", 8: "D"}
 """Depth -> marker."""
-COLOURS = "viridis"
-SET_COLOURS = ("#1f5a91", "#c1602a", "#4a8f57", "#7a4a8f")
+SCALE = "viridis"
+"""Of widths."""
 
 
-def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tables | None) -> Figure:
+def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tables | None) -> "Figure":
     """Measured Err_w2s against the label-free and the supervised-split predictor; colour is width, marker is depth.
 
     A thin line joins models of one shape, which differ in training length alone.
     """
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    axes = figure.subplots(1, len(PANELS), sharey=True)
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    figure, (axes,) = panels(1, len(PANELS), 11, 5.2, sharey=True)
     norm = LogNorm(min(plan.width for plan in zoo.weak), max(plan.width for plan in zoo.weak))
     for axis, (name, title) in zip(axes, PANELS, strict=True):
         _points(axis, t, name, zoo, norm)
         if elsewhere is not None:
-            axis.plot(_place(elsewhere, name), elsewhere.mean("err_w2s"), "*", color="#c1602a", markersize=11, zorder=4)
+            x, y = _place(elsewhere, name), elsewhere.mean("err_w2s")
+            axis.plot(x, y, "*", color=COLOURS[1], markersize=11, zorder=4)
         ceiling = float(t.mean("err_ceiling").mean())
         axis.axhline(ceiling, color="0.4", linestyle="--", linewidth=1)
         axis.set_xlabel(title)
@@ -51,11 +56,10 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
         axis.set_title(
             f"Spearman {correlation['value']:.2f}  [{correlation['low']:.2f}, {correlation['high']:.2f}]", fontsize=10
         )
-        _plain(axis)
     axes[0].invert_xaxis()
     axes[0].set_ylabel("measured Err_w2s")
     _legend(axes[0], zoo, elsewhere is not None)
-    bar = figure.colorbar(ScalarMappable(norm, colormaps[COLOURS]), ax=axes, pad=0.01)
+    bar = figure.colorbar(ScalarMappable(norm, colormaps[SCALE]), ax=axes, pad=0.01)
     bar.set_label("width of the weak model")
     widths = sorted({plan.width for plan in zoo.weak})
     bar.set_ticks(widths, labels=[str(width) for width in widths])
@@ -66,9 +70,12 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
     return figure
 
 
-def _points(axis: Axes, t: Tables, name: str, zoo: Zoo, norm: LogNorm) -> None:
+def _points(axis: "Axes", t: Tables, name: str, zoo: Zoo, norm: "LogNorm") -> None:
+    """The weak models; those of one shape are joined by a thin line."""
+    from matplotlib import colormaps
+
     x, y = _place(t, name), t.mean("err_w2s")
-    colours = colormaps[COLOURS]
+    colours = colormaps[SCALE]
     for group in grouped(zoo.weak):
         rows = [t.models.index(model) for model in group.names]
         axis.plot(x[rows], y[rows], color="0.82", linewidth=0.6, zorder=1)
@@ -89,28 +96,28 @@ def _place(t: Tables, name: str) -> Float[np.ndarray, " models"]:
     return 1 - t.mean(name) if name == "norm" else t.mean(name)
 
 
-def _legend(axis: Axes, zoo: Zoo, elsewhere: bool) -> None:
+def _legend(axis: "Axes", zoo: Zoo, elsewhere: bool) -> None:
     """Depths, the ceiling, and where the stars come from."""
     for depth in sorted({plan.depth for plan in zoo.weak}):
         axis.plot([], [], MARKERS.get(depth, "X"), color="0.35", label=f"depth {depth}")
     if elsewhere:
-        axis.plot([], [], "*", color="#c1602a", markersize=11, label="RDKit (fingerprints, descriptors)")
+        axis.plot([], [], "*", color=COLOURS[1], markersize=11, label="RDKit (fingerprints, descriptors)")
     axis.plot([], [], "--", color="0.4", label="strong ceiling Err_sc")
     axis.legend(fontsize=8, framealpha=0.9)
 
 
-def map_figure(found: Mapping[str, Any]) -> Figure:
+def map_figure(found: Mapping[str, Any]) -> "Figure":
     """Spearman's correlation with Err_w2s over (threshold, ridge): a row a set, a column a predictor."""
-    figure = Figure(figsize=(13, 1.2 + 2.7 * len(found)), layout="constrained")
-    axes = figure.subplots(len(found), len(MAPPED), squeeze=False)
+    figure, axes = panels(len(found), len(MAPPED), 13, 1.2 + 2.7 * len(found))
     titles = {one.name: one.title for one in PREDICTORS}
     for row, (data, result) in zip(axes, found.items(), strict=True):
         for axis, name in zip(row, MAPPED, strict=True):
             values = np.array(result["spearman_map"][name])
-            axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+            axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
+            axis.grid(visible=False)
             for i, j in np.ndindex(*values.shape):
                 used = (RIDGES[i], THRESHOLDS[j]) == (RIDGE, 0.0)
-                dark = abs(values[i, j]) > 0.7
+                dark = abs(values[i, j]) > 0.55
                 weight = "bold" if used else "normal"
                 text = f"[{values[i, j]:.2f}]" if used else f"{values[i, j]:.2f}"
                 axis.text(j, i, text, ha="center", va="center", fontsize=7, weight=weight, color="w" if dark else "k")
@@ -128,27 +135,18 @@ def map_figure(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def correlation_figure(found: Mapping[str, Any]) -> Figure:
+def correlation_figure(found: Mapping[str, Any]) -> "Figure":
     """Every predictor's correlation with its interval, the sets beside each other."""
-    figure = Figure(figsize=(9, 0.9 + 0.55 * len(PREDICTORS)), layout="constrained")
-    axis = figure.subplots()
+    figure, ((axis,),) = panels(1, 1, 9, 0.9 + 0.55 * len(PREDICTORS))
     offsets = np.linspace(-0.22, 0.22, len(found)) if len(found) > 1 else [0.0]
-    looks = cycle(zip(SET_COLOURS, "os^D", strict=True))
-    for (data, result), offset, (colour, marker) in zip(found.items(), offsets, looks, strict=False):
+    for (data, result), offset, mark in zip(found.items(), offsets, cycle(MARKS), strict=False):
         for place, one in enumerate(PREDICTORS):
             c = result["spearman"][one.name]
-            axis.plot([c["low"], c["high"]], [place + offset] * 2, color=colour, linewidth=1.6)
-            axis.plot(c["value"], place + offset, marker, color=colour, label=data if place == 0 else None)
+            axis.plot([c["low"], c["high"]], [place + offset] * 2, color=mark["color"], linewidth=1.6)
+            axis.plot(c["value"], place + offset, linestyle="", label=data if place == 0 else None, **mark)
     axis.set_yticks(range(len(PREDICTORS)), [one.title for one in PREDICTORS])
     axis.invert_yaxis()
     axis.axvline(0, color="0.6", linewidth=0.8)
     axis.set_xlabel("Spearman correlation with Err_w2s, 95% interval over shapes of models and splits")
     axis.legend(fontsize=8, loc="lower left")
-    _plain(axis)
     return figure
-
-
-def _plain(axis: Axes) -> None:
-    axis.grid(color="0.92", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)

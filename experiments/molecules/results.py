@@ -54,6 +54,7 @@ def _fit(fit: Mapping[str, float]) -> str:
 
 
 def _within(found: Mapping[str, Any], name: str) -> str:
+    """A correlation among models of one shape: undefined where the predictor is the same for all of them."""
     value = found["within_shapes"]["spearman"][name]
     return "undefined" if value is None else cell(value)
 

@@ -1,6 +1,7 @@
 """The whole experiment: a zoo, what its models make of the labelled molecules, trials, correlations, figures."""
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from w2sg_jax import InputError
 from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.numerics.checks import as_count
-from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import checkout_of, record, to_json
+from w2sg_jax.report.style import draw
 from w2sg_jax.store.atomic import check_writable, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.zoo import Zoo
@@ -52,8 +53,10 @@ def run(
         if obtained is None:
             return 1
         measured, made_from = obtained
-        found = _report(*_tables(measured, zoo), zoo, options, console)
+        tables, elsewhere = _tables(measured, zoo)
+        found = _report(tables, zoo, options, console)
         _write_result(found, made_from, zoo, options)
+        _draw(found, tables, elsewhere, zoo, options, console)
     console.print(f"results and figures are in {options.results}", highlight=False, soft_wrap=True)
     return 0
 
@@ -99,23 +102,32 @@ def _tables(measured: Measured, zoo: Zoo) -> tuple[list[Tables], list[Tables]]:
     return tables, elsewhere
 
 
-def _report(
-    tables: Sequence[Tables], elsewhere: Sequence[Tables], zoo: Zoo, options: Options, console: Console
-) -> dict[str, Any]:
-    """Correlations of every set, their table, and the figures."""
+def _report(tables: Sequence[Tables], zoo: Zoo, options: Options, console: Console) -> dict[str, Any]:
+    """Correlations of every set, and their table."""
     shapes = [plan.shape.name for plan in zoo.weak]
     found = {}
     for t in tables:
         with console.status(f"{t.data}: intervals"):
             found[t.data] = analyse(t, shapes, seed=options.seed)
-    others = {t.data: t for t in elsewhere}
-    for t in tables:
-        figure = scatter_figure(t, found[t.data], zoo, others.get(t.data))
-        save_figure(figure, options.results / f"{t.data.lower()}.png")
-    save_figure(map_figure(found), options.results / "maps.png")
-    save_figure(correlation_figure(found), options.results / "correlations.png")
     console.print(correlation_table(found))
     return found
+
+
+def _draw(
+    found: dict[str, Any],
+    tables: Sequence[Tables],
+    elsewhere: Sequence[Tables],
+    zoo: Zoo,
+    options: Options,
+    console: Console,
+) -> None:
+    """The figures: one a set, and two of all sets."""
+    others = {t.data: t for t in elsewhere}
+    for t in tables:
+        scatter = partial(scatter_figure, t, found[t.data], zoo, others.get(t.data))
+        draw(options.results / f"{t.data.lower()}.png", scatter, console)
+    draw(options.results / "maps.png", lambda: map_figure(found), console)
+    draw(options.results / "correlations.png", lambda: correlation_figure(found), console)
 
 
 def _write_result(found: dict[str, Any], made_from: Provenance, zoo: Zoo, options: Options) -> None:

@@ -14,19 +14,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-import rich.console
-import rich.progress
+from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
 from w2sg_jax import InputError
 from w2sg_jax.report.record import checkout_of, record, to_json
-from w2sg_jax.report.style import save
-from w2sg_jax.store.atomic import replacing, write_text
+from w2sg_jax.report.style import draw
+from w2sg_jax.store.atomic import write_text
+from w2sg_jax.terminal.console import standard_error
 from w2sg_jax.terminal.guard import guarded
+from w2sg_jax.terminal.progress import progress_bar
 from w2sg_jax.terminal.usage import parse
 
 FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
-"""Modules with Config, TOY, compute(config, step), draw(result) and markdown(result)."""
+"""Modules with Config, TOY, compute(config, step), figure(result) and markdown(result)."""
 RESULTS = Path(__file__).parents[1] / "results" / "theory"
 
 
@@ -48,27 +49,26 @@ def main(options: Options, *, toy: bool = False) -> dict[str, dict[str, Any]]:
     if unknown:
         raise InputError(f"{unknown[0]}: there is no such figure; the figures are {', '.join(FIGURES)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    console = rich.console.Console(stderr=True)
+    console = standard_error()
     return {name: _made(name, options, console, toy=toy) for name in options.figure}
 
 
-def _made(name: str, options: Options, console: rich.console.Console, *, toy: bool) -> dict[str, Any]:
+def _made(name: str, options: Options, console: Console, *, toy: bool) -> dict[str, Any]:
     """The record of one figure, measured if need be; its drawing is always made again."""
     module = import_module(f"{__package__}.{name}")
     config = module.TOY if toy else module.Config()
     path = options.out / f"{name}.json"
     entry = None if options.fresh else kept(path, config)
     if entry is None:
-        with rich.progress.Progress(*rich.progress.Progress.get_default_columns(), console=console) as bar:
-            task = bar.add_task(name, total=None)
-            result = module.compute(config, lambda done, total: bar.update(task, completed=done, total=total))
+        with progress_bar(console, name) as report:
+            result = module.compute(config, report or (lambda _done, _total: None))
         entry = record(f"experiments.theory --figure {name}", asdict(config), {}, result)
         entry |= checkout_of(Path(__file__))
         write_text(path, to_json(entry, indent=None) + "\n")
         entry = json.loads(path.read_text(encoding="utf-8"))
-    with replacing(options.out / f"{name}.svg") as temporary:
-        save(module.draw(entry["result"]), temporary)
-    console.print(f"{name}: {path.with_suffix('.svg')}", highlight=False, soft_wrap=True)
+    drawing = path.with_suffix(".svg")
+    if draw(drawing, lambda: module.figure(entry["result"]), console):
+        console.print(f"{name}: {drawing}", highlight=False, soft_wrap=True)
     return entry
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.report.style import mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
 
 from .predicted_gap import SMALL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,9 @@ def _by_delta(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Above, measured over predicted; below, delta and the condition that sets it."""
-    figure, axes = panels(2, 3, 12, 6.6, sharex="col", sharey="row")
+    made, axes = panels(2, 3, 12, 6.6, sharex="col", sharey="row")
     for column, (sweep, label) in enumerate(SWEEPS.items()):
         rows = [row for row in result["rows"] if row["sweep"] == sweep]
         x = [row["value"] for row in rows]
@@ -124,7 +126,7 @@ def draw(result: dict[str, Any]) -> Figure:
     axes[1, 0].set_ylabel("conditions, in effective ridges")
     axes[0, 0].legend(fontsize=8)
     axes[1, 0].legend(fontsize=8)
-    return figure
+    return made
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.report.style import mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def _sweep(sweep: str, n: int, times: list[float], config: Config) -> list[dict[
     return rows
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Above, test errors; below, the training error on the weak labels."""
-    figure, axes = panels(2, 2, 10, 6, sharex="col", sharey="row", gridspec_kw={"height_ratios": (3, 1)})
+    made, axes = panels(2, 2, 10, 6, sharex="col", sharey="row", gridspec_kw={"height_ratios": (3, 1)})
     for column, (sweep, key, label) in enumerate(
         (("times", "times", "tail dimension D / n, n = {n}"), ("n", "n", "samples n~ = n^, D = n², at least 100 n"))
     ):
@@ -81,7 +83,7 @@ def draw(result: dict[str, Any]) -> Figure:
     axes[0, 0].set_ylabel("test error; dotted: limits")
     axes[1, 0].set_ylabel("training error")
     axes[0, 0].legend(fontsize=8)
-    return figure
+    return made
 
 
 def markdown(result: dict[str, Any]) -> str:

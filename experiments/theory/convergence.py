@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.report.style import mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ def _name(law: str, rows: list[dict[str, Any]]) -> str:
     return {"n2": "D grows as n²", "fixed": f"D = {fixed:.0f}", "n": "D grows as n"}[law]
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Left: root mean square error. Right: the mean of measured over predicted."""
-    figure, (left, right) = (lambda made: (made[0], made[1][0]))(panels(1, 2, 10, 4.2))
+    made, axes = panels(1, 2, 10, 4.2)
+    left, right = axes[0]
     for series, law in enumerate(LAWS):
         chosen = [row for row in result["rows"] if row["law"] == law]
         ns = [row["n"] for row in chosen]
@@ -103,7 +106,7 @@ def draw(result: dict[str, Any]) -> Figure:
     right.axhline(0, color="0.4", linewidth=1)
     for axis in (left, right):
         axis.legend(fontsize=8)
-    return figure
+    return made
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
 from w2sg_jax.report.tables import markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def _sweep(
     return rows
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Marks are fitted heads, lines the closed forms."""
-    figure, axes = panels(1, 3, 12, 4.2, sharey=True)
+    made, axes = panels(1, 3, 12, 4.2, sharey=True)
     for axis, (sweep, label) in zip(axes.flat, SWEEPS.items(), strict=True):
         rows = [row for row in result["rows"] if row["sweep"] == sweep]
         x = [row["ridge"] + result["gamma"] if sweep == "ridge" else row["overlap"] for row in rows]
@@ -91,7 +93,7 @@ def draw(result: dict[str, Any]) -> Figure:
             axis.set_xscale("log")
     axes[0, 0].set_ylabel("mean square, of a target of variance 1")
     axes[0, 0].legend(fontsize=8)
-    return figure
+    return made
 
 
 def markdown(result: dict[str, Any]) -> str:

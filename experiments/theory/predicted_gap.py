@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.report.style import MARKS, panels
 from w2sg_jax.report.tables import markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SMALL = 0.5
 """delta up to which a draw counts as decomposable, as in ``w2sg_jax.decomposability``."""
@@ -148,9 +150,9 @@ def _fit(rows: list[dict[str, Any]], small: bool, quantity: str) -> dict[str, An
     }
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Two log-log panels: with the effective ridge, and with the ridge alone."""
-    figure, axes = panels(1, 2, 11, 5.2, sharex=True, sharey=True)
+    made, axes = panels(1, 2, 11, 5.2, sharex=True, sharey=True)
     rows = result["rows"]
     floor = min(row["measured"] for row in rows) / 3
     for axis, quantity, title in zip(
@@ -180,7 +182,7 @@ def draw(result: dict[str, Any]) -> Figure:
         axis.set(xlabel="predicted |P_s (I − P_w) y|² / n on the w2s split", title=title)
         axis.legend(fontsize=8, loc="upper left")
     axes[0, 0].set_ylabel("measured PredGap of fitted heads")
-    return figure
+    return made
 
 
 def markdown(result: dict[str, Any]) -> str:

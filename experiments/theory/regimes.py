@@ -8,17 +8,18 @@ dominates.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from w2sg_jax import synthetic as syn
 from w2sg_jax.evaluation.correlation import correlate
-from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
-from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.report.style import DIVERGING, MARKS, mean_and_error, panels, points
+from w2sg_jax.report.tables import correlation, markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LEAST_SQUARES = 1e-10
 """Ridge of the heads, which have no tail here."""
@@ -181,9 +182,9 @@ def _wins(cells: list[dict[str, Any]], outcome: str) -> dict[str, int]:
     }
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def figure(result: dict[str, Any]) -> "Figure":
     """Maps of rank correlations with Err_w2s and with the gain; below, three cells in full."""
-    figure, axes = panels(3, 3, 13, 12)
+    made, axes = panels(3, 3, 13, 12)
     for row, outcome in enumerate(("err_w2s", "gain")):
         for axis, (name, title) in zip(axes[row], PREDICTORS.items(), strict=True):
             _map(axis, result, outcome, name)
@@ -191,10 +192,13 @@ def draw(result: dict[str, Any]) -> Figure:
     shown = [cell for cell in result["cells"] if "pairs" in cell]
     for axis, cell in zip(axes[2], shown, strict=False):
         _full(axis, cell)
-    return figure
+    return made
 
 
-def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
+def _map(axis: "Axes", result: dict[str, Any], outcome: str, name: str) -> None:
+    """The correlations of one predictor with one outcome; frames mark where bias and variance change equally."""
+    from matplotlib.patches import Rectangle
+
     missing = sorted({cell["missing"] for cell in result["cells"]})
     noise = sorted({cell["noise"] for cell in result["cells"]})
     table = np.full((len(missing), len(noise)), np.nan)
@@ -213,7 +217,7 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
             fontweight="bold" if sure else "normal",
             color="white" if abs(value) > 0.6 else "black",
         )
-    axis.imshow(table, cmap="PuOr", vmin=-1, vmax=1, origin="lower", aspect="auto")
+    axis.imshow(table, cmap=DIVERGING, vmin=-1, vmax=1, origin="lower", aspect="auto")
     axis.grid(visible=False)
     axis.set_xticks(range(len(noise)), [f"{x:g}" for x in noise], fontsize=8)
     axis.set_yticks(range(len(missing)), [f"{x:g}" for x in missing], fontsize=8)
@@ -226,7 +230,8 @@ def _map(axis: Axes, result: dict[str, Any], outcome: str, name: str) -> None:
             axis.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
 
 
-def _full(axis: Axes, cell: dict[str, Any]) -> None:
+def _full(axis: "Axes", cell: dict[str, Any]) -> None:
+    """Measured errors of every weak model in one cell, and the closed form."""
     pairs = cell["pairs"]
     order = np.argsort(pairs["shared"])
     x = np.array(pairs["shared"])[order]
@@ -251,7 +256,7 @@ def markdown(result: dict[str, Any]) -> str:
                 f"noise {cell['noise']:g}, missed {cell['missing']:g}; variance {cell['variance_share']:.0%} of Err_w2s"
             )
             rows += [
-                [name, text, *(_interval(cell["spearman"][outcome][one]) for one in PREDICTORS)]
+                [name, text, *(correlation(*cell["spearman"][outcome][one]) for one in PREDICTORS)]
                 for outcome, text in OUTCOMES.items()
             ]
     for outcome, text in OUTCOMES.items():
@@ -260,7 +265,3 @@ def markdown(result: dict[str, Any]) -> str:
             [f"cells of {wins['cells']} with an interval above 0", text, *(str(wins[one]) for one in PREDICTORS)]
         )
     return markdown_table(headings, rows)
-
-
-def _interval(found: list[float | None]) -> str:
-    return "undefined" if found[0] is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"

@@ -1,4 +1,4 @@
-"""The limits of a machine, measured on it: matrix products and memory traffic on the device that does the work."""
+"""How long a call takes, and the limits of a machine: matrix products and memory traffic where the work is done."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import get_blas_funcs
 
+from ..numerics.backend import on_cpu, wide_types
 from ..numerics.linalg import product
+from ..second_moments.host_sums import add_product
+
+PRODUCT_SIZE = 4096
+"""Rows and columns of the matrices that are multiplied: large enough for the full rate."""
+TRAFFIC_BYTES = 1 << 28
+"""Of each array that is read or written: far more than caches hold."""
 
 
 class Timing(NamedTuple):
@@ -54,11 +60,6 @@ def _seconds(run: Callable[[], Any], before: Callable[[], Any] | None) -> float:
     return time.perf_counter() - start
 
 
-PRODUCT_SIZE = 4096
-
-TRAFFIC_BYTES = 1 << 28
-
-
 @dataclass(frozen=True)
 class Machine:
     """What the first device of this machine reaches.
@@ -82,10 +83,9 @@ def measure_machine(*, size: int = PRODUCT_SIZE, at_least: float = 1.0) -> Machi
         size: rows and columns of the matrices.
         at_least: seconds for each of the three measurements.
     """
-    first = jax.devices()[0]
     flops = {dtype: product_rate(dtype, size=size, at_least=at_least) for dtype in ("float64", "float32")}
-    traffic = timed(_traffic(first.platform == "cpu"), repeats=3, at_least=at_least)
-    return Machine(first.device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
+    traffic = timed(_traffic(), repeats=3, at_least=at_least)
+    return Machine(jax.devices()[0].device_kind, jax.device_count(), flops, 3 * TRAFFIC_BYTES / traffic.low)
 
 
 def product_rate(
@@ -98,6 +98,8 @@ def product_rate(
 ) -> float:
     """Floating-point operations a second of a matrix product X^T Y, as long work sees them: the median of many runs.
 
+    It is the product that a pass over samples adds to its sums: the host's on a CPU, JAX's on an accelerator.
+
     Args:
         dtype, at_least: as in ``measure_machine``.
         size: columns of X and Y.
@@ -106,40 +108,33 @@ def product_rate(
     """
     rows = rows or size
     x, y = np.random.default_rng(0).standard_normal((2, rows, size)).astype(dtype)
-    on_host = jax.default_backend() == "cpu"
-    run = _on_host(x, x if symmetric else y) if on_host else _on_device(x, y)
-    flops = (1 if on_host and symmetric else 2) * rows * size**2
+    host = on_cpu()
+    if host:
+        out = np.zeros((size, size), dtype, order="F")
+        run = partial(add_product, out, x, x if symmetric else y, keep=0.0)
+    else:
+        run = _on_device(product, x.T, y)
+    flops = (1 if host and symmetric else 2) * rows * size**2
     return flops / timed(run, repeats=3, at_least=at_least).median
 
 
-def _on_host(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
-    out = np.zeros((x.shape[1], y.shape[1]), x.dtype, order="F")
-    if x is y:
-        (syrk,) = get_blas_funcs(("syrk",), (x,))
-        return partial(syrk, 1.0, x.T, c=out, overwrite_c=1)
-    (gemm,) = get_blas_funcs(("gemm",), (x, y))
-    return partial(gemm, 1.0, x.T, y.T, trans_b=1, c=out, overwrite_c=1)
-
-
-def _on_device(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
-    with jax.enable_x64(True):
-        placed = jnp.asarray(x.T), jnp.asarray(y)
-    return _in_x64(partial(jax.jit(product), *placed))
-
-
-def _traffic(host: bool) -> Callable[[], Any]:
+def _traffic() -> Callable[[], Any]:
+    """The sum of two float64 arrays, on the host or on the accelerator."""
     count = TRAFFIC_BYTES // 8
-    if host:
+    if on_cpu():
         a, out = np.ones(count), np.empty(count)
         return lambda: np.add(a, out, out=out)
-    with jax.enable_x64(True):
-        a, b = jnp.ones(count), jnp.ones(count)
-    return _in_x64(partial(jax.jit(jnp.add), a, b))
+    return _on_device(jnp.add, np.ones(count), np.ones(count))
 
 
-def _in_x64(run: Callable[[], Any]) -> Callable[[], Any]:
+def _on_device(function: Callable[..., Any], *arrays: np.ndarray) -> Callable[[], Any]:
+    """The call of a jitted function of arrays that are on the device already, in their own precision."""
+    with wide_types():
+        placed = [jnp.asarray(array) for array in arrays]
+    run = jax.jit(function)
+
     def scoped() -> Any:
-        with jax.enable_x64(True):
-            return run()
+        with wide_types():
+            return run(*placed)
 
     return scoped

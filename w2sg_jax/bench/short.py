@@ -1,4 +1,4 @@
-"""The one-minute benchmark: limits of the machine, passes in memory and from disk, and the gap."""
+"""The one-minute benchmark: limits of the machine, passes in memory and from disk, the gap, and the verdict."""
 
 import os
 import tempfile
@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..numerics.backend import on_cpu
 from ..second_moments.from_arrays import moments
 from ..theory.gap import gap
 from .machine import Machine, measure_machine, product_rate, timed
@@ -117,63 +118,8 @@ def short_bench(sizes: Sizes, progress: Callable[[int, int], None] | None = None
         "points": [_described(point, machine) for point in points],
         "gap": {"d": widest, "seconds": seconds, "samples_in_that_time": round(seconds * rate / _flops(1, widest))},
         "sentences": [sentence(point, machine) for point in points],
-        "advice": advice(points, machine, cores=os.cpu_count() or 1, platform=jax.default_backend()),
+        "advice": advice(points, machine, cores=os.cpu_count() or 1, platform=jax.devices()[0].platform),
     }
-
-
-def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
-    n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
-    weak, strong = pair(n, d, d)
-    seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).median
-    return Point(
-        f"moments of ({d}, {d}) in {dtype}",
-        dtype,
-        seconds,
-        _flops(n, d),
-        2 * preparing_seconds(weak, dtype, at_least=sizes.at_least / 4),
-    )
-
-
-def _from_disk(sizes: Sizes) -> Point:
-    d = max(sizes.widths)
-    n = max(4 * d, sizes.disk_bytes // (2 * 2 * d))
-    with tempfile.TemporaryDirectory(prefix="w2sg-bench-") as folder:
-        paths = [Path(folder) / name for name in ("weak.npy", "strong.npy")]
-        for path, array in zip(paths, pair(n, d, d, "float16"), strict=True):
-            np.save(path, array)
-        start = time.perf_counter()
-        for path in paths:
-            path.read_bytes()
-        reading = time.perf_counter() - start
-        arrays = [np.load(path, mmap_mode="r") for path in paths]
-        seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).median
-        preparing = 2 * preparing_seconds(arrays[0], "float64", at_least=sizes.at_least / 4)
-    return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
-
-
-def _flops(n: int, d: int) -> float:
-    return pass_work(n, [d], d, dtype="float64", itemsize=4, symmetric=jax.default_backend() == "cpu").flops
-
-
-def _gap_seconds(d: int, sizes: Sizes) -> float:
-    found = moments(*pair(4 * d, d, d))
-    return timed(lambda: gap(found), repeats=2).median
-
-
-def _described(point: Point, machine: Machine) -> dict[str, Any]:
-    return asdict(point) | {"share": point.share(machine), "bound": point.bound(machine)}
-
-
-def _counter(steps: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
-    count = 0
-
-    def done() -> None:
-        nonlocal count
-        count += 1
-        if progress is not None:
-            progress(count, steps)
-
-    return done
 
 
 def sentence(point: Point, machine: Machine) -> str:
@@ -214,3 +160,61 @@ def advice(points: Sequence[Point], machine: Machine, *, cores: int, platform: s
     elif "products" in bounds and machine.flops["float32"] > 1.5 * machine.flops["float64"]:
         found.append("--precision float32 is faster where products bound, and enough for ridges above about 1e-3")
     return found
+
+
+def _in_memory(d: int, dtype: str, sizes: Sizes) -> Point:
+    """A pass over float32 samples in memory, at widths (d, d)."""
+    n = max(4 * d, min(int(sizes.flops / (4 * d * d)), sizes.memory_bytes // (2 * 4 * d)))
+    weak, strong = pair(n, d, d)
+    seconds = timed(lambda: moments(weak, strong, dtype=dtype), repeats=2).median
+    return Point(
+        f"moments of ({d}, {d}) in {dtype}",
+        dtype,
+        seconds,
+        _flops(n, d),
+        2 * preparing_seconds(weak, dtype, at_least=sizes.at_least / 4),
+    )
+
+
+def _from_disk(sizes: Sizes) -> Point:
+    """A pass over float16 samples in memory-mapped files, at the largest width."""
+    d = max(sizes.widths)
+    n = max(4 * d, sizes.disk_bytes // (2 * 2 * d))
+    with tempfile.TemporaryDirectory(prefix="w2sg-bench-") as folder:
+        paths = [Path(folder) / name for name in ("weak.npy", "strong.npy")]
+        for path, array in zip(paths, pair(n, d, d, "float16"), strict=True):
+            np.save(path, array)
+        start = time.perf_counter()
+        for path in paths:
+            path.read_bytes()
+        reading = time.perf_counter() - start
+        arrays = [np.load(path, mmap_mode="r") for path in paths]
+        seconds = timed(lambda: moments(arrays[0], arrays[1]), repeats=1).median
+        preparing = 2 * preparing_seconds(arrays[0], "float64", at_least=sizes.at_least / 4)
+    return Point(f"moments of ({d}, {d}) from float16 on disk", "float64", seconds, _flops(n, d), preparing, reading)
+
+
+def _flops(n: int, d: int) -> float:
+    return pass_work(n, [d], d, dtype="float64", itemsize=4, symmetric=on_cpu()).flops
+
+
+def _gap_seconds(d: int, sizes: Sizes) -> float:
+    found = moments(*pair(4 * d, d, d))
+    return timed(lambda: gap(found), repeats=2).median
+
+
+def _described(point: Point, machine: Machine) -> dict[str, Any]:
+    return asdict(point) | {"share": point.share(machine), "bound": point.bound(machine)}
+
+
+def _counter(steps: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    """A call for each step done, which tells the caller how many there were."""
+    count = 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(count, steps)
+
+    return done

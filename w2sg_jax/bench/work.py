@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
-from scipy.linalg import get_blas_funcs
 
+from ..numerics.backend import on_cpu
 from ..second_moments.accumulator import Layout
-from ..second_moments.host_sums import centred
+from ..second_moments.host_sums import add_product, centred
 from .machine import timed
 
 TILE_ROWS = 8192
@@ -93,17 +92,16 @@ def preparing_seconds(samples: np.ndarray, dtype: str, *, at_least: float = 0.2)
         dtype: precision of the products.
         at_least: seconds for the measurement.
     """
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         return 0.0
     n, d = samples.shape
     rows = min(n, Layout((d,), d, 0, True, dtype).block_rows)
     out = np.empty((rows, d), dtype)
-    (gemm,) = get_blas_funcs(("gemm",), (out,))
-    few = np.ones((FEW, FEW), out.dtype)
+    few, product = np.ones((FEW, FEW), out.dtype), np.zeros((FEW, FEW), out.dtype, order="F")
     timing = timed(
         lambda: centred([samples[:rows]], out, center=True),
         at_least=at_least,
-        before=lambda: gemm(1.0, few, few),
+        before=lambda: add_product(product, few, few, keep=0.0),
     )
     return n / rows * timing.median
 

@@ -107,9 +107,8 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     inputs = described(arrays) if options.json or out else {}
     result = record("rank", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
-        _write(out, result, ranking, table, Path(options.strong).stem)
-        message = f"wrote {out}/ranking.json, ranking.txt and ranking.png"
-        progress.print(message, markup=False, highlight=False, soft_wrap=True)
+        written = _write(out, result, ranking, table, Path(options.strong).stem, progress)
+        progress.print(f"wrote {out}/{written}", markup=False, highlight=False, soft_wrap=True)
     return result
 
 
@@ -187,11 +186,13 @@ def _folder(out: str | None) -> Path | None:
     return folder
 
 
-def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, strong: str) -> None:
+def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, strong: str, console: Console) -> str:
+    """Writes the record, the table and, last, the figure; returns the names of the files that were written."""
     import io
 
-    from ..report.ranking_figure import ranking_figure, save_figure
+    from ..report.ranking_figure import ranking_figure
     from ..report.record import to_json
+    from ..report.style import draw
     from ..store.atomic import write_text
 
     page = Console(file=io.StringIO(), width=200)
@@ -199,4 +200,5 @@ def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, 
     text: str = page.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     write_text(out / "ranking.json", to_json(result) + "\n")
     write_text(out / "ranking.txt", text.encode("utf-8", "backslashreplace").decode())
-    save_figure(ranking_figure(ranking, strong), out / "ranking.png")
+    drawn = draw(out / "ranking.png", lambda: ranking_figure(ranking, strong), console)
+    return "ranking.json, ranking.txt and ranking.png" if drawn else "ranking.json and ranking.txt"

@@ -15,7 +15,8 @@ DIGITS = 12
 
 
 def weights_hash(encoder: Encoder) -> str:
-    """sha256 of an encoder's configuration and weights, which stand for the vocabulary too, as 64 hexadecimal digits."""
+    """sha256 of an encoder's configuration and weights, which stand for the vocabulary too, as 64 hexadecimal
+    digits."""
     leaves = jax.device_get(jax.tree.leaves(nnx.to_pure_dict(nnx.state(encoder, nnx.Param))))
     return bytes_hash(repr(encoder.config).encode(), *(np.asarray(leaf).tobytes() for leaf in leaves))
 

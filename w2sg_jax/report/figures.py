@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from .placement import nearest, place_names
+from .style import MARKS, panels
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ..evaluation.result import DatasetResult
 
 PANELS = (
@@ -16,10 +18,9 @@ PANELS = (
     ("supervised", "predicted gap on the supervised split"),
 )
 """Quantity and axis title of the panels, left to right."""
-COLOUR = "#1f5a91"
 
 
-def metric_against_error(result: "DatasetResult") -> Figure:
+def metric_against_error(result: "DatasetResult") -> "Figure":
     """Draw the label-free and the supervised-split predictor against the measured Err_w2s of every weak model.
 
     Points are means over splits, bars their standard errors (as if splits were independent); the dashed line
@@ -28,22 +29,21 @@ def metric_against_error(result: "DatasetResult") -> Figure:
     Returns:
         A matplotlib figure that belongs to no window.
     """
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    axes = figure.subplots(1, len(PANELS), sharey=True)
+    figure, axes = panels(1, len(PANELS), 11, 5, sharey=True)
     unit = f"({result.data.unit})²"
-    for axis, (quantity, title) in zip(axes, PANELS, strict=True):
+    for axis, (quantity, title) in zip(axes[0], PANELS, strict=True):
         _scatter(axis, result, quantity)
         axis.set_xlabel(title + (", no unit" if quantity == "norm" else f", {unit}"))
         found = result.correlations[quantity]
         axis.set_title(f"Spearman {found.value:.2f}  [{found.low:.2f}, {found.high:.2f}]", fontsize=10)
-    axes[0].set_ylabel(f"measured Err_w2s, {unit}")
+    axes[0, 0].set_ylabel(f"measured Err_w2s, {unit}")
     figure.suptitle(
         f"{result.data.name}: {result.data.property_name}, {result.strong} supervised by weak models\n"
         f"means and standard errors over {len(result.splits)} splits; w: width, d: depth, s: training steps",
         fontsize=11,
     )
     figure.draw_without_rendering()
-    for axis, (quantity, _) in zip(axes, PANELS, strict=True):
+    for axis, (quantity, _) in zip(axes[0], PANELS, strict=True):
         measured = result.measured
         points = np.column_stack([measured.mean(quantity), measured.mean("err_w2s")])
         errors = np.column_stack([measured.standard_error(quantity), measured.standard_error("err_w2s")])
@@ -51,18 +51,19 @@ def metric_against_error(result: "DatasetResult") -> Figure:
     return figure
 
 
-def _scatter(axis: Axes, result: "DatasetResult", quantity: str) -> None:
+def _scatter(axis: "Axes", result: "DatasetResult", quantity: str) -> None:
+    """Means with standard errors, and the strong ceiling."""
     measured = result.measured
     axis.errorbar(
         measured.mean(quantity),
         measured.mean("err_w2s"),
         xerr=np.nan_to_num(measured.standard_error(quantity)),
         yerr=np.nan_to_num(measured.standard_error("err_w2s")),
-        fmt="o",
-        color=COLOUR,
+        linestyle="",
         ecolor="#9db8d2",
         elinewidth=1,
         markersize=5,
+        **MARKS[0],
     )
     ceiling = float(measured.mean("err_ceiling").mean())
     axis.axhline(ceiling, color="0.5", linestyle="--", linewidth=1)
@@ -77,12 +78,9 @@ def _scatter(axis: Axes, result: "DatasetResult", quantity: str) -> None:
         color="0.35",
     )
     axis.margins(0.17, 0.12)
-    axis.grid(color="0.92", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
 
 
-def label_points(axis: Axes, points: np.ndarray, names: tuple[str, ...], *, errors: np.ndarray | None = None) -> None:
+def label_points(axis: "Axes", points: np.ndarray, names: tuple[str, ...], *, errors: np.ndarray | None = None) -> None:
     """Write each name near its point, clear of other names, of points and, where there is room, of error bars.
 
     The axis limits must be final. A name that had to move away from its point is tied to it with a dotted line.

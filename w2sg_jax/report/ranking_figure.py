@@ -1,23 +1,21 @@
 """A ranking as a picture: one row a weak model, best on top, one panel a predictor, with intervals."""
 
-import os
-import warnings
 from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from ..store.atomic import replacing
 from ..terminal.text import printable
-from .tables import COLUMNS, WITH_INTERVAL
+from .style import COLOURS, panels
+from .tables import RANKING_HEADINGS, WITH_INTERVAL
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ..ranking.result import Ranking
 
 MOST_ROWS = 60
 
 
-def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label units") -> Figure:
+def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label units") -> "Figure":
     """Draws every predictor that the ranking has, weak models in the ranking's order.
 
     Args:
@@ -29,29 +27,17 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
         A matplotlib figure that belongs to no window; only the best 60 models are drawn, and it says so.
     """
     rows = ranking.rows[:MOST_ROWS]
-    panels = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
+    shown = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
     names = [_short(row.name) for row in rows]
-    size = (1.5 + 0.08 * max(map(len, names)) + 3.4 * len(panels), 1.9 + 0.3 * len(rows))  # inches
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for name, axis in zip(panels, axes, strict=True):
+    width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * len(shown)
+    figure, axes = panels(1, len(shown), width, 1.9 + 0.3 * len(rows), sharey=True)
+    for name, axis in zip(shown, axes[0], strict=True):
         _draw(axis, ranking, name)
-        axis.set_xlabel(COLUMNS[name] + ("" if name == "norm" else f"\n({unit})"))
-    axes[0].set_yticks(range(len(rows)), names)
-    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_xlabel(RANKING_HEADINGS[name] + ("" if name == "norm" else f"\n({unit})"))
+    axes[0, 0].set_yticks(range(len(rows)), names)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     figure.suptitle(_title(ranking, len(rows), strong))
     return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a figure whole or not at all; the suffix chooses the format (.png, .svg, .pdf).
-
-    A letter that the font lacks is drawn as a box, without a warning.
-    """
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
-        figure.savefig(temporary, dpi=150)
 
 
 def _title(ranking: "Ranking", shown: int, strong: str) -> str:
@@ -63,16 +49,16 @@ def _title(ranking: "Ranking", shown: int, strong: str) -> str:
     return title
 
 
-def _draw(axis: Axes, ranking: "Ranking", name: str) -> None:
+def _draw(axis: "Axes", ranking: "Ranking", name: str) -> None:
+    """A point, and a line for its interval, of every model that has this quantity."""
     for place, row in enumerate(ranking.rows[:MOST_ROWS]):
         value = getattr(row, name)
         if value is None:
             continue
         if name in row.intervals:
-            axis.plot(row.intervals[name], (place, place), color="C0", linewidth=1.5, alpha=0.6)
-        axis.plot(value, place, "o", color="C0", markersize=5)
-    axis.grid(axis="x", alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
+            axis.plot(row.intervals[name], (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
+        axis.plot(value, place, "o", color=COLOURS[0], markersize=5)
+    axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
     if name == ranking.by:
         axis.set_title("ranked by this", fontsize="small")

@@ -177,16 +177,16 @@ class HostAccumulator:
             x = self._corrections[: self._pending, panel.columns]
             t = x if t is None else t
             for s, y in zip(panel.sums.values(), (x, t), strict=False):
-                _add_product(s, x, y)
+                add_product(s, x, y)
         self._pending = 0
 
     def _add(self, s: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
         """$S + X^T Y$ in place of S (Fortran order); of $X^T X$ the upper half alone."""
         if x.dtype == s.dtype:
-            _add_product(s, x, y)
+            add_product(s, x, y)
             return
         product = self._room_for("product", s.shape[::-1], self.dtype).T
-        _add_product(product, x, y, keep=0.0)
+        add_product(product, x, y, keep=0.0)
         add = _add_upper if x is y else _add_columns
         each(partial(add, s, product), *s.shape[::-1])
 
@@ -203,7 +203,7 @@ def _zeros(height: int, width: int) -> np.ndarray:
     return np.zeros((height, width), order="F")
 
 
-def _add_product(s: np.ndarray, x: np.ndarray, y: np.ndarray, *, keep: float = 1.0) -> None:
+def add_product(s: np.ndarray, x: np.ndarray, y: np.ndarray, *, keep: float = 1.0) -> None:
     """``keep`` $S + X^T Y$ in place of S (Fortran order); of $X^T X$ the upper half alone."""
     if x is y:
         (syrk,) = get_blas_funcs(("syrk",), (x,))
