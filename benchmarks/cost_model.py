@@ -17,10 +17,12 @@ import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.cost import H100, TPU_V5P, Device, Job, block_rows, cost
-from benchmarks.results import markdown_table, save, terminal
+from benchmarks.results import save
 from benchmarks.scaling import synthetic_moments
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
+from w2sg_jax.report.tables import markdown_table
 from w2sg_jax.second_moments.from_arrays import accumulate
+from w2sg_jax.terminal.console import standard_output
 
 WITHIN = 0.25
 """Of the measured time: how far the model may be off."""
@@ -56,7 +58,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     with console.status("measuring"):
         machine = measure_machine(size=config.product, at_least=config.at_least)
         points = measured(config, machine)

@@ -12,8 +12,10 @@ from typing import Any
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import markdown_table, save, show, terminal
+from benchmarks.results import save, show
 from w2sg_jax.bench import pair, timed
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 
 AGREEMENT = 1e-8
 HEADINGS = ("widths", "n", "moments [s]", "one point [s]", "grid [s]", "points", "grid over one", "with the moments")
@@ -39,7 +41,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     rows = []
     for widths in config.widths:
         with console.status(f"widths {widths}"):

@@ -17,8 +17,10 @@ import rich.table
 import tyro
 
 import w2sg_jax as w2sg
-from benchmarks.results import markdown_table, save, terminal
+from benchmarks.results import save
 from w2sg_jax.bench import measure_machine, pair, pass_work, product_rate, timed
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 
 LEAST_SHARE, MOST_TIMES = 0.75, 1.3
 
@@ -49,7 +51,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     machine = measure_machine(size=config.product, at_least=config.at_least)
     rows = []
     for d in config.widths:

@@ -21,9 +21,11 @@ import rich.table
 import tyro
 
 from w2sg_jax.bench import Timing, measure_machine, timed
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 
 from .peer_routes import OURS, OURS_SCORES, PEERS, Problem, Route, samples
-from .results import folder_of, markdown_table, save, terminal
+from .results import folder_of, save
 
 AGREEMENT = 1e-9
 
@@ -90,7 +92,7 @@ class Runner:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     machine = measure_machine(size=config.machine_size)
     results = []
     for widths in config.widths:

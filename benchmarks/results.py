@@ -1,27 +1,19 @@
 """Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
-import rich.console
 import rich.table
 
 from w2sg_jax.report.record import commit_of, record, to_json
 from w2sg_jax.store.atomic import write_text
+from w2sg_jax.terminal.console import standard_output
 
 RESULTS = Path(__file__).parent / "results"
-PIPED_WIDTH = 160
-"""Columns where the output is no terminal: tables are not folded."""
-
-
-def terminal() -> rich.console.Console:
-    """Where progress and tables go."""
-    return rich.console.Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def folder_of(out: Path | None) -> Path:
@@ -56,11 +48,6 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]], out: Path | Non
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*row)
-    console = terminal()
+    console = standard_output()
     console.print(table)
     console.print(f"written to {folder_of(out)}")
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table for the README."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows))

@@ -23,8 +23,10 @@ from sklearn.linear_model import Ridge
 import w2sg_jax as w2sg
 from w2sg_jax.bench import measure_machine, timed
 from w2sg_jax.datasets import load_freesolv, load_lipophilicity
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 
-from .results import folder_of, markdown_table, save, terminal
+from .results import folder_of, save
 
 AGREEMENT = 1e-8
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
@@ -89,7 +91,7 @@ Errors = dict[str, np.ndarray]
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     machine = measure_machine(size=config.machine_size)
     rows = []
     for size in config.sizes:

@@ -22,10 +22,12 @@ import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
-from benchmarks.results import folder_of, markdown_table, save, terminal
+from benchmarks.results import folder_of, save
 from benchmarks.scaling_figure import figure
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, timed
+from w2sg_jax.report.tables import markdown_table
 from w2sg_jax.second_moments.from_arrays import accumulate
+from w2sg_jax.terminal.console import standard_output
 
 WARMED = 4096
 """Widest pair that is run more than once."""
@@ -73,7 +75,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     machine = measure_machine(size=config.product, at_least=config.at_least)
     parts: dict[str, Callable[[Config, Machine], list[dict[str, Any]]]] = {
         "n": in_samples,

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks.results import markdown_table, save, show, terminal
+from benchmarks.results import save, show
 from w2sg_jax.datasets import load_moses_sample
 from w2sg_jax.encoders import EncoderConfig, SmilesTokenizer, TokenSet
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training import PretrainConfig, Pretrained, pretrain, pretrain_together
 
 HEADINGS = ("width, depth", "models", "steps", "one by one [models/h]", "together [models/h]", "times")
@@ -44,7 +46,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     smiles = load_moses_sample()
     tokenizer = SmilesTokenizer.from_corpus(smiles)
     tokens = tokenizer.encode(smiles)

@@ -18,8 +18,10 @@ import tyro
 
 import w2sg_jax as w2sg
 from benchmarks.children import in_child
-from benchmarks.results import folder_of, markdown_table, save, terminal
+from benchmarks.results import folder_of, save
 from w2sg_jax.bench import timed
+from w2sg_jax.report.tables import markdown_table
+from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
 from w2sg_jax.theory.kernel import joint_factor
@@ -54,7 +56,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return its record."""
-    console = terminal()
+    console = standard_output()
     rows = []
     for width in config.widths:
         with console.status(f"d = {width}"):

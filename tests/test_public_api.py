@@ -60,7 +60,7 @@ def test_exports_are_complete_sorted_and_explicit():
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'gap_nrom'"):
-        w2sg.gap_nrom
+        _ = w2sg.gap_nrom
 
 
 def test_importing_changes_nothing_global():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.results import markdown_table
+from w2sg_jax.report.tables import markdown_table
 
 from .analyse import PREDICTORS
 from .tables import cell

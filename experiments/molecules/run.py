@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.results import terminal
 from w2sg_jax import InputError
 from w2sg_jax._errors import check
 from w2sg_jax.batch.records import locked
@@ -15,6 +14,7 @@ from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import commit_of, record, to_json
 from w2sg_jax.store.atomic import check_writable, write_text
+from w2sg_jax.terminal.console import standard_output
 
 from .analyse import Tables, analyse, tables_of
 from .figures import correlation_figure, map_figure, scatter_figure
@@ -44,7 +44,7 @@ def run(
         datasets: other labelled sets.
         console: for progress and tables; standard output by default.
     """
-    console, zoo = console or terminal(), zoo or paper_zoo()
+    console, zoo = console or standard_output(), zoo or paper_zoo()
     _check(options)
     with locked(options.out):
         obtained = published(options, zoo, console) or measure_all(options, zoo, datasets, console)

@@ -21,10 +21,9 @@ from tyro.conf import FlagCreatePairsOff
 
 from w2sg_jax import InputError
 from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.report.style import save
 from w2sg_jax.store.atomic import replacing, write_text
 from w2sg_jax.terminal.guard import guarded
-
-from .style import save
 
 FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
 """Modules with Config, TOY, compute(config, step), draw(result) and markdown(result)."""

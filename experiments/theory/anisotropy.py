@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
+from w2sg_jax.report.style import mean_and_error, panels, points
+from w2sg_jax.report.tables import markdown_table
 
 from .predicted_gap import SMALL
-from .style import mean_and_error, panels, points
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
-
-from .style import MARKS, mean_and_error, panels, points
+from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
+from w2sg_jax.report.tables import markdown_table
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
-
-from .style import MARKS, panels
+from w2sg_jax.report.style import MARKS, panels
+from w2sg_jax.report.tables import markdown_table
 
 SMALL = 0.5
 """delta up to which a draw counts as decomposable, as in ``w2sg_jax.decomposability``."""

@@ -15,11 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from benchmarks.results import markdown_table
 from w2sg_jax import synthetic as syn
 from w2sg_jax.evaluation.correlation import correlate
-
-from .style import MARKS, mean_and_error, panels, points
+from w2sg_jax.report.style import MARKS, mean_and_error, panels, points
+from w2sg_jax.report.tables import markdown_table
 
 LEAST_SQUARES = 1e-10
 """Ridge of the heads, which have no tail here."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import InputError
-from ..terminal.console import _console
+from ..terminal.console import standard_error, standard_output
 from ..terminal.guard import USAGE_ERROR, guarded
 from ..terminal.usage import parse
 
@@ -79,8 +79,8 @@ def _reporting(run: Callable[..., dict[str, Any]]) -> Callable[[Any], int]:
     """Gives a command its streams: with --json nothing but one JSON object goes to stdout."""
 
     def command(options: Any) -> int:
-        progress = _console(stderr=True)
-        record = run(options, progress if options.json else _console(stderr=False), progress)
+        progress = standard_error()
+        record = run(options, progress if options.json else standard_output(), progress)
         if options.json:
             from ..report.record import to_json
 

@@ -1,5 +1,6 @@
 """Gaps and rankings as tables for a terminal."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,3 +196,8 @@ def correlation_table(results: tuple[DatasetResult, ...]) -> Table:
 
 def _number(value: float) -> str:
     return "undefined" if np.isnan(value) else f"{value:.3f}" if value < 100 else f"{value:.1f}"
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown, for a page of the documentation."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows))
