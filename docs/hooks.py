@@ -61,7 +61,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Turn formulas into MathML."""
+    """Turn formulas into MathML; keep sources out of the search."""
+    source = '<details class="mkdocstrings-source"'
+    content = content.replace(source, f"{source} data-search-exclude")
     return FORMULA.sub(lambda found: mathml(found[2], found[1] == "div", page.file.src_uri), content)
 
 
@@ -71,9 +73,13 @@ def folders() -> list[str]:
 
 
 def api_page(folder: str) -> str:
-    """The page of a folder: what it is for, the public names of its private modules, and its other modules."""
-    hidden = [name for module, name in exports(folder) if module.startswith("_")]
-    parts = [_directive(f"w2sg_jax.{folder}", heading_level=1, members=hidden or "false")]
+    """The page of a folder: what it is for, the public names of its private modules, and its other modules.
+
+    Public constants, which may have no docstring in their module, are listed with the folder.
+    """
+    named = [name for module, name in exports(folder) if module.startswith("_") or name.isupper()]
+    options = {"members": named, "show_if_no_docstring": "true"} if named else {"members": "false"}
+    parts = [_directive(f"w2sg_jax.{folder}", heading_level=1, **options)]
     modules = sorted(path.stem for path in (PACKAGE / folder).glob("[!_]*.py"))
     parts += [_directive(f"w2sg_jax.{folder}.{module}", heading_level=2) for module in modules]
     return "\n".join(parts)
