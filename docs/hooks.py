@@ -1,4 +1,4 @@
-"""What the site needs beside its pages: API pages, figures, links to sources, and formulas that render without a network.
+"""What the site needs beside its pages: API pages, figures, links to modules, formulas that render without a network.
 
 - A folder of the package is a page of the API, with every module and public name in it; nothing lists them by hand.
 - Pages link to figures and modules by their paths in the repository, so that they can be read there too. On the site
@@ -24,6 +24,9 @@ RESULTS = ("experiments/results", "benchmarks/results")
 PICTURES = {".png", ".svg"}
 TOP = ("w2sg_jax.InputError", "w2sg_jax.quickstart")
 """What stands in no folder of the package."""
+
+ORDER = {"theory": ("kernel", "spectrum", "smoother", "gap_operator", "cholesky", "gap", "grid", "leading", "scores")}
+"""Modules that come first on a page, in this order; the others follow by name."""
 
 UP = r"(?:\.\./)+"
 PICTURE = re.compile(rf"\]\({UP}((?:{'|'.join(RESULTS)})/[^)\s]+)")
@@ -80,7 +83,9 @@ def api_page(folder: str) -> str:
     named = [name for module, name in exports(folder) if module.startswith("_") or name.isupper()]
     options = {"members": named, "show_if_no_docstring": "true"} if named else {"members": "false"}
     parts = [_directive(f"w2sg_jax.{folder}", heading_level=1, **options)]
-    modules = sorted(path.stem for path in (PACKAGE / folder).glob("[!_]*.py"))
+    found = sorted(path.stem for path in (PACKAGE / folder).glob("[!_]*.py"))
+    first = [module for module in ORDER.get(folder, ()) if module in found]
+    modules = [*first, *(module for module in found if module not in first)]
     parts += [_directive(f"w2sg_jax.{folder}.{module}", heading_level=2) for module in modules]
     return "\n".join(parts)
 

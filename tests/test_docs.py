@@ -1,7 +1,7 @@
-"""The documentation: its commands and examples run, its links and names exist, and the site needs nothing from elsewhere.
+"""The documentation: commands and examples run, links and names exist, and the site needs nothing from elsewhere.
 
-Every block `sh`, `python` or `py` of a page is run, in the order of the page, in an empty folder with small files of the
-names that pages use (`samples`). The blocks of a page share that folder, and `python` blocks their variables.
+Every block `sh`, `python` or `py` of a page is run, in the order of the page, in a folder with small files of the names
+that pages use (`samples`). The blocks of a page share that folder, and `python` blocks their variables.
 
 - `sh`: each command. `w2sg` runs in this process, what the shell does by itself and scripts of the page in a shell.
 - `python`: run; a block `text` right after it is what it prints, up to the last digit of decimals.
