@@ -8,7 +8,7 @@ from helpers import RIDGES, cases, labels_for, relative, tolerance
 from oracles import dense_gap, prepared, smoother, smoother_by_solve
 
 import w2sg_jax as w2sg
-from w2sg_jax.theory import grid
+from w2sg_jax.numerics import lanczos
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
 from w2sg_jax.theory.kernel import joint_factor
@@ -156,19 +156,19 @@ def test_points_that_do_not_converge_or_are_too_coarse_are_computed_one_by_one(m
     weak, strong = CASES["gaussian"]
     m = w2sg.moments(weak, strong)
     truth = w2sg.gap_grid(m, [1e-4, 1e-2])
-    monkeypatch.setattr(grid, "STEPS", 2)
-    monkeypatch.setattr(grid, "MOST_STEPS", 2)
+    monkeypatch.setattr(lanczos, "STEPS", 2)
+    monkeypatch.setattr(lanczos, "MOST_STEPS", 2)
     np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
-    monkeypatch.setattr(grid, "STEPS", 3)
-    monkeypatch.setattr(grid, "MOST_STEPS", 48)
-    monkeypatch.setattr(grid, "MOST_POINTS", 1)
+    monkeypatch.setattr(lanczos, "STEPS", 3)
+    monkeypatch.setattr(lanczos, "MOST_STEPS", 48)
+    monkeypatch.setattr(lanczos, "MOST_POINTS", 1)
     np.testing.assert_allclose(w2sg.gap_grid(m, [1e-4, 1e-2]).norm, truth.norm, rtol=1e-10)
 
 
 def test_grids_share_programs_whatever_their_points(monkeypatch):
     chex.clear_trace_counter()
-    counted = jax.jit(chex.assert_max_traces(grid._lanczos.__wrapped__, n=6), static_argnames=("steps",))
-    monkeypatch.setattr(grid, "_lanczos", counted)
+    counted = jax.jit(chex.assert_max_traces(lanczos._recurrence.__wrapped__, n=6), static_argnums=(0, 1))
+    monkeypatch.setattr(lanczos, "_recurrence", counted)
     m = w2sg.moments(*CASES["gaussian"])
     for ridge in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0):
         w2sg.gap_grid(m, [ridge, 2 * ridge, 3 * ridge])

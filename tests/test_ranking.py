@@ -3,12 +3,12 @@
 import json
 
 import chex
-import jax
 import numpy as np
 import pytest
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
+from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.ranking import rank
 from w2sg_jax.theory import gap, gap_operator, spectrum
 
@@ -164,12 +164,12 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
     buckets = {4, 6, 8, 12, 16, 24, 32, 48}
     assert len(set(widths)) > 20
     chex.clear_trace_counter()
-    kernels = {spectrum: ("_primal", "_dual"), gap_operator: ("_scores",), gap: ("measure",)}
+    kernels = {spectrum: ("_primal", "_dual"), gap_operator: ("_components",), gap: ("gap_operator",)}
     for module, names in kernels.items():
         for name in names:
             kernel = getattr(module, name).__wrapped__
             most = len(buckets) + (name in ("_primal", "_dual"))  # the strong model's own
-            monkeypatch.setattr(module, name, jax.jit(chex.assert_max_traces(kernel, n=most)))
+            monkeypatch.setattr(module, name, compiled(chex.assert_max_traces(kernel, n=most)))
     strong, y = STRONG[:n], Y[:n]
     weak = {str(index): strong @ RNG.normal(size=(40, width)) for index, width in enumerate(widths)}
     ranking = w2sg.rank(weak, strong, y, bootstrap=0, threshold=1e-6)

@@ -13,10 +13,10 @@ import w2sg_jax as w2sg
 from w2sg_jax.numerics.lanczos import largest_eigenvalue
 from w2sg_jax.numerics.linalg import Device, Host
 from w2sg_jax.theory import cholesky
+from w2sg_jax.theory.cholesky import strong_head_by_solves
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
 from w2sg_jax.theory.kernel import joint_factor
-from w2sg_jax.theory.scores import strong_head_by_solves
 from w2sg_jax.theory.smoother import Parameters
 
 CASES = cases()
@@ -45,7 +45,7 @@ def test_solves_serve_every_pair_of_regular_representations(name):
     if factor.triangular:
         joint = np.concatenate([factor.weak, factor.strong], axis=1)
         np.testing.assert_array_equal(joint, np.triu(joint))
-    assert (cholesky.measure_by_solves(m, factor, DEFAULT) is None) == (name in DEFICIENT)
+    assert (cholesky.gap_operator_by_solves(m, factor, DEFAULT) is None) == (name in DEFICIENT)
 
 
 @pytest.mark.parametrize("ridge", [1e-8, 1e-6, 1e-2, (1e-6, 10.0)], ids=str)
@@ -92,9 +92,9 @@ def test_kernels_of_few_samples_equal_eigenpairs_and_the_dense_definition(name, 
     m = w2sg.moments(weak, strong, labels, center=center)
     factor = joint_factor(m)
     parameters = Parameters(*(ridge if isinstance(ridge, tuple) else (ridge, ridge)), 0.0, 0.0)
-    assert any(side.dual for side in cholesky.sides_for(m, factor, parameters))
+    assert any(side.dual for side in cholesky.grams_for(m, factor, parameters))
     if ridge == 1e-2:
-        assert cholesky.measure_by_solves(m, factor, parameters) is not None
+        assert cholesky.gap_operator_by_solves(m, factor, parameters) is not None
         assert strong_head_by_solves(m, factor, parameters) is not None
     by_kernels = w2sg.gap(m, ridge)
     by_eigenpairs = gap_of_pair(m, factor, make_pair(m, factor), ridge, 0.0)
@@ -118,7 +118,7 @@ def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs():
     for ridge, covered in ((1e-2, True), (1e-7, False)):
         m = w2sg.moments(wide, strong, labels_for(strong))
         factor, parameters = joint_factor(m), Parameters(ridge, ridge, 0.0, 0.0)
-        assert (cholesky.measure_by_solves(m, factor, parameters) is not None) == covered
+        assert (cholesky.gap_operator_by_solves(m, factor, parameters) is not None) == covered
         assert (strong_head_by_solves(m, factor, parameters) is not None) == covered
         assert relative(w2sg.gap(m, ridge).norm, dense_gap(wide, strong, ridge=ridge).norm) <= 1e-9
 
@@ -126,11 +126,11 @@ def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs():
 def test_what_the_solves_do_not_cover_goes_to_the_eigenpairs():
     m = w2sg.moments(*pair_with_condition(1e4))
     factor = joint_factor(m)
-    assert cholesky.measure_by_solves(m, factor, DEFAULT) is not None
+    assert cholesky.gap_operator_by_solves(m, factor, DEFAULT) is not None
     for parameters in ((0.0, 1e-2, 0.0, 0.0), (1e-2, 0.0, 0.0, 0.0), (1e-2, 1e-2, 1e-3, 0.0), (1e-2, 1e-2, 0.0, 1e-3)):
-        assert cholesky.measure_by_solves(m, factor, Parameters(*parameters)) is None
+        assert cholesky.gap_operator_by_solves(m, factor, Parameters(*parameters)) is None
     for hard in (w2sg.moments(*CASES["power_law"]), w2sg.moments(*pair_with_condition(1e4), dtype="float32")):
-        assert cholesky.measure_by_solves(hard, joint_factor(hard), DEFAULT) is None
+        assert cholesky.gap_operator_by_solves(hard, joint_factor(hard), DEFAULT) is None
 
 
 def test_one_hot_labels_keep_a_regular_pair_regular():

@@ -1,17 +1,28 @@
-"""Which precision and which device: float64 where it is fast, else pinned float32 products and the host's float64."""
+"""Where and how precisely dense work is done: the one fork between host and device.
+
+A computation is written once, in the operations of ``linalg`` (its first argument, ``la``), and runs by the host's LAPACK
+on a CPU, or beside an accelerator that is slow in float64; else by JAX on the device. ``by_backend`` chooses at each
+call, ``resident`` keeps the operands where the work is. On a CPU both would do, and the host is faster (the threads of two
+libraries would take the cores from each other: see ``linalg``).
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial, wraps
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from .checks import check_option
+from .linalg import Device, Host
 
 FAST_FLOAT64 = re.compile(r"\b(P100|V100|A100|A800|A30|H100|H800|H200|GH200|B100|B200|GB200|MI\d{2,3}\w?)\b")
 """Accelerators whose float64 products run at a half of their float32 rate or more, by their names."""
+MOST_PROGRAMS = 8
+"""Widths up to this number keep their own programs; padding costs time in every run, a program only once."""
 
 
 def product_dtype(dtype: str | None, mesh: Mesh | None) -> str:
@@ -37,21 +48,101 @@ def fast_float64(device: Any) -> bool:
     return device.platform == "cpu" or FAST_FLOAT64.search(device.device_kind) is not None
 
 
+def on_cpu() -> bool:
+    """Whether JAX's default device is a CPU."""
+    return jax.default_backend() == "cpu"
+
+
 def on_host() -> bool:
     """Whether the host's BLAS and LAPACK do the dense float64 work: on a CPU, or beside a slow accelerator."""
-    return jax.default_backend() == "cpu" or not fast_float64(jax.devices()[0])
+    return on_cpu() or not fast_float64(jax.devices()[0])
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """The settings that the package is written for, NumPy's and JAX's defaults, whatever the user's code has set.
+
+    Also a decorator, ``@own_settings()``, for functions that are called by users.
+    """
+    with (
+        np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.transfer_guard("allow"),
+    ):
+        yield
+
+
+@contextmanager
+def wide_types() -> Iterator[None]:
+    """64-bit types, under our own settings; devices stay as they are."""
+    with own_settings(), jax.enable_x64(True):
+        yield
 
 
 @contextmanager
 def float64() -> Iterator[None]:
     """64-bit types, and computations on the default device, or on the CPU where that one has no fast float64."""
     device = None if fast_float64(jax.devices()[0]) else jax.local_devices(backend="cpu")[0]
-    with jax.enable_x64(True), jax.default_device(device):
+    with wide_types(), jax.default_device(device):
         yield
 
 
-MOST_PROGRAMS = 8
-"""Widths up to this number keep their own programs; padding costs time in every run, a program only once."""
+def compiled(kernel: Callable[..., Any], *, static: Sequence[str] = ()) -> Callable[..., Any]:
+    """A pure JAX function as one of NumPy arrays: compiled once, run in float64, with NumPy arrays for its results.
+
+    Args:
+        kernel: its arguments and results are pytrees of arrays.
+        static: names of keyword arguments that a program is compiled for each value of.
+    """
+    program = jax.jit(kernel, static_argnames=tuple(static))
+
+    @wraps(kernel)
+    def run(*arrays: Any, **named: Any) -> Any:
+        with float64():
+            return jax.device_get(program(*jax.device_put(arrays), **named))
+
+    return run
+
+
+def by_backend(kernel: Callable[..., Any], *, static: Sequence[str] = ()) -> Callable[..., Any]:
+    """``kernel(la, *arrays, **named)`` as a function of the arrays, by the host or by the device as ``on_host`` says.
+
+    Args:
+        kernel: written in operations that ``Host`` and ``Device`` both have.
+        static: as in ``compiled``.
+    """
+    on_device = compiled(partial(kernel, Device()), static=static)
+
+    @wraps(kernel)
+    def run(*arrays: Any, **named: Any) -> Any:
+        return kernel(Host(), *arrays, **named) if on_host() else on_device(*arrays, **named)
+
+    return run
+
+
+def resident(kernel: Callable[..., Any], *operands: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """x -> ``kernel(la, *operands, x)``, with the operands placed once: for iterations.
+
+    Args:
+        kernel: as in ``by_backend``; a function of a module, so that its program is compiled once.
+        operands: what does not change from one call to the next.
+    """
+    if on_host():
+        return partial(kernel, Host(), *operands)
+    with float64():
+        placed = jax.device_put(operands)
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        with float64():
+            return jax.device_get(_program_of(kernel)(*placed, jax.device_put(x)))
+
+    return apply
+
+
+@cache
+def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(partial(kernel, Device()))
 
 
 def padded_widths(widths: Iterable[int]) -> dict[int, int]:

@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.linalg import eigh, eigh_tridiagonal, eigvalsh, get_blas_funcs, get_lapack_funcs, qr, solve_triangular
+
+from . import rounding
 
 TILE = 128
 """Rows and columns of what is transposed at once."""
@@ -47,6 +49,12 @@ class Host:
         mirror(upper)
         return upper.T
 
+    def shifted(self, s: np.ndarray, ridge: float) -> np.ndarray:
+        """S + ridge I."""
+        found = s.copy(order="K")
+        found.flat[:: len(found) + 1] += ridge
+        return found
+
     def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
         """L^T S L."""
         trmm = _blas("trmm", lower, s)
@@ -67,6 +75,14 @@ class Host:
     def right_solve(self, lower: np.ndarray, f: np.ndarray) -> np.ndarray:
         """F L^-T."""
         return _blas("trsm", lower, f)(1.0, lower, f, lower=1, side=1, trans_a=1)
+
+    def resolve(self, lower: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(L L^T)^-1 B."""
+        (potrs,) = get_lapack_funcs(("potrs",), (lower, b))
+        found, info = potrs(lower, b, lower=1)
+        if info != 0:
+            raise ArithmeticError(f"Cholesky solve: argument {-info} is refused")
+        return found
 
     def inverse(self, lower: np.ndarray) -> np.ndarray:
         """(L L^T)^-1, of which only the lower half is filled; L is overwritten."""
@@ -116,6 +132,10 @@ class Device:
         """A^T A."""
         return self.product(a.T, a)
 
+    def shifted(self, s: jax.Array, ridge: Any) -> jax.Array:
+        """S + ridge I."""
+        return s + ridge * jnp.eye(s.shape[0], dtype=s.dtype)
+
     def congruence(self, lower: jax.Array, s: jax.Array) -> jax.Array:
         """L^T S L."""
         return self.product(self.product(lower.T, s), lower)
@@ -131,6 +151,15 @@ class Device:
     def right_solve(self, lower: jax.Array, f: jax.Array) -> jax.Array:
         """F L^-T."""
         return jax.lax.linalg.triangular_solve(lower, f, left_side=False, lower=True, transpose_a=True)
+
+    def resolve(self, lower: jax.Array, b: jax.Array) -> jax.Array:
+        """(L L^T)^-1 B."""
+        once = self.solve(lower, b)
+        return jax.lax.linalg.triangular_solve(lower, once, left_side=True, lower=True, transpose_a=True)
+
+    def inverse(self, lower: jax.Array) -> jax.Array:
+        """(L L^T)^-1."""
+        return self.whole_inverse(lower)
 
     def whole_inverse(self, lower: jax.Array) -> jax.Array:
         """(L L^T)^-1."""
@@ -148,6 +177,65 @@ class Device:
     def matvec(self, a: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
         """A x, or A^T x."""
         return product(a.T if transposed else a, x)
+
+
+def eigenvalues(s: np.ndarray) -> np.ndarray:
+    """Of a symmetric matrix, descending; on the host, because JAX's CPU eigvalsh computes the vectors too."""
+    return eigvalsh(s, check_finite=False)[::-1]
+
+
+def eigenpairs(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a symmetric matrix, on the host, eigenvalues descending."""
+    values, vectors = eigh(s, check_finite=False)
+    return values[::-1], vectors[:, ::-1]
+
+
+def largest_of_tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two largest eigenvalues of a symmetric tridiagonal matrix, ascending, and the last entries of their vectors."""
+    last = len(diagonal) - 1
+    values, vectors = eigh_tridiagonal(diagonal, beside, select="i", select_range=(last - 1, last))
+    return values, vectors[-1]
+
+
+def orthonormal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q with orthonormal columns and R upper triangular, Q R = X."""
+    return qr(x, mode="economic", check_finite=False)  # pyright: ignore[reportReturnType]
+
+
+def regular_cholesky(second: np.ndarray, dtype: str, margin: float = rounding.REGULAR) -> np.ndarray | None:
+    r"""R upper triangular with R^T R = S, or None unless S is regular in the precision that it was accumulated in.
+
+    Args:
+        second: S, positive semidefinite.
+        dtype: that precision.
+        margin: in units of its epsilon, what the reciprocal condition number has to be above.
+    """
+    potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
+    upper, info = potrf(symmetric(second), lower=0, clean=1)
+    if info != 0:
+        return None
+    rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
+    return upper if rcond > margin * rounding.epsilon(dtype) else None
+
+
+def pivoted_cholesky(second: np.ndarray, dtype: str) -> np.ndarray:
+    """R with R^T R = S by complete pivoting (LAPACK pstrf): backward stable for semidefinite S, and reveals its rank.
+
+    Rows past the rank are zero, so that shapes do not depend on the data. S is overwritten.
+    """
+    tolerance = rounding.PIVOT * rounding.epsilon(dtype) * second.diagonal().max()
+    (pstrf,) = get_lapack_funcs(("pstrf",), (second,))
+    upper, pivots, rank, info = pstrf(symmetric(second), tol=tolerance, lower=0, overwrite_a=1)
+    if info < 0:
+        raise ArithmeticError(f"pstrf refused argument {-info}")
+    factor = np.zeros_like(second)
+    factor[:rank, pivots - 1] = np.triu(upper[:rank])
+    return factor
+
+
+def transposed_solve(upper: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """R^-T B for R upper triangular."""
+    return solve_triangular(upper, b, trans=1, check_finite=False)
 
 
 def symmetric(s: np.ndarray) -> np.ndarray:

@@ -7,8 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
+from ..numerics.backend import own_settings
 from ..numerics.checks import ArrayInput, as_ridge, as_samples, as_threshold, check_option, refuse_non_finite
+from ..numerics.lanczos import lanczos
 from ..numerics.linalg import Host
+from ..numerics.rounding import epsilon
 from .spectrum import Spectrum, spectrum_of_rows
 
 SMALL = 0.5
@@ -70,6 +73,7 @@ class Decomposability:
         return asdict(self) | {"warnings": list(self.warnings)}
 
 
+@own_settings()
 def decomposability(
     h_train: ArrayInput,
     h_w2s: ArrayInput,
@@ -235,7 +239,7 @@ def _candidates(splits: _Splits) -> list[int]:
     """Dimensions of V worth a look: none, where the eigenvalues fall most, and some in between; ascending."""
     values, most = splits.values[1], splits.largest_rank
     following = np.append(values[1:], 0.0)[:most]
-    falls = values[:most] / np.maximum(following, np.finfo(float).eps * values[0])
+    falls = values[:most] / np.maximum(following, epsilon("float64") * values[0])
     steepest = 1 + np.argsort(-falls, kind="stable")[:CANDIDATES]
     round_sizes = np.unique(np.geomspace(1, most, CANDIDATES).astype(int))
     return sorted({0, *steepest.tolist(), *round_sizes.tolist()})
@@ -318,17 +322,10 @@ def _largest(values: np.ndarray) -> float:
 
 
 def _operator_norm(x: Float[np.ndarray, "a b"]) -> float:
-    """The largest singular value: on the Krylov space of X^T X, from below and within about 1%, where X is large."""
+    r"""The largest singular value: on the Krylov space of $X^\top X$, from below and within about 1%, where X is large."""
     if min(x.shape) <= KRYLOV:
         return float(np.linalg.norm(x, 2)) if min(x.shape) else 0.0
-    basis = np.zeros((x.shape[1], 0))
-    v = np.ones(x.shape[1])
-    for _ in range(KRYLOV):
-        for _ in range(2):  # once more, for what rounding left
-            v = v - basis @ (basis.T @ v)
-        length = np.linalg.norm(v)
-        if length == 0:
-            break
-        basis = np.column_stack([basis, v / length])
-        v = x.T @ (x @ basis[:, -1])
-    return float(np.linalg.norm(x @ basis, 2))
+    whole = lambda values, _: int(len(values) == KRYLOV)  # noqa: E731 (one line)
+    found = lanczos(lambda v: x.T @ (x @ v), x.shape[1], whole, most=KRYLOV, start=np.ones((x.shape[1], 1)))
+    assert found is not None  # a whole space is always accepted
+    return float(np.sqrt(max(found.values[0], 0.0)))

@@ -10,11 +10,15 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
+from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, at_least_two, check_option, same_rows
-from ..numerics.linalg import HIGHEST, product
-from .smoother import _smooth
+from ..numerics.linalg import HIGHEST, Device, product
+from .smoother import of_rows
+
+LA = Device()
 
 
+@own_settings()
 def gap_norm(
     weak: ArrayLike,
     strong: ArrayLike,
@@ -53,10 +57,11 @@ def gap_norm(
 def _gap_norm(weak, strong, ridge_weak, ridge_strong, *, center, scale):
     a_weak, a_strong = (_standardised(h, center, scale) for h in (weak, strong))
     u, v = _leading_pair(jax.lax.stop_gradient(a_weak), jax.lax.stop_gradient(a_strong), ridge_weak, ridge_strong)
-    missed = u - _smooth(a_weak, ridge_weak, u)
-    return jnp.vdot(missed, _smooth(a_strong, ridge_strong, v), precision=HIGHEST)
+    missed = of_rows(LA, a_weak, ridge_weak).residual(LA, u)
+    return jnp.vdot(missed, of_rows(LA, a_strong, ridge_strong).apply(LA, v), precision=HIGHEST)
 
 
+@own_settings()
 def predicted_gap(
     weak: ArrayLike,
     strong: ArrayLike,
@@ -82,9 +87,9 @@ def predicted_gap(
 @partial(jax.jit, static_argnames=("center", "scale"))
 def _predicted_gap(weak, strong, y, ridge_weak, ridge_strong, *, center, scale):
     a_weak, a_strong = (_standardised(h, center, scale) for h in (weak, strong))
-    y = y - y.mean(axis=0) if center else y
-    missed = y - _smooth(a_weak, ridge_weak, y)
-    return (_smooth(a_strong, ridge_strong, missed) ** 2).sum() / y.shape[0]
+    y = y - y.mean(axis=0, keepdims=True) if center else y
+    missed = of_rows(LA, a_weak, ridge_weak).residual(LA, y)
+    return (of_rows(LA, a_strong, ridge_strong).apply(LA, missed) ** 2).sum() / y.shape[0]
 
 
 def _checked_pair(weak: ArrayLike, strong: ArrayLike, center: bool, scale: str) -> tuple[jax.Array, jax.Array]:
@@ -124,7 +129,7 @@ def _checked_ridge(ridge: float | Float[Array, ""], name: str) -> float | Float[
 
 def _standardised(h: jax.Array, center: bool, scale: str) -> jax.Array:
     """H / sqrt(n), centred and of unit trace as asked."""
-    h = h - h.mean(axis=0) if center else h
+    h = h - h.mean(axis=0, keepdims=True) if center else h
     if scale == "trace":
         h = h / jax.lax.stop_gradient(jnp.abs(h).max())
         return h / jnp.sqrt((h**2).sum())
@@ -139,10 +144,11 @@ def _leading_pair(
     gram = product(a_strong, a_strong.T) if kernel_side else product(a_strong.T, a_strong)
     values, vectors = jnp.linalg.eigh(gram)
     values = jnp.maximum(values, 0.0)
-    components = vectors * jnp.sqrt(values) if kernel_side else product(a_strong, vectors)
-    t = (components - _smooth(a_weak, ridge_weak, components)) * (jnp.sqrt(values) / (values + ridge_strong))
+    components = vectors * jnp.sqrt(values)[None, :] if kernel_side else product(a_strong, vectors)
+    weak = of_rows(LA, a_weak, ridge_weak)
+    t = weak.residual(LA, components) * (jnp.sqrt(values) / (values + ridge_strong))[None, :]
     u = _unit(product(t, jnp.linalg.eigh(product(t.T, t))[1][:, -1]))
-    return u, _unit(_smooth(a_strong, ridge_strong, u - _smooth(a_weak, ridge_weak, u)))
+    return u, _unit(of_rows(LA, a_strong, ridge_strong).apply(LA, weak.residual(LA, u)))
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -3,17 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import float64
+from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, as_threshold
+from ..numerics.rounding import epsilon
 from ..second_moments.moments import Moments, check_moments
-from .cholesky import measure_by_solves
-from .gap_operator import Measures, Pair, make_pair, measure, refuse_ambiguous_rank, singular_values_of
-from .kernel import Factor, joint_factor, unit_trace_ridges
-from .smoother import Parameters
+from .cholesky import gap_operator_by_solves
+from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
+from .kernel import Factor, joint_factor
+from .smoother import Parameters, unit_trace_ridges
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,7 @@ class Gap:
         }
 
 
+@own_settings()
 def gap(
     m: Moments,
     ridge: float | tuple[float, float] = 1e-2,
@@ -104,7 +105,7 @@ def gap(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     factor = joint_factor(m)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
-    solved = measure_by_solves(m, factor, parameters)
+    solved = gap_operator_by_solves(m, factor, parameters)
     if solved is None:
         return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
     return _gap(m, factor, solved, ridges, parameters, scale)
@@ -123,26 +124,24 @@ def gap_of_pair(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     refuse_ambiguous_rank(pair, parameters)
-    with float64():
-        measures = jax.device_get(measure(pair, parameters))
-    return _gap(m, factor, measures, ridges, parameters, scale)
+    return _gap(m, factor, gap_operator(pair, parameters), ridges, parameters, scale)
 
 
 def _gap(
-    m: Moments, factor: Factor, measures: Measures, ridges: tuple[float, float], parameters: Parameters, scale: str
+    m: Moments, factor: Factor, operator: GapOperator, ridges: tuple[float, float], parameters: Parameters, scale: str
 ) -> Gap:
-    rank_weak, rank_strong = int(measures.rank_weak), int(measures.rank_strong)
-    singular_values = singular_values_of(measures.operator_gram)[:rank_strong]
+    rank_weak, rank_strong = int(operator.rank_weak), int(operator.rank_strong)
+    singular_values = singular_values_of(operator.gram)[:rank_strong]
     norm = float(singular_values[0])
     return Gap(
         norm=norm,
-        frobenius=float(np.sqrt(np.trace(measures.operator_gram) / m.n)),
-        predicted=float(measures.label_gap) * factor.traces.labels if m.d_labels else None,
+        frobenius=float(np.sqrt(np.trace(operator.gram) / m.n)),
+        predicted=float(operator.label_gap) * factor.traces.labels if m.d_labels else None,
         singular_values=singular_values,
         rank_weak=rank_weak,
         rank_strong=rank_strong,
-        dof_weak=float(measures.dof_weak),
-        dof_strong=float(measures.dof_strong),
+        dof_weak=float(operator.dof_weak),
+        dof_strong=float(operator.dof_strong),
         dropped_weak=m.d_weak - rank_weak,
         dropped_strong=m.d_strong - rank_strong,
         ridge_weak=ridges[0],
@@ -153,13 +152,13 @@ def _gap(
         center=m.center,
         scale=scale,
         dtype=m.dtype,
-        warnings=_warnings(m, factor, parameters, norm, float(measures.top_gain)),
+        warnings=_warnings(m, factor, parameters, norm, float(operator.top_gain)),
     )
 
 
 def _warnings(m: Moments, factor: Factor, p: Parameters, norm: float, top_gain: float) -> tuple[str, ...]:
     notes = []
-    eps = float(np.finfo(m.dtype).eps)
+    eps = epsilon(m.dtype)
     smallest = min(p.ridge_weak, p.ridge_strong)
     aim = 1e-4 if m.dtype == "float32" else 1e-6
     error = eps / smallest / max(norm, 1e-150) ** 2 if smallest > 0 else 0.0

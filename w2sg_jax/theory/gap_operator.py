@@ -1,40 +1,46 @@
-"""The gap from both models' eigenpairs: any ridge and any threshold, from one decomposition each."""
+r"""The gap operator $P_s (I - P_w)$ of a pair, from both models' principal components: any ridge and any threshold."""
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import eigvalsh
 
 from .._errors import InputError
-from ..numerics.backend import float64
-from ..numerics.linalg import product
+from ..numerics import rounding
+from ..numerics.backend import compiled
+from ..numerics.linalg import Device, eigenvalues, product
 from ..second_moments.moments import Moments
-from .kernel import Factor, Traces
-from .smoother import Parameters, effective_dimension, gains, weak_residual
+from .kernel import Factor, unit_trace_second
+from .smoother import Parameters, by_components, effective_dimension, gains, inverse_gains
 from .spectrum import Spectrum, kept, rank, spectrum, spectrum_of_rows
 
 
 class Pair(NamedTuple):
     """A weak and a strong model in principal coordinates; every ridge and threshold is cheap from here.
 
-    ``weak_scores`` = F_w V_w and ``strong_scores`` = F_s V_s are the principal components of the r rows that stand
+    ``weak_components`` = F_w V_w and ``strong_components`` = F_s V_s are the principal components of the r rows that stand
     for the samples; ``label_rows`` = F_y (no columns without labels).
     """
 
     weak: Spectrum
     strong: Spectrum
-    weak_scores: Float[Any, "r k_weak"]
-    strong_scores: Float[Any, "r k_strong"]
+    weak_components: Float[Any, "r k_weak"]
+    strong_components: Float[Any, "r k_strong"]
     label_rows: Float[Any, "r c"]
 
 
-class Measures(NamedTuple):
-    """What the kernel returns: T^T T has the squared singular values of P_s (I - P_w)."""
+class GapOperator(NamedTuple):
+    r"""What is known of $P_s (I - P_w)$ at some ridges and thresholds.
 
-    operator_gram: Float[Any, "k k"]
+    Attributes:
+        gram: (k, k), $T^\top T$ or $T T^\top$ with the squared singular values of the operator.
+        label_gap: its squared length on the labels, in units of their second moment.
+        dof_weak, dof_strong, rank_weak, rank_strong: effective dimensions and kept directions of both smoothers.
+        top_gain: the largest strong gain, which bounds the norm.
+    """
+
+    gram: Float[Any, "k k"]
     label_gap: Float[Any, ""]
     dof_weak: Float[Any, ""]
     dof_strong: Float[Any, ""]
@@ -59,48 +65,34 @@ def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None, *, wid
     )
     weak = _spectrum(m, factor, "weak", more)
     strong = _spectrum(m, factor, "strong", 0) if strong is None else strong
-    with float64():
-        weak_scores, strong_scores = jax.device_get(
-            _scores(weak_rows, weak.eigenvectors, strong_rows, strong.eigenvectors)
-        )
-    return Pair(weak, strong, weak_scores, strong_scores, label_rows)
+    weak_components, strong_components = _components(weak_rows, weak.eigenvectors, strong_rows, strong.eigenvectors)
+    return Pair(weak, strong, weak_components, strong_components, label_rows)
 
 
 def _padded(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.pad(x, ((0, rows), (0, columns))) if rows or columns else x
 
 
-def _spectrum(m: Moments, factor: Factor, side: str, more: int) -> Spectrum:
+def _spectrum(m: Moments, factor: Factor, model: str, more: int) -> Spectrum:
     if factor.exact:
-        return spectrum_of_rows(_padded(getattr(factor, side), 0, more), m.dtype)
-    return spectrum(_padded(unit_trace_second(m, factor.traces, side), more, more), m.dtype)
+        return spectrum_of_rows(_padded(getattr(factor, model), 0, more), m.dtype)
+    return spectrum(_padded(unit_trace_second(m, factor.traces, model), more, more), m.dtype)
 
 
-def unit_trace_second(m: Moments, traces: Traces, side: str) -> Float[np.ndarray, "d d"]:
-    """Sigma of the "weak" or the "strong" model, divided by its trace."""
-    return getattr(m, f"sigma_{side}") / getattr(traces, side)
+def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
+    r"""The operator's Gram matrix, its value on the labels, and the sizes of both smoothers: pure, vmapped over ``p``.
 
-
-@jax.jit
-def measure(pair: Pair, p: Parameters) -> Measures:
-    """The gap's Gram matrix, its value on the labels, and the sizes of both smoothers; pure, vmapped over ``p``.
-
-    With Q Q^T = P_w, the residual E = F_s V_s - Q Q^T F_s V_s is (I - P_w) applied to the strong components, and
-    T = E diag(sqrt(l) / (l + ridge)) has the singular values of P_s (I - P_w): no cancellation of squares, no
-    division by a small eigenvalue.
+    The residual $E = (I - P_w) F_s V_s$ and $T = E\, \Lambda_s^{1/2} (\Lambda_s + \beta_s)^{-1}$, which has the singular
+    values of $P_s (I - P_w)$: no cancellation of squares, no division by a small eigenvalue.
     """
-    keep_weak = kept(pair.weak, p.threshold_weak)
-    inverse_root = jnp.where(
-        keep_weak, 1.0 / jnp.sqrt(jnp.where(keep_weak, pair.weak.eigenvalues + p.ridge_weak, 1.0)), 0.0
-    )
-    q = pair.weak_scores * inverse_root
+    la = Device()
+    weak = by_components(pair.weak_components, pair.weak, p.ridge_weak, p.threshold_weak)
     strong_gains = gains(pair.strong, p.ridge_strong, p.threshold_strong)
-    keep_strong = kept(pair.strong, p.threshold_strong)
-    weights = jnp.where(keep_strong, strong_gains / jnp.sqrt(jnp.where(keep_strong, pair.strong.eigenvalues, 1.0)), 0.0)
-    t = weak_residual(q, pair.strong_scores) * weights
-    label_gap = weights[:, None] * product(pair.strong_scores.T, weak_residual(q, pair.label_rows))
-    return Measures(
-        operator_gram=product(t.T, t) if t.shape[0] >= t.shape[1] else product(t, t.T),
+    weights = inverse_gains(pair.strong, p.ridge_strong, p.threshold_strong) * jnp.sqrt(pair.strong.eigenvalues)
+    t = weak.residual(la, pair.strong_components) * weights[None, :]
+    label_gap = weights[:, None] * la.cross(pair.strong_components, weak.residual(la, pair.label_rows))
+    return GapOperator(
+        gram=la.gram(t) if t.shape[0] >= t.shape[1] else la.gram(t.T),
         label_gap=(label_gap**2).sum(),
         dof_weak=effective_dimension(pair.weak, p.ridge_weak, p.threshold_weak),
         dof_strong=strong_gains.sum(),
@@ -119,7 +111,7 @@ def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
         if ridge > 0:
             continue
         smallest = s.eigenvalues[np.asarray(kept(s, threshold))][-1]
-        if smallest < 1e3 * s.floor:
+        if smallest < rounding.AMBIGUOUS * s.floor:
             raise InputError(
                 f"ridge: 0 for the {name} model, whose kernel is rank deficient: its smallest kept eigenvalue is"
                 f" {smallest:.1e} of unit trace and rounding reaches {float(s.floor):.1e}, so rounding would decide the"
@@ -127,11 +119,13 @@ def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
             )
 
 
-@jax.jit
-def _scores(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[jax.Array, jax.Array]:
+def singular_values_of(gram: np.ndarray) -> np.ndarray:
+    """Square roots of the eigenvalues of a Gram matrix, descending."""
+    return np.sqrt(np.maximum(eigenvalues(gram), 0.0))
+
+
+def _principal_components(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[Any, Any]:
     return product(weak, weak_vectors), product(strong, strong_vectors)
 
 
-def singular_values_of(gram: np.ndarray) -> np.ndarray:
-    """Square roots of the eigenvalues, descending; on the host, because JAX's CPU eigvalsh computes the vectors too."""
-    return np.sqrt(np.maximum(eigvalsh(gram, check_finite=False)[::-1], 0.0))
+gap_operator, _components = compiled(_gap_operator), compiled(_principal_components)

@@ -1,21 +1,21 @@
-"""A factor of the joint second moment: min(n, D) rows that stand for the n samples."""
+r"""The kernel $K/n$ of each model, by a factor of the joint second moment: min(n, D) rows that stand for the n samples.
+
+Both kernels are in units of unit trace. Neither is ever formed from more than min(n, D) rows.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import get_lapack_funcs, solve_triangular
 
 from .._errors import InputError
-from ..numerics.checks import check_option
-from ..numerics.linalg import symmetric
+from ..numerics.linalg import pivoted_cholesky, regular_cholesky, transposed_solve
+from ..numerics.rounding import CONSTANT, epsilon
 from ..second_moments.moments import Moments
 
-ROUNDING = 32.0
-"""Pivots below ROUNDING * eps * (largest diagonal entry) are rounding errors of an accumulated second moment."""
-REGULAR = 1e6
-"""A second moment is regular, far from losing rank, when its reciprocal condition number is above REGULAR * eps."""
+SMALLEST_TRACE = 1e-280
+"""Of a second moment in raw units; below it squares have vanished."""
 
 
 class Traces(NamedTuple):
@@ -82,12 +82,9 @@ def traces_of(m: Moments) -> Traces:
     return traces
 
 
-def unit_trace_ridges(ridges: tuple[float, float], traces: Traces, scale: str) -> tuple[float, float]:
-    """Convert ridges to units of unit trace; the one place where units change."""
-    check_option(scale, "scale", ("trace", "none"))
-    if scale == "trace":
-        return ridges
-    return ridges[0] / traces.weak, ridges[1] / traces.strong
+def unit_trace_second(m: Moments, traces: Traces, model: str) -> Float[np.ndarray, "d d"]:
+    """Sigma of the "weak" or the "strong" model, divided by its trace."""
+    return getattr(m, f"sigma_{model}") / getattr(traces, model)
 
 
 def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -97,38 +94,11 @@ def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
     width = m.d_weak + m.d_strong
     upper = regular_cholesky(scaled[:width, :width], m.dtype)
     if upper is None:
-        return _pivoted_cholesky(scaled, m.dtype), False
+        return pivoted_cholesky(scaled, m.dtype), False
     if m.d_labels == 0:
         return upper, True
-    labels = solve_triangular(upper, scaled[:width, width:], trans=1, check_finite=False)
+    labels = transposed_solve(upper, scaled[:width, width:])
     return np.concatenate([upper, labels], axis=1), True
-
-
-def regular_cholesky(second: np.ndarray, dtype: str, margin: float = REGULAR) -> np.ndarray | None:
-    """R upper triangular with R^T R = J, or None unless J is regular in the precision that it was accumulated in.
-
-    Args:
-        second: J.
-        dtype: that precision.
-        margin: in units of its eps, what the reciprocal condition number has to be above.
-    """
-    potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (second,))
-    upper, info = potrf(symmetric(second), lower=0, clean=1)
-    if info != 0:
-        return None
-    rcond, _ = pocon(upper, np.abs(second).sum(axis=0).max())
-    return upper if rcond > margin * np.finfo(dtype).eps else None
-
-
-def _pivoted_cholesky(scaled: np.ndarray, dtype: str) -> np.ndarray:
-    tolerance = ROUNDING * np.finfo(dtype).eps * scaled.diagonal().max()
-    (pstrf,) = get_lapack_funcs(("pstrf",), (scaled,))
-    upper, pivots, rank, info = pstrf(symmetric(scaled), tol=tolerance, lower=0, overwrite_a=1)
-    if info < 0:
-        raise ArithmeticError(f"dpstrf refused argument {-info}")
-    factor = np.zeros_like(scaled)  # rows past the rank stay zero, so that shapes do not depend on the data
-    factor[:rank, pivots - 1] = np.triu(upper[:rank])
-    return factor
 
 
 def _trace(m: Moments, columns: slice) -> float:
@@ -139,7 +109,7 @@ def _trace(m: Moments, columns: slice) -> float:
 
 def _refuse_constant(m: Moments, name: str, trace: float, columns: slice) -> None:
     offset = float((m.mean[columns] ** 2).sum()) if m.center else 0.0
-    if trace <= (4 * np.finfo(np.float64).eps) ** 2 * offset or trace <= 1e-280:
+    if trace <= (CONSTANT * epsilon("float64")) ** 2 * offset or trace <= SMALLEST_TRACE:
         what = "the same for every sample" if m.center else "zero for every sample"
         raise InputError(
             f"{name}: the representation is constant ({what}), or so small that its squares vanish in {m.dtype};"

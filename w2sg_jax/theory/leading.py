@@ -1,32 +1,25 @@
-"""The leading singular values of P_s (I - P_w) alone: Lanczos with Cholesky factors, or principal components alone."""
+r"""The leading singular values of $P_s (I - P_w)$ alone: Lanczos with Cholesky factors, or principal components alone."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import eigvalsh
 
 from .._errors import InputError
-from ..numerics.backend import float64, on_host
+from ..numerics.backend import own_settings, resident
 from ..numerics.checks import as_count, as_ridge, as_threshold
-from ..numerics.lanczos import lanczos
-from ..numerics.linalg import Device, Host
+from ..numerics.lanczos import lanczos, relative
+from ..numerics.linalg import Host, eigenvalues
+from ..numerics.rounding import TOLERATED, epsilon
 from ..second_moments.moments import Moments, check_moments
 from .gap import gap
-from .gap_operator import unit_trace_second
-from .kernel import Traces, traces_of, unit_trace_ridges
-from .smoother import Full, Leading, Side, covered, full_side, principal_side
+from .kernel import Traces, traces_of, unit_trace_second
+from .smoother import InverseResolvent, SpectralResolvent, covered, unit_trace_ridges
+from .spectrum import principal
 
-LARGEST_ERROR = 1e-9
-"""Of the norm, relative: where the squared form promises less, the full computation is done."""
 TOLERANCE = 1e-8
 """Of the residual, relative; a singular value is right to half of it."""
-BASIS = 48
-"""Lanczos vectors that are kept between restarts, at least; measured to need the fewest products at d = 4096."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +63,7 @@ class LeadingGap:
         return asdict(self) | {"singular_values": self.singular_values.tolist()}
 
 
+@own_settings()
 def leading_gap(
     m: Moments,
     ridge: float | tuple[float, float] = 1e-2,
@@ -128,6 +122,8 @@ def leading_gap(
 
 
 class _Found(NamedTuple):
+    """The fields of ``LeadingGap`` that are computed."""
+
     singular_values: np.ndarray
     residual: float
     method: str
@@ -136,6 +132,28 @@ class _Found(NamedTuple):
     rank_strong: int
     dof_weak: float
     dof_strong: float
+
+
+class _Model(NamedTuple):
+    r"""One model as the iterations need it, and its sizes.
+
+    Attributes:
+        resolvent: $(\Sigma + \beta I)^{-1}$, of every direction or of principal components.
+        root: R with $R R^\top = \Sigma$, its lower half, where it is needed.
+        rank: kept directions.
+        dof: effective dimension.
+        as_strong, as_weak: largest $\lambda / (\lambda + \beta)^2$ and $1 / (\lambda + \beta)$: by how much rounding of
+            the moments grows where the model is the strong or the weak one.
+        residual: of the principal components; 0 for every direction.
+    """
+
+    resolvent: InverseResolvent | SpectralResolvent
+    root: np.ndarray | None
+    rank: int
+    dof: float
+    as_strong: float
+    as_weak: float
+    residual: float
 
 
 def _full(m: Moments, ridge: Any, threshold: Any, count: int, scale: str) -> _Found:
@@ -147,86 +165,82 @@ def _iterated(
     m: Moments, traces: Traces, ridges: tuple[float, float], thresholds: tuple[float, float], count: int
 ) -> _Found | None:
     """The singular values by iterations, or None where they do not do."""
-    sides: list[Side] = []
+    models: list[_Model] = []
     for name, ridge, threshold in zip(("weak", "strong"), ridges, thresholds, strict=True):
         sigma = unit_trace_second(m, traces, name)
-        side = _side(sigma, ridge, threshold, with_root=name == "strong")
-        if side is None:
+        if threshold > 0:
+            model = _of_components(sigma, ridge, threshold)
+        else:
+            model = _of_every_direction(sigma, ridge, with_root=name == "strong")
+        if model is None:
             return None
-        sides.append(side)
-    weak, strong = sides
+        models.append(model)
+    weak, strong = models
     cross = np.array(m.sigma_cross.T, order="F")
     cross /= np.sqrt(traces.weak * traces.strong)
-    if isinstance(strong.smoother, Full):
-        found = _by_lanczos(weak.smoother, strong.smoother, cross, count)
-    else:
-        found = _by_principal_components(weak.smoother, strong.smoother, cross, count)
+    found = (_by_components if strong.root is None else _by_lanczos)(weak, strong, cross, count)
     if found is None:
         return None
     values, residual, products = found
-    rounding = float(np.finfo(m.dtype).eps) * strong.strong_weight * (2 + weak.weak_weight)
-    if not values[-1] > 0 or rounding / values[-1] > 2 * LARGEST_ERROR:
+    rounding = epsilon(m.dtype) * strong.as_strong * (2 + weak.as_weak)
+    if not values[-1] > 0 or rounding / values[-1] > 2 * TOLERATED:
         return None
     residual = max(residual, weak.residual, strong.residual)
     method = "lanczos" if products else "principal"
     return _Found(np.sqrt(values), residual, method, products, weak.rank, strong.rank, weak.dof, strong.dof)
 
 
-def _side(sigma: np.ndarray, ridge: float, threshold: float, *, with_root: bool) -> Side | None:
-    return principal_side(sigma, ridge, threshold) if threshold > 0 else full_side(sigma, ridge, with_root=with_root)
+def _of_every_direction(sigma: Float[np.ndarray, "d d"], ridge: float, *, with_root: bool) -> _Model | None:
+    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the root."""
+    if ridge <= 0:
+        return None
+    la = Host()
+    try:
+        root = la.root(sigma, clean=False) if with_root else None
+        sigma.flat[:: len(sigma) + 1] += ridge
+        inverse = la.inverse(la.root(sigma, clean=False, overwrite=True))
+    except ArithmeticError:
+        return None
+    d, dof = len(sigma), len(sigma) - ridge * float(np.trace(inverse))
+    return _Model(InverseResolvent(inverse, ridge), root, d, dof, 0.25 / ridge, 1 / ridge, 0.0)
 
 
-def _by_principal_components(
-    weak: Full | Leading, strong: Leading, cross: np.ndarray, count: int
-) -> tuple[np.ndarray, float, int]:
-    """The leading eigenvalues of the k x k matrix G of k strong components."""
-    gains = strong.eigenvalues / (strong.eigenvalues + strong.ridge)
-    e = Host().product(cross, np.asfortranarray(strong.vectors * (gains / np.sqrt(strong.eigenvalues))))
-    gram = np.diag(gains**2) - Host().cross(e, covered(Host(), weak, e))
-    values = eigvalsh((gram + gram.T) / 2, check_finite=False)[::-1]
-    return values[:count], 0.0, 0
-
-
-def _by_lanczos(
-    weak: Full | Leading, strong: Full, cross: np.ndarray, count: int
-) -> tuple[np.ndarray, float, int] | None:
-    apply = _on_backend(weak, strong, cross)
-    products = 0
-
-    def counted(v: np.ndarray) -> np.ndarray:
-        nonlocal products
-        products += 1
-        return apply(v)
-
-    found = lanczos(counted, cross.shape[1], count=count, tolerance=TOLERANCE, basis=max(BASIS, 4 * count))
+def _of_components(sigma: Float[np.ndarray, "d d"], ridge: float, threshold: float) -> _Model | None:
+    """None where the components above the threshold are too many to compute them alone."""
+    found = principal(sigma, threshold)
     if found is None:
         return None
-    values, vectors = found
-    residual = max(float(np.linalg.norm(counted(v) - s * v) / s) for s, v in zip(values, vectors.T, strict=True))
-    return (values, residual, products) if residual <= 2 * TOLERANCE else None
+    values, inverse = found.eigenvalues, 1 / (found.eigenvalues + ridge)
+    resolvent = SpectralResolvent(found.eigenvectors, values, ridge)
+    sizes = float((values * inverse).sum()), float((values * inverse**2).max()), float(inverse.max())
+    return _Model(resolvent, None, len(values), *sizes, float(found.residual))
 
 
-def _on_backend(*operands: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """v -> G v, on the host, or on the accelerator where there is one."""
-    if on_host():
-        return partial(_apply, Host(), *operands)
-    with float64():
-        placed = jax.device_put(operands)
-
-    def apply(v: np.ndarray) -> np.ndarray:
-        with float64():
-            return jax.device_get(_apply_on_device(*placed, v))
-
-    return apply
+def _by_components(weak: _Model, strong: _Model, cross: np.ndarray, count: int) -> tuple[np.ndarray, float, int]:
+    """The leading eigenvalues of the k x k matrix G of k strong components."""
+    assert isinstance(strong.resolvent, SpectralResolvent)
+    vectors, values, ridge = strong.resolvent
+    gains = values / (values + ridge)
+    e = Host().product(cross, np.asfortranarray(vectors * (gains / np.sqrt(values))))
+    gram = np.diag(gains**2) - Host().cross(e, covered(Host(), weak.resolvent, e))
+    return eigenvalues((gram + gram.T) / 2)[:count], 0.0, 0
 
 
-def _apply(la: Any, weak: Any, strong: Full, cross: Any, v: Any) -> Any:
-    """G v, by the operations of ``la``. Sigma_s z = M_s z - ridge z needs no product, since M_s z = R v."""
-    rv = la.lower_times(strong.root, v)
-    z = la.times(strong.inverse, rv)
+def _by_lanczos(weak: _Model, strong: _Model, cross: np.ndarray, count: int) -> tuple[np.ndarray, float, int] | None:
+    """The leading eigenvalues of G, applied to vectors; the residual is that of the vectors, computed once more."""
+    apply = resident(_squared_operator, weak.resolvent, strong.resolvent, strong.root, cross)
+    found = lanczos(apply, cross.shape[1], relative(TOLERANCE, count))
+    if found is None:
+        return None
+    pairs = zip(found.values, found.vectors.T, strict=True)
+    residual = max(float(np.linalg.norm(apply(v) - s * v) / s) for s, v in pairs)
+    return (found.values, residual, found.products + count) if residual <= 2 * TOLERANCE else None
+
+
+def _squared_operator(la: Any, weak: Any, strong: InverseResolvent, root: Any, cross: Any, v: Any) -> Any:
+    r"""G v. $\Sigma_s z = M_s z - \beta_s z$ needs no product, since $M_s z = R v$."""
+    rv = la.lower_times(root, v)
+    z = strong.solve(la, rv)
     seen = la.matvec(cross, covered(la, weak, la.matvec(cross, z)), transposed=True)
     missed = rv - strong.ridge * z - seen
-    return la.lower_times(strong.root, la.times(strong.inverse, missed), transposed=True)
-
-
-_apply_on_device = jax.jit(partial(_apply, Device()))
+    return la.lower_times(root, strong.solve(la, missed), transposed=True)

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import InputError
-from ..numerics.backend import float64
+from ..numerics import rounding
+from ..numerics.backend import compiled, own_settings
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,8 +21,8 @@ from ..numerics.checks import (
     refuse_non_finite,
 )
 from ..numerics.linalg import product
-
-SMALLEST_SQUARED_RIDGE = 1e-6
+from ..numerics.rounding import may_square
+from .spectrum import Spectrum, kept, of_second_moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +53,15 @@ class RidgeHead:
 class Components(NamedTuple):
     """A representation factored once: a = H / sqrt(n) = U S V^T, centred and scaled.
 
-    ``basis`` is V and (rows @ rotation)^T y is S U^T y / sqrt(n), so that the head is V (S^2 + ridge)^-1 times it;
-    without a rotation, ``rows`` is rotated already.
+    ``spectrum`` is S^2 and V, and (rows @ rotation)^T y is S U^T y / sqrt(n), so that the head is V (S^2 + ridge)^-1
+    times it; without a rotation, ``rows`` is rotated already.
     """
 
     mean: Float[Array, " d"]
     scale: Float[Array, ""]
-    eigenvalues: Float[Array, " k"]
-    basis: Float[Array, "d k"]
+    spectrum: Spectrum
     rows: Float[Array, "n _"]
     rotation: Float[Array, "_ k"] | None
-    keep: Array
     constant: Array
 
 
@@ -75,6 +72,7 @@ class Fit(NamedTuple):
     label_mean: Float[Array, "#R c"]
 
 
+@own_settings()
 def ridge_path(
     h: ArrayInput, y: ArrayInput, ridges: Sequence[float], *, center: bool = True, scale: str = "trace"
 ) -> RidgeHead:
@@ -107,17 +105,9 @@ def ridge_path(
     checked = np.array(as_ridges(ridges))
     for array, name in ((samples, "h"), (targets, "y")):
         refuse_non_finite(array, name)
-    with float64():
-        weights, intercept, keep, constant = jax.device_get(
-            _raw_path(
-                jnp.asarray(samples, jnp.float64),
-                jnp.asarray(targets, jnp.float64),
-                checked,
-                center=center,
-                scale=scale,
-                squared=may_square(checked, scale),
-            )
-        )
+    options = {"center": center, "scale": scale, "squared": may_square(checked, scale)}
+    h64, y64 = (np.asarray(array).astype(np.float64) for array in (samples, targets))
+    weights, intercept, keep, constant = _raw_path(h64, y64, checked, **options)
     if constant:
         raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
     if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
@@ -125,18 +115,12 @@ def ridge_path(
     return RidgeHead(weights, intercept, checked, samples.shape[1] - int(keep.sum()))
 
 
-def may_square(ridges: Float[np.ndarray, "..."], scale: str) -> bool:
-    """Whether the eigenvectors of H^T H / n are exact enough: their error is about eps / ridge, at unit trace."""
-    return scale == "trace" and bool(np.min(ridges) >= SMALLEST_SQUARED_RIDGE)
-
-
 def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: bool) -> Components:
     """Factor a representation for heads: pure, on the smaller side, or by the SVD unless ``squared`` is allowed."""
     n, d = h.shape
     mean = h.mean(axis=0) if center else jnp.zeros(d, h.dtype)
-    a = (h - mean) / jnp.sqrt(jnp.asarray(n, h.dtype))
-    eps = jnp.finfo(h.dtype).eps
-    constant = jnp.abs(a).max() <= 4 * eps * jnp.abs(mean).max()
+    a = (h - mean[None, :]) / jnp.sqrt(jnp.asarray(n, h.dtype))
+    constant = jnp.abs(a).max() <= rounding.CONSTANT * rounding.epsilon(h.dtype) * jnp.abs(mean).max()
     if scale == "trace":
         largest = jnp.where(constant, 1.0, jnp.abs(a).max())  # so that no square overflows
         unit = largest * jnp.sqrt(((a / largest) ** 2).sum())
@@ -144,14 +128,15 @@ def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: boo
         unit = jnp.ones((), h.dtype)
     a = a / jnp.where(constant, 1.0, unit)
     if n > d and squared:
-        values, basis = jnp.linalg.eigh(product(a.T, a))
+        values, basis = of_second_moment(product(a.T, a))
         rows, rotation = a, basis
-        keep = values > eps * d * values.max()
+        floor = rounding.floor(values[0], d, h.dtype)
     else:
         left, singular, right = jnp.linalg.svd(a, full_matrices=False)
-        values, basis, rows, rotation = singular**2, right.T, left * singular, None
-        keep = singular > eps * max(n, d) * singular.max()
-    return Components(mean, unit, values, basis, rows / jnp.sqrt(jnp.asarray(n, h.dtype)), rotation, keep, constant)
+        values, basis, rows, rotation = singular**2, right.T, left * singular[None, :], None
+        floor = rounding.floor_of_singular_values(values[0], max(n, d), h.dtype)
+    rows = rows / jnp.sqrt(jnp.asarray(n, h.dtype))
+    return Components(mean, unit, Spectrum(values, basis, floor), rows, rotation, constant)
 
 
 def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"], *, center: bool) -> Fit:
@@ -160,19 +145,24 @@ def fit(parts: Components, y: Float[Array, "#R n c"], ridges: Float[Array, " R"]
     moments = product(parts.rows.T, y - label_mean[:, None, :])
     if parts.rotation is not None:
         moments = product(parts.rotation.T, moments)
-    inverse = jnp.where(parts.keep, 1.0 / jnp.where(parts.keep, parts.eigenvalues + ridges[:, None], 1.0), 0.0)
-    return Fit(product(parts.basis, inverse[:, :, None] * moments), label_mean)
+    keep = kept(parts.spectrum)[None, :]
+    regular = jnp.where(keep, parts.spectrum.eigenvalues[None, :] + ridges[:, None], 1.0)
+    inverse = jnp.where(keep, 1.0 / regular, 0.0)
+    return Fit(product(parts.spectrum.eigenvectors, inverse[:, :, None] * moments), label_mean)
 
 
 def outputs(parts: Components, heads: Fit, h: Float[Array, "m d"]) -> Float[Array, "R m c"]:
     """Predictions of a path of heads on new representations: pure."""
-    centred = (h - parts.mean) / parts.scale
+    centred = (h - parts.mean[None, :]) / parts.scale
     return product(centred, heads.weights) + heads.label_mean[:, None, :]
 
 
-@partial(jax.jit, static_argnames=("center", "scale", "squared"))
-def _raw_path(h, y, ridges, *, center, scale, squared):
+def _path_in_raw_units(h, y, ridges, *, center, scale, squared):
+    """Weights and intercepts for the representation as it came; which directions were kept; whether it is constant."""
     parts = components(h, center=center, scale=scale, squared=squared)
     heads = fit(parts, y[None], ridges, center=center)
     weights = heads.weights / parts.scale
-    return weights, heads.label_mean - product(parts.mean, weights), parts.keep, parts.constant
+    return weights, heads.label_mean - product(parts.mean, weights), kept(parts.spectrum), parts.constant
+
+
+_raw_path = compiled(_path_in_raw_units, static=("center", "scale", "squared"))

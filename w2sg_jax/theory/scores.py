@@ -1,54 +1,25 @@
-"""Which samples carry the gap: |[P_s (I - P_w) y]_i|, in a second pass over the samples."""
+r"""Which samples carry the gap: $|[P_s (I - P_w) y]_i|$, in a second pass over the samples."""
 
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import cho_factor, cho_solve
 
 from .._errors import InputError
+from ..numerics.backend import compiled, own_settings
 from ..numerics.checks import Array, ArrayInput, as_ridge, as_samples, as_threshold
+from ..numerics.linalg import Device, product
 from ..second_moments.from_arrays import moments
 from ..second_moments.moments import Moments
-from .cholesky import Side, _accurate, sides_for
+from .cholesky import strong_head_by_solves
 from .gap_operator import Pair, make_pair, refuse_ambiguous_rank
-from .kernel import Factor, joint_factor, unit_trace_ridges
-from .smoother import Parameters
-from .spectrum import kept
-
-
-def strong_head_by_solves(m: Moments, factor: Factor, p: Parameters) -> np.ndarray | None:
-    """(Sigma_s + ridge I)^-1 F_s^T (I - P_w) F_y, (d_strong, c): the strong head fitted on what the weak model misses.
-
-    None where the solves do not apply.
-
-    Cost: d^3 / 3 for each model, on the host; d or, where they are fewer, as many samples as are at hand.
-    """
-    sides = sides_for(m, factor, p)
-    if sides is None:
-        return None
-    weak, strong = sides
-    y = factor.label_rows
-    solved = _regularised(weak, p.ridge_weak, y if weak.dual else factor.weak.T @ y)
-    missed = p.ridge_weak * solved if weak.dual else y - factor.weak @ solved
-    solved = _regularised(strong, p.ridge_strong, missed if strong.dual else factor.strong.T @ missed)
-    head = factor.strong.T @ solved if strong.dual else solved
-    if (weak.dual or strong.dual) and not _accurate(p, float("inf"), float(((factor.strong @ head) ** 2).sum())):
-        return None
-    return head
-
-
-def _regularised(side: Side, ridge: Any, b: np.ndarray) -> np.ndarray:
-    """(S + ridge I)^-1 b."""
-    regular = side.second.copy()
-    regular.flat[:: len(regular) + 1] += ridge
-    return cho_solve(cho_factor(regular, lower=True, overwrite_a=True, check_finite=False), b, check_finite=False)
-
+from .kernel import joint_factor
+from .smoother import Parameters, by_components, inverse_gains, unit_trace_ridges
 
 BLOCK_ROWS = 8192
 
 
+@own_settings()
 def gap_scores(
     weak: ArrayInput,
     strong: ArrayInput,
@@ -100,7 +71,9 @@ def scores_of(
     parameters = Parameters(*unit_trace_ridges(as_ridge(ridge), factor.traces, scale), *as_threshold(threshold))
     head = strong_head_by_solves(m, factor, parameters)
     if head is None:
-        head = _strong_head(make_pair(m, factor), parameters)
+        pair = make_pair(m, factor)
+        refuse_ambiguous_rank(pair, parameters)
+        head = strong_head(pair, parameters)
     direction = head * np.sqrt(factor.traces.labels / factor.traces.strong)
     mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
@@ -110,13 +83,13 @@ def scores_of(
     return scores
 
 
-def _strong_head(pair: Pair, p: Parameters) -> Float[np.ndarray, "d_strong c"]:
-    """V_s (L_s + ridge)^-1 V_s^T H_s^T (I - P_w) y / n: the strong head fitted on what the weak model misses."""
-    refuse_ambiguous_rank(pair, p)
-    keep_weak = np.asarray(kept(pair.weak, p.threshold_weak))
-    keep_strong = np.asarray(kept(pair.strong, p.threshold_strong))
-    q = pair.weak_scores[:, keep_weak] / np.sqrt(pair.weak.eigenvalues[keep_weak] + p.ridge_weak)
-    missed = pair.label_rows - q @ (q.T @ pair.label_rows)
-    projected = pair.strong_scores[:, keep_strong].T @ missed
-    inverse = 1.0 / (pair.strong.eigenvalues[keep_strong] + p.ridge_strong)
-    return jax.device_get(pair.strong.eigenvectors)[:, keep_strong] @ (inverse[:, None] * projected)
+def _strong_head(pair: Pair, p: Parameters) -> Float[Any, "d_strong c"]:
+    r"""$V_s (\Lambda_s + \beta_s)^{-1} V_s^\top H_s^\top (I - P_w)\, y / n$: the strong head fitted on what the weak
+    model misses."""
+    weak = by_components(pair.weak_components, pair.weak, p.ridge_weak, p.threshold_weak)
+    missed = weak.residual(Device(), pair.label_rows)
+    inverse = inverse_gains(pair.strong, p.ridge_strong, p.threshold_strong)
+    return product(pair.strong.eigenvectors, inverse[:, None] * product(pair.strong_components.T, missed))
+
+
+strong_head = compiled(_strong_head)

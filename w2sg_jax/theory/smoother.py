@@ -1,112 +1,19 @@
-"""One model's side of a wide pair: its smoother by a Cholesky factor, or by its principal components alone."""
+r"""The smoothers $P = A (A + \beta I)^{-1}$ of both models, $A = K/n$ on the principal subspace, and what they leave.
 
-from typing import Any, NamedTuple
+What the strong model can express is $P_s$; what the weak one cannot, $I - P_w$. A smoother is known by a root Q with
+$P = Q Q^\top$, from principal components or from a Cholesky factor of $\Sigma + \beta I$ (``Rooted``); or, on the dual
+side, by $I - P = \beta (K/n + \beta I)^{-1}$ (``Complementary``). Both act on the r rows that stand for the samples (see
+``kernel``). What needs no rows uses the resolvent $(\Sigma + \beta I)^{-1}$, which is also the ridge head of $H^\top y/n$.
+"""
 
-import jax
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from ..numerics.linalg import Host, product
-from .spectrum import Spectrum, kept, principal
-
-
-def gains(s: Spectrum, ridge: Float[Any, ""] | float, threshold: Float[Any, ""] | float = 0.0) -> Float[Any, " k"]:
-    """Gains g = l / (l + ridge) of the kept directions, 0 elsewhere: the eigenvalues of the smoother P.
-
-    At ridge 0 these are the projector's 1 and 0 (the min-norm interpolator).
-    """
-    mask = kept(s, threshold)
-    return jnp.where(mask, s.eigenvalues / jnp.where(mask, s.eigenvalues + ridge, 1.0), 0.0)
-
-
-def effective_dimension(
-    s: Spectrum, ridge: Float[Any, ""] | float, threshold: Float[Any, ""] | float = 0.0
-) -> Float[Any, ""]:
-    """tr P = sum of the gains."""
-    return gains(s, ridge, threshold).sum()
-
-
-class Full(NamedTuple):
-    """Every direction: (Sigma + ridge I)^-1, and R with R R^T = Sigma where it is needed; lower halves."""
-
-    inverse: Any
-    root: Any
-    ridge: Any
-
-
-class Leading(NamedTuple):
-    """The directions above a threshold: eigenpairs of Sigma, (d, k) and (k,)."""
-
-    vectors: Any
-    eigenvalues: Any
-    ridge: Any
-
-
-class Side(NamedTuple):
-    """A smoother and its sizes.
-
-    Attributes:
-        smoother: how it is applied.
-        rank: kept directions.
-        dof: effective dimension tr P.
-        strong_weight, weak_weight: largest l / (l + ridge)^2 and 1 / (l + ridge): by how much rounding of the moments
-            grows on either side.
-        residual: of the principal components; 0 for every direction.
-    """
-
-    smoother: Full | Leading
-    rank: int
-    dof: float
-    strong_weight: float
-    weak_weight: float
-    residual: float
-
-
-def full_side(sigma: Float[np.ndarray, "d d"], ridge: float, *, with_root: bool) -> Side | None:
-    """The side of every direction, or None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten.
-
-    Cost: d^3, and d^3 / 3 for the root.
-    """
-    if ridge <= 0:
-        return None
-    try:
-        root = Host().root(sigma, clean=False) if with_root else None
-        sigma.flat[:: len(sigma) + 1] += ridge
-        inverse = Host().inverse(Host().root(sigma, clean=False, overwrite=True))
-    except ArithmeticError:
-        return None
-    d = len(sigma)
-    return Side(Full(inverse, root, ridge), d, d - ridge * float(np.trace(inverse)), 0.25 / ridge, 1 / ridge, 0.0)
-
-
-def principal_side(sigma: Float[np.ndarray, "d d"], ridge: float, threshold: float) -> Side | None:
-    """The side of the directions above a threshold, or None where they are too many to compute them alone."""
-    found = principal(sigma, threshold)
-    if found is None:
-        return None
-    values = found.eigenvalues
-    weights = 1 / (values + ridge)
-    return Side(
-        Leading(found.eigenvectors, values, ridge),
-        len(values),
-        float((values * weights).sum()),
-        float((values * weights**2).max()),
-        float(weights.max()),
-        found.residual,
-    )
-
-
-def covered(la: Any, smoother: Full | Leading, y: Any) -> Any:
-    """(2 M^-1 - M^-1 Sigma M^-1) y, so that H^T (2 P - P^2) H = n Sigma-cross products with it; by ``la``."""
-    if isinstance(smoother, Full):
-        once = la.times(smoother.inverse, y)
-        return once + smoother.ridge * la.times(smoother.inverse, once)
-    weights = 1 / (smoother.eigenvalues + smoother.ridge)
-    seen = la.matvec(smoother.vectors, y, transposed=True)
-    weights = weights * (1 + smoother.ridge * weights)
-    return la.matvec(smoother.vectors, (seen.T * weights).T)
+from ..numerics.checks import check_option
+from .kernel import Traces
+from .spectrum import Spectrum, kept
 
 
 class Parameters(NamedTuple):
@@ -118,16 +25,180 @@ class Parameters(NamedTuple):
     threshold_strong: Float[Any, ""] | float
 
 
-def weak_residual(q: Float[Any, "r k"], x: Float[Any, "r c"]) -> Float[Any, "r c"]:
-    """(I - Q Q^T) x = (I - P_w) x: what the weak model cannot express of x."""
-    return x - product(q, product(q.T, x))
+def unit_trace_ridges(ridges: tuple[float, float], traces: Traces, scale: str) -> tuple[float, float]:
+    """Convert ridges to units of unit trace; the one place where units change."""
+    check_option(scale, "scale", ("trace", "none"))
+    if scale == "trace":
+        return ridges
+    return ridges[0] / traces.weak, ridges[1] / traces.strong
 
 
-def _smooth(a: jax.Array, ridge: float | Float[Array, ""], x: jax.Array) -> jax.Array:
-    """P x = A (A^T A + ridge I)^-1 A^T x, on the smaller side."""
-    n, d = a.shape
-    if d <= n:
-        sigma = product(a.T, a) + ridge * jnp.eye(d, dtype=a.dtype)
-        return product(a, cho_solve(cho_factor(sigma), product(a.T, x)))
-    kernel = product(a, a.T)
-    return product(kernel, cho_solve(cho_factor(kernel + ridge * jnp.eye(n, dtype=a.dtype)), x))
+def gains(s: Spectrum, ridge: Float[Any, ""] | float, threshold: Float[Any, ""] | float = 0.0) -> Float[Any, " k"]:
+    r"""Gains $g = \lambda / (\lambda + \beta)$ of the kept directions, 0 elsewhere: the eigenvalues of the smoother P.
+
+    At ridge 0 these are the projector's 1 and 0 (the min-norm interpolator).
+    """
+    mask = kept(s, threshold)
+    return jnp.where(mask, s.eigenvalues / jnp.where(mask, s.eigenvalues + ridge, 1.0), 0.0)
+
+
+def inverse_gains(s: Spectrum, ridge: Float[Any, ""] | float, threshold: Float[Any, ""] | float) -> Float[Any, " k"]:
+    r"""$1 / (\lambda + \beta)$ of the kept directions, 0 elsewhere: the eigenvalues of the resolvent."""
+    mask = kept(s, threshold)
+    return jnp.where(mask, 1.0 / jnp.where(mask, s.eigenvalues + ridge, 1.0), 0.0)
+
+
+def effective_dimension(
+    s: Spectrum, ridge: Float[Any, ""] | float, threshold: Float[Any, ""] | float = 0.0
+) -> Float[Any, ""]:
+    r"""$\operatorname{tr} P$, the sum of the gains."""
+    return gains(s, ridge, threshold).sum()
+
+
+@runtime_checkable
+class Smoother(Protocol):
+    """P on the rows; ``la`` are the operations of ``numerics.linalg`` that do it."""
+
+    def apply(self, la: Any, x: Any) -> Any:
+        """P x."""
+        ...
+
+    def residual(self, la: Any, x: Any) -> Any:
+        """(I - P) x: what the model cannot express of x."""
+        ...
+
+    def dof(self) -> Any:
+        """The effective dimension tr P."""
+        ...
+
+
+class Rooted(NamedTuple):
+    r"""$P = Q Q^\top$. Q may have fewer rows than there are: in the others it is zero."""
+
+    root: Float[Any, "r k"]
+
+    def apply(self, la: Any, x: Any) -> Any:
+        """P x, the rows that Q has."""
+        return la.product(self.root, la.cross(self.root, x[: len(self.root)]))
+
+    def residual(self, la: Any, x: Any) -> Any:
+        """(I - P) x; no square cancels."""
+        rows = len(self.root)
+        rest = x[:rows] - self.apply(la, x)
+        return rest if rows == len(x) else la.stack(rest, x[rows:])
+
+    def dof(self) -> Any:
+        """The squared length of Q."""
+        return (self.root**2).sum()
+
+
+class Complementary(NamedTuple):
+    r"""$I - P = \beta (K/n + \beta I)^{-1}$, from the inverse."""
+
+    inverse: Float[Any, "r r"]
+    kernel: Float[Any, "r r"]
+    ridge: Float[Any, ""] | float
+
+    def apply(self, la: Any, x: Any) -> Any:
+        """P x."""
+        return x - self.residual(la, x)
+
+    def residual(self, la: Any, x: Any) -> Any:
+        """(I - P) x."""
+        return self.ridge * la.product(self.inverse, x)
+
+    def dof(self) -> Any:
+        """The trace of the product of inverse and kernel."""
+        return (self.inverse * self.kernel).sum()
+
+    def matrix(self, la: Any) -> Any:
+        """P itself, (r, r)."""
+        return la.shifted(-self.ridge * self.inverse, 1.0)
+
+
+def by_components(scores: Float[Any, "r k"], s: Spectrum, ridge: Any, threshold: Any) -> Rooted:
+    r"""The smoother of principal components: $Q = F V (\Lambda + \beta)^{-1/2}$ on V.
+
+    Args:
+        scores: F V, principal components of the rows.
+        s, ridge, threshold: of the model.
+    """
+    return Rooted(scores * jnp.sqrt(inverse_gains(s, ridge, threshold))[None, :])
+
+
+def by_cholesky(la: Any, rows: Float[Any, "r d"], second: Float[Any, "d d"], ridge: Any) -> Rooted:
+    r"""The smoother of every direction: $Q = F L^{-\top}$ with $L L^\top = \Sigma + \beta I$.
+
+    Cost: $d^3/3 + r d^2$.
+    """
+    return Rooted(la.right_solve(la.root(la.shifted(second, ridge)), rows))
+
+
+def by_kernel(la: Any, kernel: Float[Any, "r r"], ridge: Any) -> Complementary:
+    r"""The smoother of every direction on the dual side. Cost: $r^3$."""
+    return Complementary(la.whole_inverse(la.root(la.shifted(kernel, ridge))), kernel, ridge)
+
+
+def of_rows(la: Any, rows: Float[Any, "r d"], ridge: Any) -> Rooted | Complementary:
+    """The smoother of every direction, on the smaller side."""
+    if rows.shape[1] <= rows.shape[0]:
+        return by_cholesky(la, rows, la.gram(rows), ridge)
+    return by_kernel(la, la.gram(rows.T), ridge)
+
+
+@runtime_checkable
+class Resolvent(Protocol):
+    r"""$M^{-1} = (\Sigma + \beta I)^{-1}$ on the kept directions."""
+
+    @property
+    def ridge(self) -> Any:
+        r"""$\beta$."""
+        ...
+
+    def solve(self, la: Any, y: Any) -> Any:
+        r"""$M^{-1} y$: of $H^\top y/n$ the ridge head."""
+        ...
+
+
+class CholeskyResolvent(NamedTuple):
+    """Of every direction, for a few right-hand sides: L with L L^T = M."""
+
+    lower: Float[Any, "d d"]
+    ridge: Float[Any, ""] | float
+
+    def solve(self, la: Any, y: Any) -> Any:
+        """Two triangular solves."""
+        return la.resolve(self.lower, y)
+
+
+class InverseResolvent(NamedTuple):
+    """Of every direction, for many right-hand sides, one after the other: the inverse, its lower half."""
+
+    inverse: Float[Any, "d d"]
+    ridge: Float[Any, ""] | float
+
+    def solve(self, la: Any, y: Any) -> Any:
+        """One product."""
+        return la.times(self.inverse, y)
+
+
+class SpectralResolvent(NamedTuple):
+    """Of the principal components alone."""
+
+    vectors: Float[Any, "d k"]
+    eigenvalues: Float[Any, " k"]
+    ridge: Float[Any, ""] | float
+
+    def solve(self, la: Any, y: Any) -> Any:
+        """V (l + ridge)^-1 V^T y."""
+        seen = la.matvec(self.vectors, y, transposed=True)
+        return la.matvec(self.vectors, (seen.T / (self.eigenvalues + self.ridge)).T)
+
+
+def covered(la: Any, m: Resolvent, y: Any) -> Any:
+    r"""$(2 M^{-1} - M^{-1} \Sigma M^{-1})\, y = M^{-1} y + \beta M^{-2} y$.
+
+    With it $H_s^\top (2 P_w - P_w^2) H_s / n$ is a product of second moments: what the weak model covers of the strong one.
+    """
+    once = m.solve(la, y)
+    return once + m.ridge * m.solve(la, once)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._errors import InputError
 from ..numerics.checks import Array, ArrayInput, as_labels, as_samples, refuse_non_finite, same_rows
@@ -21,11 +21,19 @@ class Targets:
         values: (n, c) float64.
         classes: whether they stand for classes, so that 0-1 errors make sense.
         boundary: with classes in one column, the value that separates the two.
+        names: of the classes, in the order of ``decided``; empty without classes.
     """
 
     values: Float[np.ndarray, "n c"]
     classes: bool
     boundary: float
+    names: tuple[str, ...] = ()
+
+    def decided(self) -> Int[np.ndarray, " n"]:
+        """The number of each sample's class: the side of the boundary in one column, the arg-max of several."""
+        if self.values.shape[1] == 1:
+            return (self.values[:, 0] > self.boundary).astype(int)
+        return self.values.argmax(axis=1)
 
 
 def as_targets(labels: Array, classes: bool | None) -> Targets:
@@ -44,16 +52,19 @@ def as_targets(labels: Array, classes: bool | None) -> Targets:
     raw = np.asarray(labels)
     is_class = raw.dtype.kind in "biu" if classes is None else classes
     values = raw.astype(np.float64)
-    if not is_class or values.shape[1] > 1:
-        return Targets(values, is_class, 0.5)
+    if not is_class:
+        return Targets(values, False, 0.5)
+    if values.shape[1] > 1:
+        return Targets(values, True, 0.5, tuple(f"of column {column}" for column in range(values.shape[1])))
     distinct = np.unique(values)
     if len(distinct) < 2:
         raise InputError(f"labels: every sample has the class {distinct[0]:g}; two classes at least are needed")
+    names = tuple(f"{value:g}" for value in distinct)
     if len(distinct) == 2:
-        return Targets(values, True, float(distinct.mean()))
+        return Targets(values, True, float(distinct.mean()), names)
     if len(distinct) > MOST_CLASSES:
         raise InputError(f"labels: {len(distinct)} distinct integers; for a regression on integers pass classes=False")
-    return Targets((values == distinct).astype(np.float64), True, 0.5)
+    return Targets((values == distinct[None, :]).astype(np.float64), True, 0.5, names)
 
 
 class Split(NamedTuple):
@@ -69,7 +80,8 @@ class Split(NamedTuple):
     test_y: Any
 
 
-def checked_split(train, w2s, test, classes) -> tuple[Split, bool, float]:
+def checked_split(train: Any, w2s: Any, test: Any, classes: bool | None) -> tuple[Split, Targets]:
+    """The arrays of the three splits, float64, and the targets of all their samples, train first."""
     for value, name, parts in (
         (train, "train", "weak, y"),
         (w2s, "w2s", "weak, strong, y"),
@@ -94,7 +106,7 @@ def checked_split(train, w2s, test, classes) -> tuple[Split, bool, float]:
     train_y, w2s_y, test_y = np.split(targets.values, ends)
     floats = [np.asarray(x).astype(np.float64) for x in (weak[0], weak[1], strong[0], weak[2], strong[1])]
     split = Split(floats[0], train_y, floats[1], floats[2], w2s_y, floats[3], floats[4], test_y)
-    return split, targets.classes, targets.boundary
+    return split, targets
 
 
 def _same_width(arrays: list[Array]) -> None:
@@ -146,3 +158,25 @@ def refuse_overlap(ids: Sequence[Any]) -> None:
                 f"{names[i]} and {names[j]} share {len(shared)} samples, for example {sorted(shared, key=str)[0]!r};"
                 " the three splits must be disjoint"
             )
+
+
+def missing_classes(targets: Targets, train: Int[np.ndarray, "S n"], w2s: Int[np.ndarray, "S m"]) -> tuple[str, ...]:
+    """A warning for each class that a head never sees: one that does not occur in a train or a w2s split.
+
+    Args:
+        targets: of all samples.
+        train, w2s: row numbers of S splits.
+    """
+    if not targets.classes:
+        return ()
+    decided, notes = targets.decided(), []
+    for rows, split, lost in (
+        (train, "train", "the weak model cannot learn it"),
+        (w2s, "w2s", "the ceiling cannot learn it"),
+    ):
+        for number, name in enumerate(targets.names):
+            without = np.flatnonzero(~(decided[rows] == number).any(axis=1))
+            if len(without):
+                of = f" of {len(without)} in {len(rows)} splits, first of split {without[0]}" if len(rows) > 1 else ""
+                notes.append(f"class {name} does not occur in the {split} split{of}: {lost}; stratify the splits")
+    return tuple(notes)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import float64
+from ..numerics.backend import compiled, on_cpu, own_settings
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,8 +21,9 @@ from ..numerics.checks import (
     refuse_non_finite,
     same_rows,
 )
-from .ridge import components, fit, may_square, outputs
-from .targets import Split, as_targets, checked_ids, checked_rows, checked_split, refuse_overlap
+from ..numerics.rounding import DENOMINATOR, epsilon, may_square
+from .ridge import components, fit, outputs
+from .targets import Split, as_targets, checked_ids, checked_rows, checked_split, missing_classes, refuse_overlap
 
 NOISE_ERRORS = 2.0
 """PGR is undefined while its denominator is below this many standard errors."""
@@ -48,6 +48,7 @@ class WeakToStrong:
             of 0 (paired over test samples).  pgr_denominator, pgr_noise: that denominator and its standard error.
         residual_w2s: mean squared residual of the strong head on the pseudo-labels that it was fitted on.
         ridge_weak, ridge_strong: what was added to K/n, in units of ``scale``.
+        warnings: what the reader should know of these numbers, such as a class that a head never saw; mostly empty.
     """
 
     err_weak: Numbers
@@ -67,12 +68,15 @@ class WeakToStrong:
     ridge_strong: Numbers
     center: bool
     scale: str
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON (NaN where undefined)."""
-        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(self).items()}
+        plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(self).items()}
+        return plain | {"warnings": list(self.warnings)}
 
 
+@own_settings()
 def weak_to_strong(
     train: tuple[ArrayInput, ArrayInput],
     w2s: tuple[ArrayInput, ArrayInput, ArrayInput],
@@ -105,17 +109,20 @@ def weak_to_strong(
     Source: arXiv 2502.00620, section 2.
     """
     _check_options(classes, center, scale)
-    arrays, is_class, boundary = checked_split(train, w2s, test, classes)
+    arrays, targets = checked_split(train, w2s, test, classes)
+    sizes = [len(y) for y in (arrays.train_y, arrays.w2s_y, arrays.test_y)]
     if ids is not None:
-        refuse_overlap(checked_ids(ids, [len(y) for y in (arrays.train_y, arrays.w2s_y, arrays.test_y)]))
+        refuse_overlap(checked_ids(ids, sizes))
     pair = np.array([as_ridge(ridge)])
-    with float64():
-        options = {"classes": is_class, "center": center, "scale": scale, "squared": may_square(pair, scale)}
-        measured = _measure(arrays, pair, boundary, **options)
-        measured = {key: np.asarray(value).reshape(-1)[0].item() for key, value in jax.device_get(measured).items()}
-    return _record(measured, is_class, float(pair[0, 0]), float(pair[0, 1]), center, scale)
+    options = {"classes": targets.classes, "center": center, "scale": scale, "squared": may_square(pair, scale)}
+    measured = _on_split(arrays, pair, targets.boundary, **options)
+    measured = {key: np.asarray(value).reshape(-1)[0].item() for key, value in measured.items()}
+    rows = np.arange(sum(sizes[:2]))[None, :]
+    notes = missing_classes(targets, rows[:, : sizes[0]], rows[:, sizes[0] :])
+    return _record(measured, targets.classes, float(pair[0, 0]), float(pair[0, 1]), center, scale, notes)
 
 
+@own_settings()
 def weak_to_strong_splits(
     weak: ArrayInput,
     strong: ArrayInput,
@@ -160,21 +167,19 @@ def weak_to_strong_splits(
     targets = as_targets(y, classes)
     pairs = np.array([as_ridge(ridge) for ridge in as_sequence(ridges, "ridges")])
     row_bytes = 8 * (weak.shape[1] + strong.shape[1]) * sum(rows.shape[1] for rows in indices)
-    with float64():
-        measured = jax.device_get(
-            _measure_splits(
-                *(jnp.asarray(x, jnp.float64) for x in (weak, strong, targets.values)),
-                tuple(jnp.asarray(rows) for rows in indices),
-                pairs,
-                targets.boundary,
-                classes=targets.classes,
-                center=center,
-                scale=scale,
-                squared=may_square(pairs, scale),
-                batch=_batch(row_bytes),
-            )
-        )
-    return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale)
+    measured = _on_splits(
+        *(np.asarray(x).astype(np.float64) for x in (weak, strong, targets.values)),
+        tuple(indices),
+        pairs,
+        targets.boundary,
+        classes=targets.classes,
+        center=center,
+        scale=scale,
+        squared=may_square(pairs, scale),
+        batch=_batch(row_bytes),
+    )
+    notes = missing_classes(targets, *indices[:2])
+    return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale, notes)
 
 
 def _batch(row_bytes: int) -> int | None:
@@ -183,10 +188,9 @@ def _batch(row_bytes: int) -> int | None:
     On a CPU, JAX hands a batch of decompositions to its pool of threads and waits for them on one of these; two batches
     at once on two cores wait for ever.
     """
-    return None if jax.default_backend() == "cpu" else max(1, BATCH_BYTES // row_bytes)
+    return None if on_cpu() else max(1, BATCH_BYTES // row_bytes)
 
 
-@partial(jax.jit, static_argnames=("classes", "center", "scale", "squared", "batch"))
 def _measure_splits(weak, strong, y, indices, ridges, boundary, *, batch, **options):
     def one(rows):
         train, w2s, test = rows
@@ -196,7 +200,6 @@ def _measure_splits(weak, strong, y, indices, ridges, boundary, *, batch, **opti
     return jax.lax.map(one, indices, batch_size=batch)
 
 
-@partial(jax.jit, static_argnames=("classes", "center", "scale", "squared"))
 def _measure(
     split: Split, ridges: Float[Any, "R 2"], boundary: Any, *, classes: bool, center: bool, scale: str, squared: bool
 ) -> dict[str, jax.Array]:
@@ -210,10 +213,10 @@ def _measure(
     f_w2s = outputs(strong, w2s_head, split.test_strong)
     f_ceiling = outputs(strong, ceiling_head, split.test_strong)
     on_pseudo_labels = outputs(strong, w2s_head, split.w2s_strong)
-    losses = [_squares(f - split.test_y) for f in (f_weak, f_w2s, f_ceiling)]
+    losses = [_squares(f - split.test_y[None]) for f in (f_weak, f_w2s, f_ceiling)]
     twins: dict[str, jax.Array] = {}
     if classes:
-        wrong = [_decide(f, boundary) != _decide(split.test_y, boundary) for f in (f_weak, f_w2s, f_ceiling)]
+        wrong = [_decide(f, boundary) != _decide(split.test_y, boundary)[None] for f in (f_weak, f_w2s, f_ceiling)]
         disagree = _decide(f_w2s, boundary) != _decide(f_ceiling, boundary)
         twins = _errors([w.astype(f_weak.dtype) for w in wrong], disagree.astype(f_weak.dtype), "_01")
     return (
@@ -224,13 +227,17 @@ def _measure(
     )
 
 
+_OPTIONS = ("classes", "center", "scale", "squared")
+_on_split, _on_splits = compiled(_measure, static=_OPTIONS), compiled(_measure_splits, static=(*_OPTIONS, "batch"))
+
+
 def _errors(losses: list[jax.Array], between: jax.Array, suffix: str) -> dict[str, jax.Array]:
     """Means over test samples (last axis), and PGR where its denominator stands out of the noise."""
     err_weak, err_w2s, err_ceiling = (loss.mean(axis=-1) for loss in losses)
     difference = losses[0] - losses[2]
     denominator = difference.mean(axis=-1)
     noise = difference.std(axis=-1) / jnp.sqrt(difference.shape[-1])
-    rounding = 1e3 * jnp.finfo(noise.dtype).eps * (err_weak + err_ceiling)
+    rounding = DENOMINATOR * epsilon(noise.dtype) * (err_weak + err_ceiling)
     defined = denominator > NOISE_ERRORS * noise + rounding
     pgr = jnp.where(defined, (err_weak - err_w2s) / jnp.where(defined, denominator, 1.0), jnp.nan)
     return {
@@ -260,11 +267,12 @@ def _record(
     ridge_strong: Numbers,
     center: bool,
     scale: str,
+    notes: tuple[str, ...],
 ) -> WeakToStrong:
-    for side, split in (("weak", "train"), ("strong", "w2s")):
-        if np.any(measured[f"constant_{side}"]):
+    for model, split in (("weak", "train"), ("strong", "w2s")):
+        if np.any(measured[f"constant_{model}"]):
             raise InputError(
-                f"{side}: the representation is constant on the {split} split, that its head is fitted on (one sample"
+                f"{model}: the representation is constant on the {split} split, that its head is fitted on (one sample"
                 " is always constant); check the layer or pooling that it came from"
             )
     if not all(np.isfinite(measured[f"err_{which}"]).all() for which in ("weak", "w2s", "ceiling")):
@@ -272,7 +280,8 @@ def _record(
     measured = {key: value for key, value in measured.items() if key not in INTERNAL}
     if not classes:
         measured |= dict.fromkeys(TWINS)
-    return WeakToStrong(**measured, ridge_weak=ridge_weak, ridge_strong=ridge_strong, center=center, scale=scale)
+    settings = {"ridge_weak": ridge_weak, "ridge_strong": ridge_strong, "center": center, "scale": scale}
+    return WeakToStrong(**measured, **settings, warnings=notes)
 
 
 def _check_options(classes: bool | None, center: bool, scale: str) -> None:
