@@ -21,7 +21,7 @@ from benchmarks.results import save
 from benchmarks.scaling import synthetic_moments
 from w2sg_jax.bench import Machine, measure_machine, pair, pass_work, preparing_seconds, product_rate, timed
 from w2sg_jax.report.tables import markdown_table
-from w2sg_jax.second_moments.from_arrays import accumulate
+from w2sg_jax.second_moments.from_arrays import PassOptions, accumulate
 from w2sg_jax.terminal.console import standard_output
 
 WITHIN = 0.25
@@ -90,7 +90,7 @@ def measured(config: Config, machine: Machine) -> list[dict[str, Any]]:
             n = max(8 * d, int(config.flops / (4 * d * d)))
             weak, strong = pair(n, d, d)
             job = Job(n, d, d, dtype=dtype, itemsize=4, host=host)
-            run = lambda weak=weak, strong=strong, dtype=dtype: accumulate([weak], [strong], dtype=dtype)  # noqa: E731
+            run = lambda weak=weak, strong=strong, dtype=dtype: accumulate([weak], [strong], PassOptions(dtype=dtype))  # noqa: E731
             points.append(_point(f"moments of ({d}, {d}), {dtype}", run, job, machine, config, "pass_s"))
     d = config.widths[0]
     n = max(8 * d, int(config.flops / (3 * config.models * d * d)))

@@ -100,7 +100,7 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
     for part in (slice(0, 300), slice(300, 500)):
         for each in (sums, truth):
             each.add([model[part] for model in models], [STRONG[part], Y[part]])
-    assert {batch.width for batch in sums.batches} <= buckets
+    assert {stack.width for stack in sums.stacks} <= buckets
     assert_close(sums.on_host(), truth.on_host(), 1e-13)
 
 

@@ -15,7 +15,7 @@ import pytest
 import w2sg_jax as w2sg
 from w2sg_jax.cli import hosts
 from w2sg_jax.cli.gap import GapOptions
-from w2sg_jax.parallel.processes import Part
+from w2sg_jax.parallel.processes import Process
 
 LIBRARY = """
 import sys, jax, numpy as np
@@ -121,7 +121,7 @@ def test_processes_together_compute_what_one_computes(tmp_path, count):
 def test_blocks_are_shared_without_gap_or_overlap():
     for total in (0, 1, 3, 10, 1000):
         for count in (1, 2, 3, 7, 64):
-            shares = [Part(index, count).blocks(total) for index in range(count)]
+            shares = [Process(index, count).blocks(total) for index in range(count)]
             assert [block for share in shares for block in share] == list(range(total))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

@@ -182,3 +182,31 @@ def test_a_constant_representation_is_named():
         w2sg.weak_to_strong(
             (WEAK[:200], Y[:200]), (WEAK[200:400], noise[200:400], Y[200:400]), (WEAK[400:], noise[400:], Y[400:])
         )
+
+
+def test_a_class_that_a_head_never_sees_is_a_warning():
+    rng = np.random.default_rng(0)
+    h, labels = rng.normal(size=(60, 4)), rng.integers(3, size=60)
+    without = np.where(labels == 2, 0, labels)
+    complete = w2sg.weak_to_strong((h, labels), (h, h, labels), (h, h, labels))
+    assert complete.warnings == () and complete.to_dict()["warnings"] == []
+    found = w2sg.weak_to_strong((h, without), (h, h, labels), (h, h, labels)).warnings
+    assert len(found) == 1 and "class 2 does not occur in the train split: the weak model cannot learn it" in found[0]
+    found = w2sg.weak_to_strong((h, labels), (h, h, without), (h, h, labels)).warnings
+    assert len(found) == 1 and "class 2 does not occur in the w2s split" in found[0]
+    columns = w2sg.weak_to_strong(
+        (h, np.eye(3)[without]), (h, h, np.eye(3)[labels]), (h, h, np.eye(3)[labels]), classes=True
+    )
+    assert "class of column 2 does not occur in the train split" in columns.warnings[0]
+    binary = w2sg.weak_to_strong((h, np.zeros(60, int)), (h, h, labels > 0), (h, h, labels > 0))
+    assert "class 1 does not occur in the train split" in binary.warnings[0]
+    assert w2sg.weak_to_strong((h, h[:, 0]), (h, h, h[:, 0]), (h, h, h[:, 0])).warnings == ()
+
+
+def test_a_class_missing_from_some_splits_is_named_with_their_number():
+    rng = np.random.default_rng(0)
+    h, labels = rng.normal(size=(60, 4)), np.repeat([0, 1], [50, 10])
+    rows = np.stack([np.arange(60), rng.permutation(60), rng.permutation(60)])
+    parts = {"train": rows[:, :24], "w2s": rows[:, 24:48], "test": rows[:, 48:]}
+    found = w2sg.weak_to_strong_splits(h, h, labels, **parts).warnings[0]
+    assert "class 1 does not occur in the train split of 1 in 3 splits, first of split 0" in found

@@ -10,6 +10,7 @@ from oracles import dense_gap
 import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.ranking import rank
+from w2sg_jax.ranking.bootstrap import recentred_interval
 from w2sg_jax.theory import gap, gap_operator, spectrum
 
 RNG = np.random.default_rng(0)
@@ -151,6 +152,37 @@ def test_a_bootstrap_sample_without_a_gap_does_not_end_the_ranking():
     assert np.isfinite(row.intervals["norm"]).all()
     assert any("constant in" in note and "bootstrap samples" in note for note in row.warnings)
     assert sum(row.share_best for row in ranking.rows) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-2, 1.0])
+def test_no_interval_leaves_the_range_of_its_quantity(ridge):
+    """Norms near 1 and near 0, gaps near 0, and effective dimensions near the rank, on few samples."""
+    n = 60
+    weak = {"other": RNG.normal(size=(n, 8)), "near": STRONG[:n] + 1e-3 * RNG.normal(size=STRONG[:n].shape)}
+    ranking = w2sg.rank(weak, STRONG[:n], Y[:n], ridge=ridge, confidence=0.999)
+    for row in ranking.rows:
+        above = {"norm": 1.0, "dof_weak": row.rank_weak, "dof_strong": row.rank_strong}
+        for quantity, (low, high) in row.intervals.items():
+            assert 0 <= low <= getattr(row, quantity) <= high <= above.get(quantity, np.inf), quantity
+    assert any(row.intervals["norm"][1] > 0.9 for row in ranking.rows) or ridge > 1e-2
+
+
+def test_intervals_that_are_moved_on_their_scale_stay_where_they_can_be():
+    replicates = np.linspace(0.99, 0.9999, 100)
+    low, high = recentred_interval(0.9995, replicates, 0.95, above=1.0)
+    assert 0.99 < low < 0.9995 < high < 1
+    low, high = recentred_interval(1e-3, np.linspace(0.05, 0.5, 100), 0.95)
+    assert 0 < low < 1e-3 < high < 0.01
+    assert recentred_interval(0.0, np.zeros(5), 0.95) == (0.0, pytest.approx(0.0, abs=1e-200))
+    low, high = recentred_interval(1.0, np.ones(5), 0.95, above=1.0)
+    assert low == pytest.approx(1.0, abs=1e-12) and high == 1.0
+
+
+def test_few_blocks_to_draw_from_are_a_warning():
+    few = w2sg.rank({name: h[:40] for name, h in ZOO.items()}, STRONG[:40], bootstrap=5)
+    assert few.blocks == 10 and "10 blocks of samples only" in few.warnings[0]
+    assert w2sg.rank(ZOO, STRONG, bootstrap=5).warnings == ()
+    assert w2sg.rank({name: h[:40] for name, h in ZOO.items()}, STRONG[:40], bootstrap=0).warnings == ()
 
 
 def test_equal_models_share_the_first_place():

@@ -80,6 +80,16 @@ def test_a_corpus_of_ones_own(tmp_path):
             b"CCO\nC1CC\n\nCCN\n",
             r"2 of 4 rows are no SMILES \(row 1, 'C1CC': ring 1 is not closed; row 2, '': empty\)",
         ),
+        (
+            b"CCO,ethanol\nCCN,ethylamine\n",
+            "the columns are separated by a comma, and none of them is named smiles .the first line is 'CCO,ethanol'.",
+        ),
+        (b"CCO;ethanol\n", "the columns are separated by a semicolon, and none"),
+        (b"ethanol\tCCO\n", "the columns are separated by a tab, and none"),
+        (b"id,structure\n1,CCO\n", "separated by a comma.*'id,structure'.; name that of the molecules so"),
+        (b"structure\nCCO\nCCN\n", "every line but the first is a SMILES .'structure': .*; if that names the column"),
+        (b"smiles\nC1CC\nCCO\n", r"1 of 2 rows are no SMILES \(row 0, 'C1CC': ring 1 is not closed"),
+        (b"[Xx]CC\nCCO\n[Qq]\n", r"2 of 3 rows are no SMILES \(row 0, '\[Xx\]CC': 'Xx' at 1 is no element"),
         (gzip.compress(b"CCO\nCCN")[:-6], "not whole"),
         (b"\xff\xfe\x00", "not text"),
     ):
@@ -88,6 +98,24 @@ def test_a_corpus_of_ones_own(tmp_path):
             load_corpus(str(path))
     with pytest.raises(w2sg.InputError, match="neither a file nor one of guacamol, moses, moses-sample"):
         load_corpus(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CCO ethanol\nCCN ethyl amine, pure\n",
+        "CCO\tethanol\nCCN\tethylamine\n",
+        "  CCO\nCCN  \n\n \n",
+        "SMILES Name\nCCO ethanol\nCCN ethylamine\n",
+        "name SMILES\nethanol CCO\nethylamine CCN\n",
+        "name;smiles;x\nethanol;CCO;1,5\namine;CCN;2\n",
+        "name\tSmiles\nethanol\tCCO\nethyl amine\tCCN\n\n",
+        '"the\nname",smiles\nethanol,CCO\n\namine,CCN\n \n',
+    ],
+)
+def test_molecules_with_names_and_other_delimiters(tmp_path, text):
+    (tmp_path / "own.smi").write_text(text)
+    assert load_corpus(str(tmp_path / "own.smi")) == ("CCO", "CCN")
 
 
 @pytest.mark.parametrize("text", ["\ufeffsmiles,id\nCCO,1\n", '"id","smiles"\n"1","CCO"\n', "id, SMILES\r\n1,CCO\r\n"])
@@ -156,6 +184,9 @@ def test_measured_molecules_are_smiles(load):
         ("(C)C", "a branch follows no atom at 0"),
         ("xyz", "'x' at 0 belongs to no token"),
         ("[C", "'[' at 0 belongs to no token"),
+        ("C[Xx]", "'Xx' at 2 is no element"),
+        ("[13Cb]", "'Cb' at 3 is no element"),
+        ("c1cc[x]c1", "'x' at 5 is no element"),
     ],
 )
 def test_what_is_no_smiles_is_named(smiles, problem):
@@ -164,7 +195,23 @@ def test_what_is_no_smiles_is_named(smiles, problem):
 
 @pytest.mark.parametrize(
     "smiles",
-    ["C%12CC%12", "C1CC1", "[Na+].[Cl-]", "F/C=C/F", "C[C@@H](N)C(=O)O", "[13CH4]", "c1cc2ccccc2[nH]1", "C%01CC1"],
+    [
+        "C%12CC%12",
+        " C1CC1\n",
+        "[Na+].[Cl-]",
+        "[*]C",
+        "[Og]",
+        "[2H]O[D]",
+        "c1[se]ccc1",
+        "[te]1cccc1",
+        "[as]1ccccc1",
+        "[Co+2]",
+        "F/C=C/F",
+        "C[C@@H](N)C(=O)O",
+        "[13CH4]",
+        "c1cc2ccccc2[nH]1",
+        "C%01CC1",
+    ],
 )
 def test_smiles_pass(smiles):
     assert problem_of(smiles) is None

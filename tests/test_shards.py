@@ -1,6 +1,8 @@
 """Shards: a folder is one array, read as rows are asked for, and every fault names its file."""
 
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax.store.representations import content_hash
+from w2sg_jax.store.content import content_hash
 from w2sg_jax.store.shards import Shards, unmapped
 
 RNG = np.random.default_rng(0)
@@ -21,6 +23,12 @@ def write(folder, array, cuts, suffix=".npy"):
     for index, part in enumerate(np.split(array, cuts)):
         w2sg.save(folder / f"part-{index:03}{suffix}", part)
     return folder
+
+
+def touch(path):
+    """Another time of modification: two changes within one tick of the system's clock would have one."""
+    found = path.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 10**9))
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
@@ -97,6 +105,7 @@ def test_a_shard_that_changes_while_it_is_read_is_refused(tmp_path, change):
     np.testing.assert_array_equal(shards[:150], WEAK[:150])
     if change == "rewritten":
         w2sg.save(folder / "part-002.npy", WEAK[200:] + 1)
+        touch(folder / "part-002.npy")
     elif change == "shortened":
         os.truncate(folder / "part-002.npy", 200)
     else:
@@ -119,6 +128,7 @@ def test_a_change_between_two_blocks_is_refused(tmp_path, change):
             with open(last, "r+b") as file:
                 file.seek(-8, os.SEEK_END)
                 file.write(bytes(8))
+            touch(last)
         elif change == "shortened":
             os.truncate(last, 200)
         else:
@@ -136,17 +146,24 @@ def test_a_change_behind_the_pass_is_refused_at_its_end(tmp_path):
     def disturb(done, n):
         if done == n:
             first.write_bytes(first.read_bytes())
+            touch(first)
 
     with pytest.raises(w2sg.InputError, match=r"part-000.npy: the file has changed since it was opened"):
         w2sg.moments(shards, STRONG, block_rows=4, progress=disturb)
 
 
 CUT_OFF = """
-import os, sys, time, numpy as np, w2sg_jax as w2sg
+import os, sys, threading, numpy as np, w2sg_jax as w2sg
+from w2sg_jax.second_moments import from_arrays
+looking, copied = threading.Lock(), from_arrays.copied
+def copied_under_lock(rows):
+    with looking:
+        return copied(rows)
+from_arrays.copied = copied_under_lock
 x = np.random.default_rng(0).normal(size=(20000, 40))
 def cut_off(done, n):
-    time.sleep(0.2)  # until what is read ahead has been read: nobody can help a process that is looking just then
-    os.truncate(path, 4096)
+    with looking:  # nobody can help a process that is looking at the rows just then
+        os.truncate(path, 4096)
 path = sys.argv[1] + "/x.npy"
 def opened(kind):
     np.save(path, np.asfortranarray(x) if kind == "columns" else x)
@@ -163,7 +180,7 @@ for kind in ("rows", "part", "columns", "some", "foreign"):
 
 def test_a_mapped_file_that_is_cut_off_during_a_pass_is_named(tmp_path):
     """Where the system would kill a process that looks at mapped rows that are gone."""
-    run = subprocess.run([sys.executable, "-c", CUT_OFF, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", CUT_OFF, str(tmp_path)], capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, f"exit code {run.returncode}: {run.stderr}"
     changed = ": the file has changed since it was opened; let its writer end, then start again"
     shorter = ": the mapped file has become shorter since it was opened; write or copy it again"
@@ -206,3 +223,25 @@ def test_rows_are_read_forwards_by_slices(tmp_path):
         shards[3]
     with pytest.raises(w2sg.InputError, match="rows: step -1"):
         shards[::-1]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+def test_open_shards_go_to_other_processes(tmp_path, monkeypatch, suffix):
+    """Pickled, also after rows were read; the other process may work in another folder."""
+    write(tmp_path / "a", WEAK, [100, 200], suffix)
+    monkeypatch.chdir(tmp_path)
+    shards = w2sg.load("a")
+    shards[90:110]
+    monkeypatch.chdir(tmp_path.parent)
+    again = pickle.loads(pickle.dumps(shards))
+    assert again.stamp == shards.stamp and repr(again) == repr(shards)
+    np.testing.assert_array_equal(again[:], WEAK)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply_async(np.asarray, (shards,)).get(timeout=600)  # of an interpreter that starts
+    np.testing.assert_array_equal(found, WEAK)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors", ".npz"])
+def test_a_loaded_file_is_pickled_with_its_values(tmp_path, suffix):
+    w2sg.save(tmp_path / f"a{suffix}", WEAK)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(w2sg.load(tmp_path / f"a{suffix}"))), WEAK)

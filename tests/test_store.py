@@ -3,21 +3,24 @@
 import contextlib
 import hashlib
 import json
+import lzma
 import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from itertools import product
+from pathlib import Path
 
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from w2sg_jax import store
-from w2sg_jax.store import atomic
+from w2sg_jax.store import atomic, content, representations
 from w2sg_jax.store.array_files import as_path
 
 BFLOAT16 = ml_dtypes.bfloat16
@@ -414,7 +417,7 @@ def test_an_object_with_dlpack_alone_is_read(tmp_path, suffix):
 @pytest.mark.parametrize("key", [3, None, "", "a\0b", "__metadata__", "\ud800"])
 def test_names_that_no_array_can_have(key):
     with pytest.raises(ValueError, match=r"^key: "):
-        store._check_key(key)
+        representations._check_key(key)
 
 
 def test_a_wrong_name_is_refused_by_save(tmp_path):
@@ -473,8 +476,8 @@ def test_errors_of_other_files_keep_their_words(tmp_path):
 def test_stale_temporary_files_are_removed(tmp_path):
     for name in (".a-1.tmp.npy", ".tmpQ1w2E3", "a.npy", ".b-2.tmp.npy"):
         (tmp_path / name).touch()
-        if name != ".b-2.tmp.npy":
-            os.utime(tmp_path / name, (0, 0))
+        changed = time.time() + 600 if name == ".b-2.tmp.npy" else 0  # however long this test is kept waiting
+        os.utime(tmp_path / name, (changed, changed))
     atomic.remove_stale(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".b-2.tmp.npy", "a.npy"]
 
@@ -555,8 +558,61 @@ def test_content_hash_tells_type_shape_and_values_apart(rng):
 def test_content_hash_in_blocks(monkeypatch, rng, block):
     array = rng.standard_normal((96, 5))[:, ::2]
     expected = store.content_hash(array)
-    monkeypatch.setattr(store, "_HASH_BLOCK", block)
+    monkeypatch.setattr(content, "BLOCK_BYTES", block)
     assert store.content_hash(array) == expected
+
+
+RECORDED = {
+    "float32": "ca2356b5310fecb17ebc63d477a41e91849891e53af6b0fd42caaf8e7a886f54",
+    "bfloat16": "748b742683a3a387b1203b8e8e5820a3a6a63f6abff0771fb36da2be96b8f86d",
+    "int64": "7beef1ad4ea8a52b67ea3acd7c5d925a048f0bdf7eb681c73058d1bb855f77df",
+    "bool": "1c77beeff73403970e8501aac4181995d685a58bd2aff8d67ce38e0b8771e75d",
+    "named": "05836f115483d64fa8424eabcc9de575cc6bf72e682bafd81e5afce55278dc22",
+    "file": "5c9aa2a3024d56c903d547798cbd04ff743433ba0950dbfd8e19238e40651172",
+    "folder": "296e732279e2fb290a7f46c5ae9c17e9d9c8a70363453540bccbe9abac907de4",
+}
+"""Digests as they were when ids of trials and metadata of files were first made of them: they never change."""
+
+
+def test_recorded_digests_stay(tmp_path):
+    array, numbers = np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(5, dtype=np.int64)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "b.txt").write_bytes(b"CCO\n")
+    (tmp_path / "sub" / "a.bin").write_bytes(bytes(range(256)))
+    assert {
+        "float32": store.content_hash(array),
+        "bfloat16": store.content_hash(array.astype(BFLOAT16)),
+        "int64": store.content_hash(numbers),
+        "bool": store.content_hash(np.array([True, False])),
+        "named": content.named_hash({"weak.kernel": array, "a": numbers}),
+        "file": content.path_hash(tmp_path / "b.txt"),
+        "folder": content.path_hash(tmp_path),
+    } == RECORDED
+    assert content.file_hash(tmp_path / "b.txt") == content.bytes_hash(b"CC", b"O\n") == RECORDED["file"]
+    assert content.file_hash(tmp_path / "b.txt", "md5") == hashlib.md5(b"CCO\n").hexdigest()
+
+
+def test_the_published_zoo_has_its_published_digests(tmp_path):
+    """Of the unpacked tensors, by name, as results.json has them."""
+    results = Path(__file__).parents[1] / "experiments" / "results" / "molecules"
+    inputs = json.loads((results / "results.json").read_text())["inputs"]
+    for name, digest in inputs.items():
+        (tmp_path / "a.safetensors").write_bytes(lzma.decompress((results / name).read_bytes()))
+        assert content.named_hash(load_file(tmp_path / "a.safetensors")) == digest
+    assert len(inputs) == 2
+
+
+def test_a_path_is_hashed_in_the_folder_where_it_is_looked_for(tmp_path, monkeypatch):
+    """Of one size and time too: hashes are kept, by files and not by names."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text(folder)
+        os.utime(tmp_path / folder / "x", (1, 1))
+    found = []
+    for folder in ("a", "b"):
+        monkeypatch.chdir(tmp_path / folder)
+        found.append(content.path_hash(Path("x")))
+    assert found == [content.bytes_hash(b"a"), content.bytes_hash(b"b")]
 
 
 def test_split_location(tmp_path):

@@ -120,7 +120,9 @@ def test_files_on_disk_give_the_same_bits(arrays, tmp_path):
 def test_groups_and_models_in_one_pass_are_those_of_many_passes(arrays, groups, block_rows):
     weak, strong, labels = arrays
     models = [weak, weak[:, :3], strong[:, 2:]]
-    sums = from_arrays.accumulate(models, [strong, labels], groups=groups, block_rows=block_rows)
+    sums = from_arrays.accumulate(
+        models, [strong, labels], from_arrays.PassOptions(block_rows=block_rows), groups=groups
+    )
     for index, model in enumerate(models):
         parts = from_arrays.pair_moments(sums, index, "model", model, [strong, labels])
         assert sum(part.n for part in parts) == 500 and len(parts) == groups

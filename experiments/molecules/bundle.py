@@ -21,7 +21,8 @@ from w2sg_jax import InputError
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer
 from w2sg_jax.store.atomic import replacing, save_safetensors
-from w2sg_jax.store.trees import content_hash, read_metadata, read_tree, write_tree
+from w2sg_jax.store.content import named_hash
+from w2sg_jax.store.trees import read_metadata, read_tree, write_tree
 
 from .represent import smiles_hash
 from .zoo import Zoo
@@ -94,7 +95,7 @@ def zoo_hash(path: Path) -> str:
     """
     with _unpacked(path) as file:
         read_metadata(file)
-        return content_hash(load_file(file))
+        return named_hash(load_file(file))
 
 
 def _metadata(path: Path, key: str) -> Any:

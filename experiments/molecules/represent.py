@@ -1,6 +1,5 @@
 """What every model makes of the labelled molecules, on disk: one file a model and set, named by what made it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +16,7 @@ from w2sg_jax import InputError, load, save
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer, encode
 from w2sg_jax.store.atomic import write_text
+from w2sg_jax.store.content import bytes_hash
 
 BATCH = 256
 """Molecules represented at a time."""
@@ -70,7 +70,7 @@ def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]]) -> Repr
     """The set with representations from elsewhere."""
     paths = dict(one.models)
     for name, h in extra.items():
-        paths[name] = _path(name, hashlib.sha256(np.ascontiguousarray(h).tobytes()).hexdigest(), one)
+        paths[name] = _path(name, bytes_hash(np.ascontiguousarray(h).tobytes()), one)
         if not (paths[name].exists() and _whole(paths[name], (len(h), h.shape[1]))):
             save(paths[name], h)
     return Represented(one.data, one.molecules, one.target, paths)
@@ -78,15 +78,13 @@ def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]]) -> Repr
 
 def weights_hash(encoder: Encoder) -> str:
     """sha256 of an encoder's configuration and weights."""
-    digest = hashlib.sha256(repr(encoder.config).encode())
-    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(encoder, nnx.Param))):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
+    leaves = jax.tree.leaves(nnx.to_pure_dict(nnx.state(encoder, nnx.Param)))
+    return bytes_hash(repr(encoder.config).encode(), *(np.asarray(leaf).tobytes() for leaf in leaves))
 
 
 def smiles_hash(data: MoleculeSet) -> str:
     """sha256 of a set's molecules in their order."""
-    return hashlib.sha256("\n".join(data.smiles).encode()).hexdigest()
+    return bytes_hash("\n".join(data.smiles).encode())
 
 
 def _set(data: MoleculeSet, folder: Path) -> Represented:

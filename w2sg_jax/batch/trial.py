@@ -2,19 +2,18 @@
 
 import dataclasses
 import difflib
-import hashlib
 import importlib
 import json
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from .._errors import InputError
+from ..store.content import bytes_hash, path_hash
 
 Config = TypeVar("Config")
 ID_DIGITS = 32
@@ -133,7 +132,7 @@ def make_trial(function: TrialFunction[Config], config: Config) -> Trial:
         text = json.dumps(named, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         raise InputError(f"{config}: NaN and infinities cannot be kept in a configuration; use None") from None
-    return Trial(hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS], function.name, function.version, plain, inputs)
+    return Trial(bytes_hash(text.encode())[:ID_DIGITS], function.name, function.version, plain, inputs)
 
 
 def to_plain(config: Any, paths: list[Path]) -> dict[str, Any]:
@@ -201,22 +200,8 @@ def content_of(path: Path) -> str:
     Raises:
         InputError: there is no such file.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        lines = "".join(f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files)
-        return hashlib.sha256(lines.encode()).hexdigest()
-    return _hash(path)
-
-
-def _hash(path: Path) -> str:
     try:
-        status = path.stat()
-        return _hash_of_version(path, status.st_size, status.st_mtime_ns)
+        return path_hash(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); a path in a configuration is an input") from error
-
-
-@cache
-def _hash_of_version(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        came = f"{error.filename or path}: cannot be read ({error.strerror})"
+        raise InputError(f"{came}; a path in a configuration is an input") from error

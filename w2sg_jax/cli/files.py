@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from ..store.representations import content_hash, load, split_location
+from ..store.content import content_hash
+from ..store.representations import load, split_location
 from ..store.shards import Shards, unmapped
 
 _UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import InputError
-from ..parallel.processes import HostsLost, Part, own_part
+from ..parallel.processes import HostsLost, Process, own_process
 from ..terminal.guard import INTERRUPTED, READER_GONE, TERMINATED, USAGE_ERROR, reason
 from ..terminal.streams import Terminated, terminating, usable_streams
 from ..terminal.usage import parse
@@ -55,12 +55,12 @@ def main(arguments: list[str]) -> None:
     os._exit(code)  # leaving in order would wait for processes that may have gone
 
 
-def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Part, int, str]:
+def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Process, int, str]:
     """This process's place in the group, its exit code, and why it is not 0."""
-    part = Part(0, 1)
+    part = Process(0, 1)
     try:
         _join(options)
-        part = own_part()
+        part = own_process()
         if part.index > 0:
             options = _silent(options)
         with usable_streams(), terminating():

@@ -101,6 +101,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     ranking = _ranking(options, {role: array for role, (_, array) in arrays.items()}, progress)
     table = ranking_table(ranking, f"Weak supervisors for {options.strong}, best first, {ranking.n} samples")
     tables.print(table)
+    print_warnings(progress, ranking.warnings)
     for row in ranking.rows:
         print_warnings(progress, tuple(f"{row.name}: {text}" for text in row.warnings))
     inputs = described(arrays) if options.json or out else {}

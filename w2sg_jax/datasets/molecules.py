@@ -4,7 +4,6 @@ Sources, licences and citations: `datasets/data/NOTICE.md`, installed with the p
 """
 
 import csv
-import hashlib
 import io
 import lzma
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._errors import InputError
+from ..store.content import bytes_hash
 from .remote import RemoteFile, locate
 
 SHA256 = MappingProxyType(
@@ -130,7 +130,7 @@ def _labelled(name: str, smiles: Sequence[str], values: Sequence[float], propert
 
 def _read_bundled(file_name: str) -> bytes:
     content = files("w2sg_jax.datasets").joinpath("data", file_name).read_bytes()
-    found = hashlib.sha256(content).hexdigest()
+    found = bytes_hash(content)
     if found != SHA256[file_name]:
         raise InputError(
             f"bundled file w2sg_jax/datasets/data/{file_name}: its sha256 is {found}, "

@@ -1,6 +1,5 @@
 """Files that are too large to bundle: from a folder of the user's, or fetched once, always compared with their hash."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
+from ..store.content import file_hash
 
 DATA_VARIABLE = "W2SG_DATA"
 """Environment variable that names a folder with files that are not to be fetched."""
@@ -62,8 +62,7 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
 def check_hash(path: Path, file: RemoteFile) -> None:
     """InputError unless the content is that of the published file."""
     algorithm, _, expected = file.hash.partition(":")
-    with path.open("rb") as content:
-        found = hashlib.file_digest(content, algorithm).hexdigest()
+    found = file_hash(path, algorithm)
     if found != expected:
         raise InputError(
             f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {file.name}, or not"

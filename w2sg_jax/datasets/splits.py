@@ -32,16 +32,16 @@ class Splits:
 def make_splits(smiles: Sequence[str], *, splits: int, seed: int) -> Splits:
     """Split distinct molecules at random, `splits` times.
 
-    Two rows are the same molecule when their SMILES are equal as text (the bundled sets write each molecule
-    in one way); of those the first is used and the others are counted, so that no copy of a test molecule is
-    trained on.
+    Two rows are the same molecule when their SMILES are equal as text but for white space around it (the bundled sets
+    write each molecule in one way); of those the first is used and the others are counted, so that no copy of a test
+    molecule is trained on.
 
     Raises:
         InputError: no split, or too few distinct molecules for three parts.
     """
     if splits < 1:
         raise InputError(f"splits: expected at least 1, got {splits}")
-    first = {one: row for row, one in reversed(list(enumerate(smiles)))}
+    first = {one.strip(): row for row, one in reversed(list(enumerate(smiles)))}
     rows = np.sort(np.fromiter(first.values(), int))
     n_train, n_w2s = (int(share * len(rows)) for share in SHARES[:2])
     if min(n_train, n_w2s, len(rows) - n_train - n_w2s) < 2:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
@@ -70,7 +69,7 @@ def encode(
             padded = np.zeros((batch_size, edges[bucket]), np.int32)
             padded[: len(part)] = tokens.pad(part, edges[bucket])
             with jax.default_matmul_precision("highest"):  # TF32 and bf16 products would blur small directions
-                result[part] = np.asarray(_represent(graph, state, jnp.asarray(padded)))[: len(part)]
+                result[part] = jax.device_get(_represent(graph, state, jax.device_put(padded)))[: len(part)]
             if on_batch is not None:
                 on_batch(len(part))
     return result

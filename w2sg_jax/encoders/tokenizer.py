@@ -136,14 +136,14 @@ class SmilesTokenizer:
 
 
 def split_smiles(smiles: str) -> list[str]:
-    """The tokens of one SMILES, in order; joined together they are the SMILES again.
+    """The tokens of one SMILES, in order; joined together they are the SMILES again, without white space around it.
 
     Raises:
         InputError: `smiles` is not a string or is empty.
     """
-    if not isinstance(smiles, str) or not smiles:
+    if not isinstance(smiles, str) or not smiles.strip():
         raise InputError(f"smiles: expected a non-empty SMILES string, got {smiles!r}")
-    return SMILES_TOKEN.findall(smiles)
+    return SMILES_TOKEN.findall(smiles.strip())
 
 
 def _located(function, argument, row: int):

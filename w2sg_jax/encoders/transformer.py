@@ -109,7 +109,7 @@ class Encoder(nnx.Module):
         Raises:
             InputError: sequences longer than `config.max_length`.
 
-        Cost: about 2 depth (4 + 2 expansion) width^2 + 4 depth length width flops a token.
+        Cost: about $2 L (4 + 2 e) w^2 + 4 L l w$ flops a token, with depth $L$, expansion $e$, width $w$, length $l$.
         """
         if ids.shape[1] > self.config.max_length:
             raise InputError(
@@ -133,16 +133,16 @@ class Encoder(nnx.Module):
 
 
 def rotary_angles(mask: Bool[Array, "batch length"], head_width: int) -> Float[Array, "batch length half"]:
-    """position * base^(-2 i / head_width), position counted over real tokens alone."""
+    r"""$p b^{-2 i / w}$ for $i < w / 2$: $p$ the position among real tokens, $b$ = 10 000, $w$ the width of a head."""
     positions = jnp.cumsum(mask, axis=1) - 1
     frequencies = ROTARY_BASE ** (-jnp.arange(0, head_width, 2) / head_width)
-    return positions[..., None] * frequencies
+    return positions[..., None].astype(frequencies.dtype) * frequencies[None, None]
 
 
 def rotate(
     x: Float[Array, "batch heads length head_width"], angles: Float[Array, "batch length half"]
 ) -> Float[Array, "batch heads length head_width"]:
-    """Turn the pair (x_i, x_{i + half}) of each head by its token's angle i."""
+    """Turn the pair $(x_i, x_{i + w/2})$ of each head, of width $w$, by its token's angle $i$."""
     cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)

@@ -1,9 +1,9 @@
 """Where and how precisely dense work is done: the one fork between host and device.
 
-A computation is written once, in the operations of ``linalg`` (its first argument, ``la``), and runs by the host's LAPACK
-on a CPU, or beside an accelerator that is slow in float64; else by JAX on the device. ``by_backend`` chooses at each
-call, ``resident`` keeps the operands where the work is. On a CPU both would do, and the host is faster (the threads of two
-libraries would take the cores from each other: see ``linalg``).
+A computation is written once, in the operations of ``linalg`` (its first argument, ``la``), and runs by the host's
+LAPACK on a CPU, or beside an accelerator that is slow in float64; else by JAX on the device. ``by_backend`` chooses at
+each call, ``resident`` keeps the operands where the work is. On a CPU both would do, and the host is faster (the
+threads of two libraries would take the cores from each other: see ``linalg``).
 """
 
 import re
@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from .checks import check_option
 from .linalg import Device, Host
+from .settings import wide_types
 
 FAST_FLOAT64 = re.compile(r"\b(P100|V100|A100|A800|A30|H100|H800|H200|GH200|B100|B200|GB200|MI\d{2,3}\w?)\b")
 """Accelerators whose float64 products run at a half of their float32 rate or more, by their names."""
@@ -56,28 +57,6 @@ def on_cpu() -> bool:
 def on_host() -> bool:
     """Whether the host's BLAS and LAPACK do the dense float64 work: on a CPU, or beside a slow accelerator."""
     return on_cpu() or not fast_float64(jax.devices()[0])
-
-
-@contextmanager
-def own_settings() -> Iterator[None]:
-    """The settings that the package is written for, NumPy's and JAX's defaults, whatever the user's code has set.
-
-    Also a decorator, ``@own_settings()``, for functions that are called by users.
-    """
-    with (
-        np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.transfer_guard("allow"),
-    ):
-        yield
-
-
-@contextmanager
-def wide_types() -> Iterator[None]:
-    """64-bit types, under our own settings; devices stay as they are."""
-    with own_settings(), jax.enable_x64(True):
-        yield
 
 
 @contextmanager

@@ -11,25 +11,26 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..store.foreign import SupportsDLPack, _from_python
+from ..store.foreign import SupportsDLPack, in_memory
 from ..store.shards import Shards, unmapped
 
 MAX_EXACT_INTEGER = 2**53
 BLOCK_ROWS = 4096
 """Rows that are looked at together."""
 
-Array = np.ndarray | jax.Array | Shards
-Memory = np.ndarray | jax.Array
-
-
 ArrayInput = ArrayLike | SupportsDLPack | Shards
+"""What public functions take: not checked yet."""
+Array = np.ndarray | jax.Array | Shards
+"""What checks return: real numbers, in memory, on an accelerator or on disk."""
+InMemory = np.ndarray | jax.Array
 
 
 def as_samples(x: ArrayInput, name: str) -> Array:
     """Check a representation matrix ``(n, d)``, one sample a row, without copying or converting it.
 
     Args:
-        x: a NumPy, JAX or torch array (torch through DLPack), or nested lists; real numbers of any width.
+        x: a NumPy, JAX or torch array, a pandas DataFrame, whatever else has DLPack, or nested lists; real numbers of
+            any width.
         name: the argument's name, for the messages.
 
     Raises:
@@ -45,7 +46,7 @@ def as_samples(x: ArrayInput, name: str) -> Array:
     return array
 
 
-def as_labels(y: ArrayInput, n: int, name: str = "labels") -> Memory:
+def as_labels(y: ArrayInput, n: int, name: str = "labels") -> InMemory:
     """Check labels ``(n,)`` or ``(n, c)`` against the number of samples and return them as ``(n, c)``."""
     array = _labels_in_memory(unmapped(y), name)
     if array.ndim not in (1, 2):
@@ -128,7 +129,7 @@ def check_option(value: Any, name: str, allowed: Sequence[Any]) -> None:
 def refuse_non_finite(array: Array, name: str) -> None:
     """Name the first NaN or Inf by row and column."""
     for start in range(0, array.shape[0], BLOCK_ROWS):
-        block = np.asarray(array[start : start + BLOCK_ROWS]).astype(np.float64)
+        block = _fetched(array, start, start + BLOCK_ROWS).astype(np.float64)
         block = block.reshape(len(block), -1)
         bad = ~np.isfinite(block)
         if bad.any():
@@ -153,13 +154,13 @@ def refuse_overflow(name: str) -> None:
 def _as_array(x: Any, name: str) -> Array:
     x = unmapped(x)
     if not isinstance(x, Shards):
-        return _in_memory(x, name)
+        return _checked_in_memory(x, name)
     _refuse_wrong_numbers(x, name)
     return x
 
 
-def _labels_in_memory(y: Any, name: str) -> Memory:
-    array = _in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
+def _labels_in_memory(y: Any, name: str) -> InMemory:
+    array = _checked_in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
     if isinstance(y, Shards) and not np.isfinite(array.astype(np.float64)).all():
         refuse_non_finite(y, name)
     return array
@@ -170,7 +171,7 @@ def _origin(array: Any) -> str:
     return f" ({array.path})" if isinstance(array, Shards) else ""
 
 
-def _in_memory(x: Any, name: str) -> Memory:
+def _checked_in_memory(x: Any, name: str) -> InMemory:
     if isinstance(x, Tracer):
         raise InputError(
             f"{name} is being traced by jit, vmap or grad; this function chooses precision and device itself."
@@ -178,24 +179,10 @@ def _in_memory(x: Any, name: str) -> Memory:
         )
     if isinstance(x, np.ma.MaskedArray):
         raise InputError(f"{name}: masked arrays are not supported; drop the masked rows in every array alike")
-    if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray | jax.Array):
-        x = _from_dlpack(x, name)
-    if not isinstance(x, np.ndarray | jax.Array):
-        x = _from_python(x, name)
-    _refuse_wrong_numbers(x, name)
-    return x
-
-
-def _from_dlpack(x: Any, name: str) -> Memory:
-    try:
-        tensor = x.detach() if hasattr(x, "detach") else x
-        with jax.enable_x64(True):
-            return jnp.from_dlpack(tensor.contiguous() if hasattr(tensor, "contiguous") else tensor)
-    except Exception as error:
-        raise InputError(
-            f"{name}: {type(x).__module__}.{type(x).__name__} could not be read through DLPack ({error});"
-            " pass a dense tensor, moved to the CPU if JAX has no device of its kind (x.cpu())"
-        ) from error
+    with jax.enable_x64(True):  # 64-bit tensors of an accelerator keep their digits
+        array = in_memory(x, name)
+    _refuse_wrong_numbers(array, name)
+    return array
 
 
 def _refuse_wrong_numbers(x: Array, name: str) -> None:
@@ -217,11 +204,27 @@ def _refuse_wrong_numbers(x: Array, name: str) -> None:
 
 
 def _extremes(x: Array) -> Iterator[Any]:
-    """Largest and smallest values, of each block where they are on disk."""
+    """Largest and smallest values, of each block where they are on disk, and on its device where that is one of JAX."""
+    if isinstance(x, jax.Array):
+        with jax.enable_x64(True):  # else JAX warns that it would shorten 64-bit integers
+            yield from jax.device_get(_extremes_on_device(x))
+        return
     step = BLOCK_ROWS if isinstance(x, Shards) else x.size
     for start in range(0, x.shape[0] if x.ndim else 1, step):
         block: Any = x[start : start + step] if x.ndim else x
         yield from (block.max(), block.min())
+
+
+@jax.jit
+def _extremes_on_device(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return x.max(), x.min()
+
+
+def _fetched(array: Array, start: int, stop: int) -> np.ndarray:
+    """Rows on the host; of a JAX array by a static slice, so that no index travels to its device."""
+    if isinstance(array, jax.Array):
+        return jax.device_get(jax.lax.slice_in_dim(array, start, min(stop, array.shape[0])))
+    return np.asarray(array[start:stop])
 
 
 def _refuse_empty(array: Array, name: str) -> None:

@@ -1,10 +1,10 @@
 r"""Lanczos, the one: leading eigenpairs of symmetric operators that are only applied to vectors.
 
-``lanczos`` keeps its Krylov basis orthogonal and returns vectors; ``largest_eigenvalues`` runs many operators of one form
-at once, on the device, and keeps no basis. Both start from fixed vectors: what ran before changes no bit.
+``lanczos`` keeps its Krylov basis orthogonal and returns vectors; ``largest_eigenvalues`` runs many operators of one
+form at once, on the device, and keeps no basis. Both start from fixed vectors: what ran before changes no bit.
 
-Sources: Golub and Underwood (1977) for blocks; Musco and Musco (2015) for random starts; Paige (1980) for Lanczos without
-reorthogonalisation; Kato and Temple for the bound.
+Sources: Golub and Underwood (1977) for blocks; Musco and Musco (2015) for random starts; Paige (1980) for Lanczos
+without reorthogonalisation; Kato and Temple for the bound.
 """
 
 from collections.abc import Callable
@@ -65,16 +65,16 @@ def lanczos(
 ) -> Ritz | None:
     """Leading eigenpairs of a symmetric operator, once they have converged; None where the basis grows too large.
 
-    The Krylov space of a random block is kept orthogonal in full (twice is enough), and Rayleigh-Ritz pairs are taken from
-    it until ``accept`` takes some of them.
+    The Krylov space of a random block is kept orthogonal in full (twice is enough), and Rayleigh-Ritz pairs are taken
+    from it until ``accept`` takes some of them.
 
     Args:
         apply: x -> A x, of a vector (size,) where the block is one, else of a block (size, block).
         size: of the operator.
-        accept: (values, residuals) of all Ritz pairs, largest first -> how many leading pairs to return; 0 to go on. The
-            last residuals are those of pairs that nothing is known of.
-        block: vectors a step. More of them make a product faster and find repeated eigenvalues; the Krylov space that is
-            needed is larger.
+        accept: (values, residuals) of all Ritz pairs, largest first -> how many leading pairs to return; 0 to go on.
+            The last residuals are those of pairs that nothing is known of.
+        block: vectors a step. More of them make a product faster and find repeated eigenvalues; the Krylov space that
+            is needed is larger.
         most: vectors of the basis, at most.
         start: the first block, (size, block); random by default.
 
@@ -167,10 +167,10 @@ def largest_eigenvalues(
 ) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
     """The largest eigenvalue of each of P positive semidefinite operators of one form, and a bound of its error.
 
-    Vectors of all points are multiplied together, in batches that shrink as points converge. They lose their orthogonality,
-    which brings copies of eigenvalues that have converged, and no other: the largest one stays what it is. A point has
-    converged when the bound of Kato and Temple and the growth since the last look are both below ``TOLERANCE``: in a
-    cluster the bound alone can be an illusion.
+    Vectors of all points are multiplied together, in batches that shrink as points converge. They lose their
+    orthogonality, which brings copies of eigenvalues that have converged, and no other: the largest one stays what it
+    is. A point has converged when the bound of Kato and Temple and the growth since the last look are both below
+    ``TOLERANCE``: in a cluster the bound alone can be an illusion.
 
     Args:
         operator: pure; a function of a module, so that its program is compiled once.

@@ -191,7 +191,8 @@ def eigenpairs(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def largest_of_tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two largest eigenvalues of a symmetric tridiagonal matrix, ascending, and the last entries of their vectors."""
+    """The two largest eigenvalues of a symmetric tridiagonal matrix, ascending, and the last entries of their
+    vectors."""
     last = len(diagonal) - 1
     values, vectors = eigh_tridiagonal(diagonal, beside, select="i", select_range=(last - 1, last))
     return values, vectors[-1]

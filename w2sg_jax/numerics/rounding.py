@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 PIVOT = 32.0
-r"""A pivot of a Cholesky factorisation below PIVOT $\varepsilon$ times the largest diagonal entry is a rounding error of
-an accumulated second moment: sums of n products err by about $\varepsilon\sqrt{n}$ of that entry, in blocks by less."""
+r"""A pivot of a Cholesky factorisation below PIVOT $\varepsilon$ times the largest diagonal entry is a rounding error
+of an accumulated second moment: sums of n products err by about $\varepsilon\sqrt{n}$ of that entry, in blocks by
+less."""
 REGULAR = 1e6
 r"""A second moment is regular, far from losing rank, when its reciprocal condition number is above REGULAR
 $\varepsilon$: a factor without pivoting then has six digits more than rounding takes away."""
@@ -28,8 +29,8 @@ TOLERATED = 1e-9
 DUAL = 8.0
 r"""Error of a gap by solves with kernels, in units of $\varepsilon (1 + 1/\beta_w + 1/\beta_s)$; 2 was measured."""
 SQUARED = 4.0
-r"""Error of the squared form of the gap, in units of $\varepsilon$ times the largest 1 / (l + ridge) of both models; 0.7
-was measured."""
+r"""Error of the squared form of the gap, in units of $\varepsilon$ times the largest 1 / (l + ridge) of both models;
+0.7 was measured."""
 CONSTANT = 4.0
 r"""A representation that varies by less than CONSTANT $\varepsilon$ of its mean is constant."""
 SMALLEST_SQUARED_RIDGE = 1e-6

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from .._errors import InputError
 
-ROWS, COLUMNS = "rows", "columns"
+ROW_AXIS, COLUMN_AXIS = "rows", "columns"
 
 
 def as_mesh(devices: Any) -> Mesh | None:
@@ -26,8 +26,10 @@ def as_mesh(devices: Any) -> Mesh | None:
     if devices is None:
         return None
     if isinstance(devices, Mesh):
-        if set(devices.axis_names) != {ROWS, COLUMNS}:
-            raise InputError(f"devices: a mesh with the axes {devices.axis_names}; expected {ROWS!r} and {COLUMNS!r}")
+        if set(devices.axis_names) != {ROW_AXIS, COLUMN_AXIS}:
+            raise InputError(
+                f"devices: a mesh with the axes {devices.axis_names}; expected {ROW_AXIS!r} and {COLUMN_AXIS!r}"
+            )
         return _own(devices)
     if isinstance(devices, str) and devices == "all":
         return mesh_of(jax.local_devices())
@@ -49,4 +51,4 @@ def _own(mesh: Mesh) -> Mesh:
 
 def mesh_of(devices: Sequence[Any], columns: int = 1) -> Mesh:
     """Devices as a mesh of (rows, columns)."""
-    return Mesh(np.asarray(devices).reshape(-1, columns), (ROWS, COLUMNS))
+    return Mesh(np.asarray(devices).reshape(-1, columns), (ROW_AXIS, COLUMN_AXIS))

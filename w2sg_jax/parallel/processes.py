@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from .._errors import InputError
+from ..numerics.settings import wide_types
 
 HOSTS = "hosts"
 CHUNK = 1 << 24
@@ -23,7 +24,7 @@ class HostsLost(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Part:
+class Process:
     """One of the processes that share a pass: its number, counted from 0, and how many there are."""
 
     index: int
@@ -34,10 +35,10 @@ class Part:
         return range(total * self.index // self.count, total * (self.index + 1) // self.count)
 
 
-ALONE = Part(0, 1)
+ALONE = Process(0, 1)
 
 
-def own_part() -> Part:
+def own_process() -> Process:
     """This process in the group that ``jax.distributed.initialize`` made; the only one where none was made.
 
     Raises:
@@ -46,7 +47,7 @@ def own_part() -> Part:
     if not jax.distributed.is_initialized():
         return ALONE
     try:
-        return Part(jax.process_index("cpu"), jax.process_count("cpu"))
+        return Process(jax.process_index("cpu"), jax.process_count("cpu"))
     except RuntimeError as error:
         raise InputError(
             f"JAX_PLATFORMS leaves out the CPU, which adds up the sums of several processes ({error}); add it, for"
@@ -54,18 +55,18 @@ def own_part() -> Part:
         ) from error
 
 
-def agree(identity: str, part: Part) -> None:
+def agree(identity: str, process: Process) -> None:
     """Refuse processes that share a pass over different arrays.
 
     Args:
         identity: hexadecimal hash of what this process is about to read, and how.
     """
     own = np.frombuffer(bytes.fromhex(identity), np.uint8)
-    found = gathered(own.astype(np.float64), part)
-    for index in range(1, part.count):
+    found = gathered(own.astype(np.float64), process)
+    for index in range(1, process.count):
         if (found[index] != found[0]).any():
             raise InputError(
-                f"process {index} of {part.count} has other arrays, settings or devices than process 0; all of them"
+                f"process {index} of {process.count} has other arrays, settings or devices than process 0; all of them"
                 " must open the same files with the same options, and each then reads its share of the rows"
             )
 
@@ -74,13 +75,13 @@ class Meetings:
     """Where the processes of a pass wait for each other: at equal shares of the blocks that each has to read.
 
     Args:
-        part: this process; alone it meets nobody.
+        process: this one; alone it meets nobody.
         blocks: of the pass.
     """
 
-    def __init__(self, part: Part, blocks: int) -> None:
-        self.own = part.blocks(blocks)
-        self.number = min(MEETINGS, -(-blocks // part.count)) if part.count > 1 else 0
+    def __init__(self, process: Process, blocks: int) -> None:
+        self.own = process.blocks(blocks)
+        self.number = min(MEETINGS, -(-blocks // process.count)) if process.count > 1 else 0
         self.held = 0
 
     def before_block(self, block: int) -> None:
@@ -96,9 +97,9 @@ class Meetings:
             self.held += 1
 
 
-def gathered(x: np.ndarray, part: Part) -> np.ndarray:
+def gathered(x: np.ndarray, process: Process) -> np.ndarray:
     """(processes, ...): the arrays of all processes, which have one shape."""
-    return _placed(x[None], part.index, part.count)
+    return placed(x[None], process.index, process.count)
 
 
 def summed(x: np.ndarray) -> np.ndarray:
@@ -113,19 +114,26 @@ def summed(x: np.ndarray) -> np.ndarray:
     return total.reshape(x.shape)
 
 
-def _placed(rows: np.ndarray, start: int, total: int) -> np.ndarray:
-    """The rows of all processes, each at its place."""
+def placed(rows: np.ndarray, start: int, total: int) -> np.ndarray:
+    """The rows of all processes, on every process.
+
+    Args:
+        rows: float64 (rows, ...) of this process.
+        start: the place of its first row among those of all.
+        total: how many there are in all.
+    """
     whole = np.zeros((total, *rows.shape[1:]))
     whole[start : start + len(rows)] = rows
     return summed(whole)
 
 
 def _summed(x: np.ndarray) -> np.ndarray:
+    """The sum over processes of vectors of one length, short enough for one message."""
     mesh = _one_cpu_a_process()
     try:
-        with jax.enable_x64(True):
+        with wide_types():
             stacked = jax.make_array_from_process_local_data(NamedSharding(mesh, P(HOSTS)), x[None])
-            return np.asarray(_over_processes(stacked, mesh=mesh).addressable_data(0))
+            return jax.device_get(_over_processes(stacked, mesh=mesh).addressable_data(0))
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # the second where the result is waited for
         raise HostsLost(f"a process of the group has gone or does not answer ({error})") from error
 

@@ -4,12 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import expit
 
 from ..numerics.linalg import Host
 from ..second_moments.moments import Moments, merge
 
 MOST_BLOCKS = 32
+"""Of rows, whose moments are kept."""
 MOST_BYTES = 1 << 31
+"""Of the moments of all blocks."""
+FEW_BLOCKS = 20
+"""Fewer give bootstrap samples that are much alike."""
+SMALLEST = 1e-300
+"""A quantity of 0 counts as this on the scale of the logarithm."""
 
 
 def block_count(n: int, width: int) -> int:
@@ -59,24 +66,57 @@ def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]
 
 
 def recentred_interval(
-    estimate: float, replicates: Float[np.ndarray, " replicates"], confidence: float
+    estimate: float,
+    replicates: Float[np.ndarray, " replicates"],
+    confidence: float,
+    *,
+    above: float | None = None,
 ) -> tuple[float, float]:
-    """Quantiles of the replicates, moved so that their mean is the estimate.
+    """Quantiles of the replicates, moved so that their median is the estimate, where the quantity can lie.
 
     Drawing samples twice lowers the number of distinct ones, which biases every replicate of a spectral quantity alike;
-    the spread is what the bootstrap tells. Replicates without a value are left out.
+    the spread is what the bootstrap tells. It is moved on the scale of the logarithm, or of the logit below an upper
+    bound, so that no interval leaves the range of its quantity. Replicates without a value are left out.
+
+    Args:
+        estimate: of a quantity that is not negative.
+        replicates: NaN where one has no value.
+        confidence: of the interval.
+        above: the bound of the quantity, if it has one.
     """
     replicates = replicates[~np.isnan(replicates)]
     if len(replicates) == 0:
         return float("nan"), float("nan")
     tail = (1 - confidence) / 2
-    low, high = np.quantile(replicates - replicates.mean() + estimate, [tail, 1 - tail])
+    drawn = _unbounded(replicates, above)
+    moved = np.quantile(drawn, [tail, 1 - tail]) - np.median(drawn) + _unbounded(np.array([estimate]), above)
+    low, high = _bounded(moved, above)
     return float(min(low, estimate)), float(max(high, estimate))
+
+
+def _unbounded(x: np.ndarray, above: float | None) -> np.ndarray:
+    """log x, or log(x / (above - x)); at an end of the range, that of the next number inside."""
+    inside = np.clip(x, SMALLEST, None if above is None else np.nextafter(above, 0.0))
+    return np.log(inside) - (0.0 if above is None else np.log(above - inside))
+
+
+def _bounded(y: np.ndarray, above: float | None) -> np.ndarray:
+    return np.exp(y) if above is None else above * expit(y)
+
+
+def few_blocks(blocks: int) -> tuple[str, ...]:
+    """A warning where bootstrap samples are drawn from so few blocks that many of them are alike."""
+    if blocks >= FEW_BLOCKS:
+        return ()
+    return (
+        f"bootstrap samples are drawn from {blocks} blocks of samples only (more would not fit into memory, or there"
+        f" are few samples): intervals from fewer than {FEW_BLOCKS} blocks are rough, and mostly too narrow",
+    )
 
 
 def left_out(replicates: dict[str, np.ndarray]) -> tuple[str, ...]:
     """A warning where some replicates have no value."""
-    missing = max((int(np.isnan(column).sum()) for column in replicates.values()), default=0)
+    missing = max((int(np.isnan(drawn).sum()) for drawn in replicates.values()), default=0)
     if not missing:
         return ()
     return (f"constant in {missing} bootstrap samples, which are left out of the intervals and count as lost",)
@@ -84,7 +124,7 @@ def left_out(replicates: dict[str, np.ndarray]) -> tuple[str, ...]:
 
 def share_best(replicates: list[np.ndarray | None], by: str) -> list[float | None]:
     """Share of bootstrap samples that each model wins; a tie is shared."""
-    drawn = [column for column in replicates if column is not None]
+    drawn = [one for one in replicates if one is not None]
     if not drawn:
         return [None] * len(replicates)
     table = np.stack(drawn) * (-1.0 if by == "dof_weak" else 1.0)

@@ -19,21 +19,33 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
+from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.accumulator import Accumulator
 from ..second_moments.checkpoints import Checkpoints
-from ..second_moments.from_arrays import Progress, accumulate, pair_moments
+from ..second_moments.from_arrays import PassOptions, Progress, accumulate, pair_moments
 from ..second_moments.moments import Moments
 from ..theory.gap import Gap, gap_of_pair
 from ..theory.gap_operator import make_pair
 from ..theory.kernel import joint_factor
 from ..theory.spectrum import Spectrum
-from .bootstrap import block_count, left_out, merge_all, recentred_interval, resampled, resampling_counts, share_best
+from .bootstrap import (
+    block_count,
+    few_blocks,
+    left_out,
+    merge_all,
+    recentred_interval,
+    resampled,
+    resampling_counts,
+    share_best,
+)
 from .result import Ranking, RankingRow, order, ordered
 
 SPECTRA_BYTES = 1 << 30
+"""Of the strong model's eigenpairs on bootstrap samples that are kept for all weak models."""
 
 SUMS_BYTES = 1 << 32
+"""Of the sums of weak models that are accumulated in one pass."""
 
 
 class Candidates(NamedTuple):
@@ -50,6 +62,7 @@ class Candidates(NamedTuple):
 
 
 def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> Candidates:
+    """The representations of one split, each of the same samples; ``prefix`` stands before their names in messages."""
     if not isinstance(weak, Mapping) or not weak:
         raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
     for name in weak:
@@ -66,29 +79,43 @@ def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None,
 
 
 def train_parts(train: Any) -> tuple[Any, Any, Any]:
+    """The three parts of the supervised split, or what is expected."""
     if not isinstance(train, tuple | list) or len(train) != 3 or train[2] is None:
         raise InputError("train: expected a tuple (mapping of names to representations, strong, labels)")
     return tuple(train)
 
 
 def same_names(weak: Mapping[str, Array], trained: Mapping[str, Array]) -> None:
+    """Refuse weak models that are in one of the splits alone."""
     different = set(weak) ^ set(trained)
     if different:
         raise InputError(f"train: the weak models differ from those to rank: {', '.join(sorted(different))}")
 
 
 class _Settings(NamedTuple):
+    """Of one ranking.
+
+    Attributes:
+        ridge, threshold, scale: as in ``gap``.
+        options, checkpoints: of its passes over the samples.
+        counts: how often each block of samples is drawn in each bootstrap sample.
+        widths: what each weak width is padded to.
+        confidence: of the intervals.
+        by: the quantity that orders the models.
+    """
+
     ridge: tuple[float, float]
     threshold: tuple[float, float]
-    center: bool
     scale: str
-    dtype: str
-    devices: Any
+    options: PassOptions
     checkpoints: Checkpoints
     counts: np.ndarray
     widths: dict[int, int]
+    confidence: float
+    by: str
 
 
+@own_settings()
 def rank(
     weak: Mapping[str, ArrayInput],
     strong: ArrayInput,
@@ -117,8 +144,8 @@ def rank(
         labels: (n,) or (n, c) labels of those samples, if known: gives ``predicted``.
         train: the labelled split that the weak models are fitted on, as (name -> (n~, d), (n~, d_strong), labels):
             gives ``supervised``, the label-aware predictor that needs no label beyond those of any set-up.
-        ridge, threshold, scale: as in ``gap``; label-aware columns are sharpest at the ridge of the heads.
-        by: the column to order by: "supervised", "predicted", "norm", "frobenius" (ascending) or "dof_weak"
+        ridge, threshold, scale: as in ``gap``; label-aware quantities are sharpest at the ridge of the heads.
+        by: the quantity to order by: "supervised", "predicted", "norm", "frobenius" (ascending) or "dof_weak"
             (descending); by default the first of these that can be computed.
         bootstrap: number of bootstrap samples; 0 for none. Blocks of rows are drawn, the same for all models.
         confidence: of the intervals.  seed: of the bootstrap.
@@ -126,7 +153,8 @@ def rank(
         progress: called with (done, total) models.
 
     Returns:
-        Ranking.
+        Ranking. Its intervals lie where the quantities can: they are quantiles of bootstrap samples on the scale of the
+        logarithm, or of the logit where there is an upper bound, moved so that their median is the estimate.
 
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
@@ -149,13 +177,21 @@ def rank(
     width = max(widths) + samples[0].strong.shape[1] + 1
     blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
     counts = resampling_counts(blocks, bootstrap, seed)
-    checkpoints = Checkpoints(checkpoint, checkpoint_every)
     dtype = product_dtype(dtype, as_mesh(devices))
+    options = PassOptions(center, dtype, None, devices, checkpoint, checkpoint_every)
     settings = _Settings(
-        as_ridge(ridge), as_threshold(threshold), center, scale, dtype, devices, checkpoints, counts, widths
+        as_ridge(ridge),
+        as_threshold(threshold),
+        scale,
+        options,
+        options.checkpoints(),
+        counts,
+        widths,
+        confidence,
+        by,
     )
-    rows = ordered(_rows(samples, settings, confidence, by, progress), by)
-    checkpoints.clear()
+    rows = ordered(_rows(samples, settings, progress), by)
+    settings.checkpoints.clear()
     return Ranking(
         rows=tuple(rows),
         by=by,
@@ -170,12 +206,12 @@ def rank(
         center=center,
         scale=scale,
         dtype=dtype,
+        warnings=few_blocks(blocks) if bootstrap else (),
     )
 
 
-def _rows(
-    samples: list[Candidates], settings: _Settings, confidence: float, by: str, progress: Progress | None
-) -> list[RankingRow]:
+def _rows(samples: list[Candidates], settings: _Settings, progress: Progress | None) -> list[RankingRow]:
+    """One for each weak model, in the order that they were given in."""
     caches = [_StrongSpectra(), _StrongSpectra()]
     names = list(samples[0].weak)
     estimates, replicates = [], []
@@ -189,13 +225,13 @@ def _rows(
                 blocks = pair_moments(groups, index, f"weak model {name!r}", sample.weak[name], sample.target)
                 found.append(_gaps(blocks, name, settings, cache))
             estimates.append([gaps[0] for gaps in found if gaps[0] is not None])
-            replicates.append(_columns([gaps[1:] for gaps in found]))
+            replicates.append(_replicates([gaps[1:] for gaps in found]))
     if progress is not None:
         progress(len(names), len(names))
-    best = share_best([columns.get(by) for columns in replicates], by)
+    best = share_best([drawn.get(settings.by) for drawn in replicates], settings.by)
     return [
-        _row(name, gaps, columns, share, confidence)
-        for name, gaps, columns, share in zip(names, estimates, replicates, best, strict=True)
+        _row(name, gaps, drawn, share, settings.confidence)
+        for name, gaps, drawn, share in zip(names, estimates, replicates, best, strict=True)
     ]
 
 
@@ -214,15 +250,8 @@ def _batches(samples: list[Candidates], groups: int) -> Iterator[list[str]]:
 
 def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Accumulator]:
     weak = [sample.weak[name] for name in names]
-    return accumulate(
-        weak,
-        sample.target,
-        groups=settings.counts.shape[1],
-        center=settings.center,
-        dtype=settings.dtype,
-        devices=settings.devices,
-        checkpoints=settings.checkpoints,
-    )
+    groups = settings.counts.shape[1]
+    return accumulate(weak, sample.target, settings.options, groups=groups, checkpoints=settings.checkpoints)
 
 
 def _gaps(blocks: list[Moments], name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap | None]:
@@ -263,18 +292,18 @@ class _StrongSpectra:
         self._bytes += found.eigenvectors.nbytes
 
 
-def _columns(found: list[list[Gap | None]]) -> dict[str, np.ndarray]:
-    """Bootstrap replicates of each real-valued column; NaN where one has no value."""
+def _replicates(found: list[list[Gap | None]]) -> dict[str, np.ndarray]:
+    """Bootstrap replicates of each real-valued quantity; NaN where one has no value."""
     if not found[0]:
         return {}
     keys = {key: (0, key) for key in ("norm", "frobenius", "dof_weak", "dof_strong", "predicted")}
     if len(found) > 1:
         keys["supervised"] = (1, "predicted")
     values = {
-        column: [np.nan if g is None else getattr(g, key) for g in found[which]]
-        for column, (which, key) in keys.items()
+        quantity: [np.nan if g is None else getattr(g, key) for g in found[which]]
+        for quantity, (which, key) in keys.items()
     }
-    return {column: np.array(each) for column, each in values.items() if None not in each}
+    return {quantity: np.array(drawn) for quantity, drawn in values.items() if None not in drawn}
 
 
 def _row(
@@ -290,7 +319,11 @@ def _row(
         "predicted": g.predicted,
         "supervised": supervised,
     }
-    intervals = {key: recentred_interval(values[key], column, confidence) for key, column in replicates.items()}
+    above = {"norm": 1.0, "dof_weak": float(g.rank_weak), "dof_strong": float(g.rank_strong)}
+    intervals = {
+        key: recentred_interval(values[key], drawn, confidence, above=above.get(key))
+        for key, drawn in replicates.items()
+    }
     return RankingRow(
         name=name,
         norm=g.norm,

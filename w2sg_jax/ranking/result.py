@@ -6,8 +6,8 @@ from typing import Any
 from .._errors import InputError
 from ..numerics.checks import check_option
 
-COLUMNS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
-"""What a ranking can be ordered by; the first that was computed is the default. Smaller is better, dof_weak aside."""
+ORDERS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
+"""What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class RankingRow:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
-        intervals: bootstrap interval (low, high) of each real-valued column; empty without bootstrap.
+        intervals: bootstrap interval (low, high) of each real-valued quantity, inside its range; empty without
+            bootstrap.
         share_best: share of bootstrap samples in which this model comes first; None without bootstrap.
         warnings: of either gap.
     """
@@ -43,9 +44,10 @@ class Ranking:
 
     Attributes:
         rows: one a weak model, in the order of ``by``.
-        by: the column that orders them.
+        by: the quantity that orders them.
         ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
         bootstrap, blocks, confidence, seed: how intervals were made.
+        warnings: of the intervals, such as too few blocks to draw from; those of one model are in its row.
     """
 
     rows: tuple[RankingRow, ...]
@@ -61,6 +63,7 @@ class Ranking:
     center: bool
     scale: str
     dtype: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,13 +81,11 @@ def ordered(rows: list[RankingRow], by: str) -> list[RankingRow]:
 
 
 def order(by: str | None, has_labels: bool, has_train: bool) -> str:
-    """The column that was asked for, or the first that can be computed (InputError for one that cannot)."""
-    possible = [
-        column for column in COLUMNS if (column != "supervised" or has_train) and (column != "predicted" or has_labels)
-    ]
+    """The quantity that was asked for, or the first that can be computed (InputError for one that cannot)."""
+    possible = [name for name in ORDERS if (name != "supervised" or has_train) and (name != "predicted" or has_labels)]
     if by is None:
         return possible[0]
-    check_option(by, "by", COLUMNS)
+    check_option(by, "by", ORDERS)
     if by not in possible:
         needed = "train=(weak, strong, labels)" if by == "supervised" else "labels"
         raise InputError(f"by: {by!r} needs {needed}")

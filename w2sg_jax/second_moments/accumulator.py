@@ -7,10 +7,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from ..numerics.backend import on_cpu
 from ..numerics.checks import Array
 from ..numerics.linalg import Host
-from ..parallel.mesh import ROWS
-from ..parallel.processes import Part, _placed, gathered, summed
+from ..parallel.mesh import ROW_AXIS
+from ..parallel.processes import Process, gathered, placed, summed
 from .device_sums import DeviceAccumulator
 from .host_sums import HostAccumulator, RunningMean, centred, joined
 from .moments import Moments
@@ -58,15 +59,20 @@ class Layout:
         return n <= max(self.weak_widths) + self.target_width
 
     @property
+    def on_host(self) -> bool:
+        """Whether the host's BLAS adds up the products, not JAX."""
+        return self.mesh is None and on_cpu()
+
+    @property
     def block_rows(self) -> int:
         """Samples a block."""
-        row_devices = 1 if self.mesh is None else self.mesh.shape[ROWS]
-        host = jax.default_backend() == "cpu"
-        return rows_of_block(sum(self.weak_widths) + self.target_width, self.dtype, host=host, row_devices=row_devices)
+        row_devices = 1 if self.mesh is None else self.mesh.shape[ROW_AXIS]
+        width = sum(self.weak_widths) + self.target_width
+        return rows_of_block(width, self.dtype, host=on_cpu(), row_devices=row_devices)
 
     def sums(self) -> HostAccumulator | DeviceAccumulator:
         """Sums of products, none yet."""
-        if self.mesh is None and jax.default_backend() == "cpu":
+        if self.on_host:
             return HostAccumulator(self.weak_widths, self.target_width, center=self.center, dtype=self.dtype)
         return DeviceAccumulator(
             self.weak_widths, self.target_width, center=self.center, dtype=self.dtype, mesh=self.mesh
@@ -164,28 +170,36 @@ class Accumulator:
         return layout.moments(index, (mean,), rows, None, self.n)
 
 
-def add_up(accumulator: Accumulator, part: Part) -> None:
-    """Turn what this process has accumulated into what all have, with the same bits on each of them.
+def add_up(accumulator: Accumulator, process: Process) -> None:
+    r"""Turn the sums of this process into those of all processes, with the same bits on each of them.
 
-    With m_p the mean of the n_p samples of process p and m that of all, the sums are sum_p (S_p + n_p (m_p - m)
-    (m_p - m)^T) (Chan, Golub and LeVeque). While all samples together are few, they are kept themselves, in order.
+    With $m_p$ the mean of the $n_p$ samples of process $p$, $S_p$ its sums and $m$ the mean of all samples, the sums
+    are $\sum_p S_p + n_p (m_p - m)(m_p - m)^T$ (Chan, Golub and LeVeque). While all samples together are few, they are
+    kept themselves, in order.
 
-    Cost: (d_w + d_t)^2 numbers for each weak model go over the network once, in float64.
+    Args:
+        accumulator: of this process; replaced in place.
+        process: this one; all of its group call this together.
+
+    Raises:
+        HostsLost: a process has gone.
+
+    Cost: $d_w (d_w + d_t)$ float64 numbers for each weak model and $d_t^2$ go over the network once.
     """
-    counts = gathered(np.array([float(accumulator.n)]), part)[:, 0]
-    before, total = int(counts[: part.index].sum()), int(counts.sum())
+    counts = gathered(np.array([float(accumulator.n)]), process)[:, 0]
+    before, total = int(counts[: process.index].sum()), int(counts.sum())
     if accumulator.layout.keeps(total):
         weak, target = accumulator.rows()
-        *weak, target = (_placed(x, before, total) for x in (*weak, target))
+        *weak, target = (placed(x, before, total) for x in (*weak, target))
         accumulator.kept = [(weak, target)]
     else:
-        accumulator.sums = _whole(accumulator.as_sums().on_host(), counts, part)
+        accumulator.sums = _summed_up(accumulator.as_sums().on_host(), counts, process)
     accumulator.n = total
 
 
-def _whole(local: HostAccumulator, counts: np.ndarray, part: Part) -> HostAccumulator:
+def _summed_up(local: HostAccumulator, counts: np.ndarray, process: Process) -> HostAccumulator:
     """The sums of all processes in place of those of this one."""
-    (local.target_mean, t), *weak = _joint_means([local.target_mean, *local.weak_means], counts, part)
+    (local.target_mean, t), *weak = _joint_means([local.target_mean, *local.weak_means], counts, process)
     local.target_product = _summed_columns(local.target_product)
     if local.center:
         local.target_product += Host().cross(t, t)
@@ -201,11 +215,11 @@ def _whole(local: HostAccumulator, counts: np.ndarray, part: Part) -> HostAccumu
 
 
 def _joint_means(
-    own: Sequence[RunningMean], counts: np.ndarray, part: Part
+    own: Sequence[RunningMean], counts: np.ndarray, process: Process
 ) -> Iterator[tuple[RunningMean, np.ndarray]]:
-    """Each mean over all processes, taken in their order; and sqrt(n_p) (m_p - m), (processes, d)."""
+    r"""Each mean over all processes, taken in their order; and $\sqrt{n_p} (m_p - m)$, (processes, d)."""
     for mean in own:
-        means, rests = np.moveaxis(gathered(np.stack([mean.mean, mean.rest]), part), 1, 0)
+        means, rests = np.moveaxis(gathered(np.stack([mean.mean, mean.rest]), process), 1, 0)
         joint, so_far = RunningMean(len(mean.mean)), 0.0
         for one, rest, n in zip(means, rests, counts, strict=True):
             if n:
@@ -215,9 +229,10 @@ def _joint_means(
 
 
 def _summed_columns(x: np.ndarray) -> np.ndarray:
-    """The same as ``summed``, in Fortran order."""
+    """``summed`` of an array in Fortran order, in Fortran order."""
     return summed(x.T).T
 
 
 def _float64(parts: Sequence[Array]) -> np.ndarray:
-    return np.concatenate([np.asarray(part).astype(np.float64) for part in parts], axis=1)
+    """Arrays side by side, on the host."""
+    return np.concatenate([jax.device_get(part).astype(np.float64) for part in parts], axis=1)

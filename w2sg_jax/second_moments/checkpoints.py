@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from .._errors import InputError
 from ..numerics.checks import Array
-from ..parallel.processes import ALONE, Part
+from ..numerics.settings import rows_of
+from ..parallel.processes import ALONE, Process
 from ..store.atomic import save_safetensors
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout
@@ -46,14 +48,16 @@ class Checkpoints:
             except OSError as error:
                 raise InputError(f"checkpoint: cannot make the folder {self.folder} ({error.strerror})") from error
 
-    def open(self, arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part) -> "PassCheckpoint":
+    def open(
+        self, arrays: Sequence[Array], layout: Layout, rows: int, groups: int, process: Process
+    ) -> "PassCheckpoint":
         """The checkpoint of the pass over these arrays with these settings, from an earlier run too.
 
         Each of several processes that share the pass has its own.
         """
         if self.folder is None:
             return PassCheckpoint(None, self.every)
-        identity = identity_of(arrays, layout, rows, groups, part)
+        identity = identity_of(arrays, layout, rows, groups, process)
         self.opened.append(PassCheckpoint(self.folder / f"pass-{identity[:20]}.safetensors", self.every))
         return self.opened[-1]
 
@@ -120,24 +124,26 @@ class PassCheckpoint:
         self.saved = time.monotonic()
 
 
-def identity_of(arrays: Sequence[Array], layout: Layout, rows: int, groups: int, part: Part | None = ALONE) -> str:
+def identity_of(
+    arrays: Sequence[Array], layout: Layout, rows: int, groups: int, process: Process | None = ALONE
+) -> str:
     """SHA-256 of all that the sums of a pass depend on; of the values, some rows from either end and the middle.
 
     For no process in particular (None): also the times of shards, which copies need not share, are left out.
     """
     mesh = None if layout.mesh is None else dict(layout.mesh.shape)
     settings = [layout.weak_widths, layout.d_strong, layout.d_labels, layout.center, layout.dtype, mesh, rows, groups]
-    settings.append(None if part is None else [part.index, part.count])
+    settings.append(None if process is None else [process.index, process.count])
     digest = hashlib.sha256(json.dumps(settings).encode())
     for array in arrays:
         n = array.shape[0]
         digest.update(f"{array.shape} {array.dtype}".encode())
-        if part is not None and isinstance(array, Shards):
+        if process is not None and isinstance(array, Shards):
             digest.update(array.stamp.encode())
         for start in (0, max(0, n // 2 - SAMPLED_ROWS // 2), max(0, n - SAMPLED_ROWS)):
-            digest.update(_bytes(array[start : start + SAMPLED_ROWS]))
+            digest.update(_bytes(rows_of(array, slice(start, start + SAMPLED_ROWS))))
     return digest.hexdigest()
 
 
 def _bytes(rows: Any) -> bytes:
-    return np.ascontiguousarray(np.asarray(rows)).tobytes()
+    return np.ascontiguousarray(jax.device_get(rows)).tobytes()

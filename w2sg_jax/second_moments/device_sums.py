@@ -12,13 +12,14 @@ from jax.sharding import PartitionSpec as P
 
 from ..numerics.backend import padded_widths
 from ..numerics.linalg import HIGHEST
-from ..parallel.mesh import COLUMNS, ROWS, mesh_of
+from ..numerics.settings import own_settings, wide_types
+from ..parallel.mesh import COLUMN_AXIS, ROW_AXIS, mesh_of
 from .host_sums import HostAccumulator, RunningMean
 from .moments import joint_mean
 
-SAMPLES = P(None, ROWS)
+SAMPLES = P(None, ROW_AXIS)
 """A block is (models of one width, rows, d): each row device has its rows."""
-SUMS = P(None, ROWS, None, COLUMNS)
+SUMS = P(None, ROW_AXIS, None, COLUMN_AXIS)
 """A sum is (models, row devices, d, d'): each row device has its own part, each column device its columns."""
 
 
@@ -35,16 +36,18 @@ class _Block(NamedTuple):
 
 
 class DeviceAccumulator:
-    """What ``HostAccumulator`` does, by JAX on a mesh of devices.
+    r"""The sums of ``HostAccumulator``, by JAX on a mesh of devices.
 
     A block is cut by rows; each device adds the products of its rows to its own sums, which are added up once, at the
     end. Between blocks the devices agree on means alone. Blocks have one size, the last one padded, and weak models of
-    one width (or of a few, see ``padded_widths``) are one batch, so that there is one program for each width; the sums
+    one width (or of a few, see ``padded_widths``) are stacked, so that there is one program for each width; the sums
     are donated to it, so that no second copy of them exists.
 
     Args:
         weak_widths, target_width, center, dtype: as in ``HostAccumulator``.
-        mesh: axes "rows" and "columns"; by default the first device alone. d^2 / (column devices) numbers a device.
+        mesh: axes "rows" and "columns"; by default the first device alone.
+
+    Memory: as ``HostAccumulator`` on each device, $d^2$ divided by the number of column devices.
     """
 
     def __init__(
@@ -56,28 +59,29 @@ class DeviceAccumulator:
         self.dtype = dtype
         self.options = {"mesh": self.mesh, "center": center}
         self.widths = (tuple(weak_widths), target_width)
-        self.batches = _batches(weak_widths)
-        with jax.enable_x64(True):
-            self.weak_means = [self._zero_means(len(batch.models), batch.width) for batch in self.batches]
+        self.stacks = _stacks(weak_widths)
+        self._everywhere = NamedSharding(self.mesh, P())
+        with wide_types(), own_settings():  # the zero that fills each array
+            self.weak_means = [self._zero_means(len(stack.models), stack.width) for stack in self.stacks]
             self.target_mean = self._zero_means(1, target_width)
             self.weak_sums = [
-                tuple(self._zeros(len(batch.models), batch.width, width) for width in (batch.width, target_width))
-                for batch in self.batches
+                tuple(self._zeros(len(stack.models), stack.width, width) for width in (stack.width, target_width))
+                for stack in self.stacks
             ]
             self.target_sum = self._zeros(1, target_width, target_width)
 
     def add(self, weak: Sequence[Any], target: Sequence[Any]) -> None:
         """Add a block: one array for each weak model, and the arrays that make up t, side by side."""
         rows = target[0].shape[0]
-        devices = self.mesh.shape[ROWS]
+        devices = self.mesh.shape[ROW_AXIS]
         self.rows = max(self.rows, -(-rows // devices) * devices)
-        with jax.enable_x64(True):
-            block = _Block(jnp.asarray(float(self.n)), jnp.asarray(float(rows)))
+        with wide_types():
+            block = _Block(*jax.device_put((np.float64(self.n), np.float64(rows)), self._everywhere))
             parts = tuple(self._placed([part], part.shape[1]) for part in target)
             t, t_delta, self.target_mean = _centred(parts, self.target_mean, block, **self.options, dtype=self.dtype)
             self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
-            for index, batch in enumerate(self.batches):
-                parts = (self._placed([weak[model] for model in batch.models], batch.width),)
+            for index, stack in enumerate(self.stacks):
+                parts = (self._placed([weak[model] for model in stack.models], stack.width),)
                 w, delta, self.weak_means[index] = _centred(
                     parts, self.weak_means[index], block, **self.options, dtype=self.dtype
                 )
@@ -91,8 +95,8 @@ class DeviceAccumulator:
         host.n = self.n
         host.target_mean = _fetched_mean(self.target_mean, 0, target_width)
         host.target_product = self._fetched(self.target_sum, 0, target_width, target_width)
-        for batch, means, (gram, cross) in zip(self.batches, self.weak_means, self.weak_sums, strict=True):
-            for place, model in enumerate(batch.models):
+        for stack, means, (gram, cross) in zip(self.stacks, self.weak_means, self.weak_sums, strict=True):
+            for place, model in enumerate(stack.models):
                 width = weak_widths[model]
                 host.weak_means[model] = _fetched_mean(means, place, width)
                 host.weak_products[model] = self._fetched(gram, place, width, width)
@@ -110,7 +114,7 @@ class DeviceAccumulator:
         """Continue from a state of the same widths and mesh (KeyError or ValueError if it is none)."""
         self.n, self.rows = int(state["n"]), int(state["rows"])
         leaves, tree = jax.tree.flatten(self._sums())
-        with jax.enable_x64(True):
+        with wide_types():
             placed = [jax.device_put(state[f"sum{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
         if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in placed]:
             raise ValueError("sums of other widths")
@@ -120,40 +124,42 @@ class DeviceAccumulator:
         return self.weak_means, self.target_mean, self.weak_sums, self.target_sum
 
     def _zeros(self, models: int, height: int, width: int) -> jax.Array:
-        columns = self.mesh.shape[COLUMNS]
-        shape = (models, self.mesh.shape[ROWS], height, -(-width // columns) * columns)
+        columns = self.mesh.shape[COLUMN_AXIS]
+        shape = (models, self.mesh.shape[ROW_AXIS], height, -(-width // columns) * columns)
         return jnp.zeros(shape, device=NamedSharding(self.mesh, SUMS))
 
     def _zero_means(self, models: int, width: int) -> _Mean:
-        everywhere = NamedSharding(self.mesh, P())
-        return _Mean(*(jnp.zeros((models, width), device=everywhere) for _ in range(2)))
+        return _Mean(*(jnp.zeros((models, width), device=self._everywhere) for _ in range(2)))
 
     def _placed(self, blocks: Sequence[Any], width: int) -> jax.Array:
         """Blocks of one width side by side, with zeros up to it and to the rows of all blocks, spread over devices."""
-        padded = [_padded(block, self.rows, width) for block in blocks]
-        stack = jnp.stack if any(isinstance(block, jax.Array) for block in padded) else np.stack
-        batch = padded[0][None] if len(padded) == 1 else stack(padded)
-        return jax.device_put(batch, NamedSharding(self.mesh, SAMPLES))
+        with own_settings():  # the zeros that pad samples of a device
+            padded = [_padded(block, self.rows, width) for block in blocks]
+            stack = jnp.stack if any(isinstance(block, jax.Array) for block in padded) else np.stack
+            whole = padded[0][None] if len(padded) == 1 else stack(padded)
+        return jax.device_put(whole, NamedSharding(self.mesh, SAMPLES))
 
-    def _fetched(self, total: jax.Array, model: int, height: int, width: int) -> np.ndarray:
-        with jax.enable_x64(True):
-            summed = jax.device_get(_over_rows(total[model]))
+    def _fetched(self, total: jax.Array, place: int, height: int, width: int) -> np.ndarray:
+        """The sum of one model of a stack, added up over devices, without its padding."""
+        with wide_types():
+            summed = jax.device_get(_over_rows(total, jax.device_put(np.int32(place), self._everywhere)))
         return np.asarray(summed[:height, :width], order="F")
 
 
-class _Batch(NamedTuple):
-    """Weak models that are padded to one width, by their numbers."""
+class _Stack(NamedTuple):
+    """Weak models that are padded to one width and stacked, by their numbers."""
 
     width: int
     models: list[int]
 
 
-def _batches(widths: Sequence[int]) -> list[_Batch]:
+def _stacks(widths: Sequence[int]) -> list[_Stack]:
+    """Which models are stacked, in the order of their first ones."""
     padded = padded_widths(widths)
-    batches: dict[int, _Batch] = {}
+    stacks: dict[int, _Stack] = {}
     for model, width in enumerate(widths):
-        batches.setdefault(padded[width], _Batch(padded[width], [])).models.append(model)
-    return list(batches.values())
+        stacks.setdefault(padded[width], _Stack(padded[width], [])).models.append(model)
+    return list(stacks.values())
 
 
 def _padded(block: Any, rows: int, width: int) -> Any:
@@ -171,11 +177,11 @@ def _centred(
 
     def local(*parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=2)
-        number = jax.lax.axis_index(ROWS) * x.shape[1] + jnp.arange(x.shape[1])
-        real = (number < block.rows)[None, :, None]
+        number = jax.lax.axis_index(ROW_AXIS) * x.shape[1] + jnp.arange(x.shape[1], dtype=jnp.int32)
+        real = (number.astype(block.rows.dtype) < block.rows)[None, :, None]
 
         def mean_of(x: jax.Array) -> jax.Array:
-            return jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=1), ROWS) / block.rows
+            return jax.lax.psum(jnp.where(real, x, 0.0).sum(axis=1), ROW_AXIS) / block.rows
 
         mean = mean_of(x)
         rest = jnp.zeros_like(mean)
@@ -228,21 +234,22 @@ def _add(
     mesh: Mesh,
     center: bool,
 ) -> jax.Array:
-    """total + X^T Y + (n_1 n_2 / n) x_delta y_delta^T (Chan, Golub and LeVeque), by rows and by columns.
+    r"""$S + X^T Y + \frac{n_1 n_2}{n} \delta_x \delta_y^T$ (Chan, Golub and LeVeque), by rows and by columns.
 
-    Of models that are a batch; one Y of several X is shared.
+    Of models that are stacked; one Y of several X is shared. $n_1$ samples came before the block of $n_2$, and $\delta$
+    is the mean of the block minus theirs.
     """
 
     def local(total: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         width = total.shape[3]
-        missing = width * mesh.shape[COLUMNS] - y.shape[2]
-        start = jax.lax.axis_index(COLUMNS) * width
+        missing = width * mesh.shape[COLUMN_AXIS] - y.shape[2]
+        start = jax.lax.axis_index(COLUMN_AXIS) * width
         own = jax.lax.dynamic_slice_in_dim(jnp.pad(y, ((0, 0), (0, 0), (0, missing))), start, width, axis=2)
         added = _cross(x, own).astype(total.dtype)
         if center:
             own_delta = jax.lax.dynamic_slice_in_dim(jnp.pad(y_delta, ((0, 0), (0, missing))), start, width, axis=1)
             weight = block.before * block.rows / (block.before + block.rows)
-            weight = jnp.where(jax.lax.axis_index(ROWS) == 0, weight, 0.0)
+            weight = jnp.where(jax.lax.axis_index(ROW_AXIS) == 0, weight, 0.0)
             added = added + weight * x_delta[:, :, None] * own_delta[:, None, :]
         return total + added[:, None]
 
@@ -250,18 +257,19 @@ def _add(
 
 
 def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
-    """X^T Y of each model, at full precision; a single Y enters one product with all X side by side."""
+    """$X^T Y$ of each model, at full precision; a single Y enters one product with all X side by side."""
     if y.shape[0] == 1:
         return jnp.einsum("knd,ne->kde", x, y[0], precision=HIGHEST)
     return jnp.einsum("knd,kne->kde", x, y, precision=HIGHEST)
 
 
 @jax.jit
-def _over_rows(total: jax.Array) -> jax.Array:
-    return total.sum(axis=0)
+def _over_rows(total: jax.Array, place: jax.Array) -> jax.Array:
+    """The sum of one model of a stack, over row devices."""
+    return jax.lax.dynamic_index_in_dim(total, place, keepdims=False).sum(axis=0)
 
 
-def _fetched_mean(means: _Mean, model: int, width: int) -> RunningMean:
+def _fetched_mean(means: _Mean, place: int, width: int) -> RunningMean:
     found = RunningMean(width)
-    found.set(*(part[model, :width] for part in jax.device_get(tuple(means))))
+    found.set(*(part[place, :width] for part in jax.device_get(tuple(means))))
     return found

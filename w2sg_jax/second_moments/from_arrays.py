@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..numerics.backend import product_dtype
@@ -20,8 +22,9 @@ from ..numerics.checks import (
     refuse_overflow,
     same_rows,
 )
+from ..numerics.settings import own_settings, rows_of
 from ..parallel.mesh import as_mesh
-from ..parallel.processes import Meetings, Part, agree, own_part
+from ..parallel.processes import Meetings, Process, agree, own_process
 from ..store.prefetch import copied, on_disk, prefetched
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout, add_up
@@ -29,11 +32,38 @@ from .checkpoints import Checkpoints, identity_of
 from .moments import Moments
 
 Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
 
+QUIET: dict[str, Any] = {"over": "ignore", "under": "ignore", "invalid": "ignore"}
+"""What is not finite shows in the sums and is then named by its row; what underflows is nothing beside the rest."""
 ROUNDS = 8
 """Blocks go to groups in turn when each group gets at least so many of them; else their rows do."""
 
 
+@dataclass(frozen=True)
+class PassOptions:
+    """How a pass over the samples is made: what ``moments`` and ``rank`` are told by the user, and hand on.
+
+    Attributes:
+        center, dtype, block_rows, devices: as in ``moments``.
+        checkpoint, checkpoint_every: folder of the checkpoints, or None, and seconds between two of them.
+        progress: called with (samples done, n) after each block.
+    """
+
+    center: bool = True
+    dtype: str | None = None
+    block_rows: int | None = None
+    devices: Any = None
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: float = 120.0
+    progress: Progress | None = None
+
+    def checkpoints(self) -> Checkpoints:
+        """Where the passes of one computation leave their states."""
+        return Checkpoints(self.checkpoint, self.checkpoint_every)
+
+
+@own_settings()
 def moments(
     weak: ArrayInput,
     strong: ArrayInput,
@@ -47,12 +77,12 @@ def moments(
     checkpoint_every: float = 120.0,
     progress: Progress | None = None,
 ) -> Moments:
-    """Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
+    r"""Accumulate the moments of a weak and a strong representation of the same samples, in one pass.
 
-    J = (1/n) sum_i (z_i - mean)(z_i - mean)^T with z = (h_w, h_s, y), block by block; blocks are centred by their
-    own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset costs no
-    digits. Never forms an n x n matrix. In a group of processes (``jax.distributed.initialize``) all call this with the
-    same arrays; each reads a share of the rows, and each returns the moments of all.
+    $J = \frac{1}{n} \sum_i (z_i - \bar z)(z_i - \bar z)^T$ with $z = (h_w, h_s, y)$, block by block; blocks are centred
+    by their own means and added with the mean-difference correction of Chan, Golub and LeVeque, so that an offset
+    costs no digits. Never forms an n x n matrix. In a group of processes (``jax.distributed.initialize``) all call
+    this with the same arrays; each reads a share of the rows, and each returns the moments of all.
 
     Args:
         weak: (n, d_weak) representation by the weak model; NumPy (memory-mapped too), JAX or torch, any real dtype, or
@@ -80,24 +110,16 @@ def moments(
             other arrays in another process of the group.
         HostsLost: another process of the group has gone (a RuntimeError).
 
-    Cost: n (d_weak + d_strong + c)^2 flops on the CPU, where the symmetric product is used; memory
-    (d_weak + d_strong + c)^2 and some blocks; what is on disk is read ahead. Source: arXiv 2502.00620, section 3 (the
-    kernels); Chan, Golub and LeVeque (1979) for the correction.
+    Cost: $n (d_w + d_s + c)^2$ flops on the CPU, where the symmetric product is used; memory $(d_w + d_s + c)^2$ and
+    some blocks; arrays on disk are read ahead.
+    Source: arXiv 2502.00620, section 3 (the kernels); Chan, Golub and LeVeque (1979) for the correction.
     """
     weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
     n = same_rows((weak, strong), ("weak", "strong"))
     target = [strong] if labels is None else [strong, as_labels(labels, n)]
-    checkpoints = Checkpoints(checkpoint, checkpoint_every)
-    groups = accumulate(
-        [weak],
-        target,
-        center=center,
-        dtype=dtype,
-        block_rows=block_rows,
-        devices=devices,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
+    options = PassOptions(center, dtype, block_rows, devices, checkpoint, checkpoint_every, progress)
+    checkpoints = options.checkpoints()
+    groups = accumulate([weak], target, options, checkpoints=checkpoints)
     (found,) = pair_moments(groups, 0, "weak", weak, target)
     checkpoints.clear()
     return found
@@ -106,49 +128,50 @@ def moments(
 def accumulate(
     weak: Sequence[Array],
     target: Sequence[Array],
+    options: PassOptions = PassOptions(),
     *,
     groups: int = 1,
-    center: bool = True,
-    dtype: str | None = None,
-    block_rows: int | None = None,
-    devices: Any = None,
     checkpoints: Checkpoints | None = None,
-    progress: Progress | None = None,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
     Args:
         weak: checked representations of the weak models.
         target: checked (strong,) or (strong, labels).
+        options: of the pass.
         groups: disjoint groups of samples, interleaved; 1 for all samples.
-        center, dtype, block_rows, devices: as in ``moments``.
-        checkpoints: where the pass leaves its state, and goes on from that of an earlier run.
-        progress: called with (samples done, n) after each block.
+        checkpoints: where the pass leaves its state, and goes on from that of an earlier run; none by default. The
+            caller clears them when the whole computation has ended.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
     """
-    check_option(center, "center", (True, False))
-    mesh = as_mesh(devices)
+    check_option(options.center, "center", (True, False))
+    mesh, progress = as_mesh(options.devices), options.progress
     n = target[0].shape[0]
-    if center:
+    if options.center:
         at_least_two(n // groups, "weak")
     d_labels = target[1].shape[1] if len(target) > 1 else 0
     layout = Layout(
-        tuple(w.shape[1] for w in weak), target[0].shape[1], d_labels, center, product_dtype(dtype, mesh), mesh
+        tuple(w.shape[1] for w in weak),
+        target[0].shape[1],
+        d_labels,
+        options.center,
+        product_dtype(options.dtype, mesh),
+        mesh,
     )
-    rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
-    part = own_part()
-    rows, in_turn = _cut(n, rows, groups, part)
+    rows = layout.block_rows if options.block_rows is None else as_count(options.block_rows, "block_rows", 1)
+    process = own_process()
+    rows, in_turn = _cut(n, rows, groups, process)
     accumulators = [Accumulator(layout) for _ in range(groups)]
     arrays = [*weak, *target]
-    if part.count > 1:
-        agree(identity_of(arrays, layout, rows, groups, None), part)
-    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, part)
-    meetings = Meetings(part, -(-n // rows))
+    if process.count > 1:
+        agree(identity_of(arrays, layout, rows, groups, None), process)
+    checkpoint = (checkpoints or Checkpoints(None, 1.0)).open(arrays, layout, rows, groups, process)
+    meetings = Meetings(process, -(-n // rows))
     own = meetings.own
     left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
-    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(invalid="ignore", over="ignore"):
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(**QUIET):
         for index, block in zip(left, blocks, strict=True):
             for group, found in _grouped(block, index, groups, in_turn=in_turn):
                 accumulators[group].add(found[: len(weak)], found[len(weak) :])
@@ -159,14 +182,15 @@ def accumulate(
         for array in arrays:
             if isinstance(array, Shards):
                 array.check_unchanged()
-        if part.count > 1:
+        if process.count > 1:
             checkpoint.save(own.stop, accumulators)
             meetings.before_block(own.stop)
             for accumulator in accumulators:
-                add_up(accumulator, part)
+                add_up(accumulator, process)
     return accumulators
 
 
+@np.errstate(**QUIET)
 def pair_moments(
     accumulators: Sequence[Accumulator], index: int, name: str, weak: Array, target: Sequence[Array]
 ) -> list[Moments]:
@@ -177,12 +201,12 @@ def pair_moments(
     return found
 
 
-def _cut(n: int, rows: int, groups: int, part: Part) -> tuple[int, bool]:
+def _cut(n: int, rows: int, groups: int, process: Process) -> tuple[int, bool]:
     """Rows a block, and whether whole blocks go to the groups in turn; the groups do not depend on the processes."""
     rows = min(n, max(rows // groups, 1) * groups)
     in_turn = groups > 1 and n >= ROUNDS * groups * rows
     if not in_turn:  # a block for each process at least
-        rows = min(rows, -(-n // (groups * part.count)) * groups)
+        rows = min(rows, -(-n // (groups * process.count)) * groups)
     return rows, in_turn
 
 
@@ -190,10 +214,10 @@ def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[lis
     """Slices of equal size with these numbers; read ahead where an array is on disk."""
     slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):
-        yield from prefetched(slices, lambda part: [copied(array[part]) for array in arrays])
+        yield from prefetched(slices, lambda part: [copied(jax.device_get(rows_of(array, part))) for array in arrays])
         return
     for part in slices:
-        yield [array[part] for array in arrays]
+        yield [rows_of(array, part) for array in arrays]
 
 
 def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> Iterator[tuple[int, list[Array]]]:
@@ -202,7 +226,7 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
         yield index % groups, block
         return
     for group in range(min(groups, block[0].shape[0])):
-        yield group, [part[group::groups] for part in block]
+        yield group, [rows_of(part, slice(group, None, groups)) for part in block]
 
 
 def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 from itertools import chain
 from typing import Any
 
+import jax
 import numpy as np
 
 from .._errors import InputError
@@ -22,13 +23,17 @@ from ..numerics.checks import (
     refuse_overflow,
     same_rows,
 )
+from ..numerics.settings import own_settings, rows_of
 from ..parallel.mesh import as_mesh
 from ..store.prefetch import prefetched
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout
+from .from_arrays import QUIET
 from .moments import Moments
 
 
+@own_settings()
+@np.errstate(**QUIET)
 def moments_from_batches(
     batches: Iterable[Sequence[ArrayInput] | Mapping[str, ArrayInput]],
     *,
@@ -67,7 +72,7 @@ def moments_from_batches(
         layout = Layout((widths[0],), widths[1], sum(widths[2:]), center, dtype, mesh)
         rows = layout.block_rows if block_rows is None else as_count(block_rows, "block_rows", 1)
         accumulator = Accumulator(layout)
-        for block in _regrouped(chain([first], checked), widths, rows):
+        for block in _regrouped(chain([first], checked), widths, rows, reuse=layout.on_host):
             accumulator.add(block[:1], block[1:])
     if center:
         at_least_two(accumulator.n, "batches")
@@ -118,8 +123,17 @@ def _checked_batch(index: int, batch: Any) -> list[Array]:
     return parts
 
 
-def _regrouped(batches: Iterable[list[Array]], widths: list[int], rows: int) -> Iterator[list[np.ndarray]]:
-    """Blocks of ``rows`` samples from batches of any size; the last one may be smaller."""
+def _regrouped(
+    batches: Iterable[list[Array]], widths: list[int], rows: int, *, reuse: bool
+) -> Iterator[list[np.ndarray]]:
+    """Blocks of ``rows`` samples from batches of any size; the last one may be smaller.
+
+    Args:
+        batches: checked arrays of each batch.
+        widths: their columns.
+        rows: samples a block.
+        reuse: write each block over the last one. A device may still be reading that one, or compute on it in place.
+    """
     room = [np.empty((rows, width)) for width in widths]
     filled = 0
     for index, batch in enumerate(batches):
@@ -130,10 +144,11 @@ def _regrouped(batches: Iterable[list[Array]], widths: list[int], rows: int) -> 
         while start < size:
             step = min(rows - filled, size - start)
             for block, part in zip(room, batch, strict=True):
-                block[filled : filled + step] = np.asarray(part[start : start + step])
+                block[filled : filled + step] = jax.device_get(rows_of(part, slice(start, start + step)))
             filled, start = filled + step, start + step
             if filled == rows:
                 yield room
+                room = room if reuse else [np.empty_like(block) for block in room]
                 filled = 0
     if filled:
         yield [block[:filled] for block in room]

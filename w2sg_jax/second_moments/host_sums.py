@@ -1,4 +1,8 @@
-"""Sums over blocks of samples, on the host: what every pair (weak model, strong model) needs, added in place."""
+"""Sums over blocks of samples, on the host: the products that every pair (weak model, strong model) needs, in place.
+
+Products are the BLAS library's, with threads of its own. What is between them (centring, conversions, sums of products)
+is bound by memory traffic and is done by ``each``, in slabs that stay in cache, on a pool of threads.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +11,7 @@ from functools import cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
@@ -18,6 +23,16 @@ GUESS_ROWS = 64
 
 PENDING = 32
 """Blocks whose corrections are added together."""
+
+SLAB = 1 << 18
+"""Numbers that a thread takes at once: few enough to stay in cache from one operation to the next, and enough that
+threads seldom wait for the interpreter."""
+
+SLABS = 2
+"""That a thread is handed together, so that handing over costs little."""
+
+MOST = 16
+"""Threads, at most: what they do is bound by memory traffic."""
 
 
 class RunningMean:
@@ -41,13 +56,13 @@ class RunningMean:
         return delta
 
 
-class _Part(NamedTuple):
-    """What is centred together, and the sums that it enters.
+class _Panel(NamedTuple):
+    """Columns that are centred together, and the sums that they enter.
 
     Attributes:
         room: where its blocks are written.
         models, columns: which of the models, and which of their columns side by side; t comes last.
-        sums: name -> X^T X, and X^T T where the part is not the first one, which holds t.
+        sums: name -> X^T X, and X^T T where the panel is not the first one, which holds t.
     """
 
     room: str
@@ -57,12 +72,13 @@ class _Part(NamedTuple):
 
 
 class HostAccumulator:
-    """Sums over samples of the products that the pairs (weak model, strong model) need.
+    r"""Sums over samples of the products that the pairs (weak model, strong model) need.
 
-    With w a weak representation and t = (strong, labels), centred: T = sum t t^T once for all, and W = sum w w^T and
-    X = sum w t^T for each weak model; of a single one all three are parts of one product, which is the fastest way.
-    Blocks are centred by their own means and added in place; the mean-difference corrections of Chan, Golub and LeVeque
-    are added for many blocks together, as products of a few rows. The same blocks in the same order give the same bits.
+    With $w$ a weak representation and $t = (h_s, y)$, strong representation and labels, centred: $T = \sum t t^T$ once
+    for all, and $W = \sum w w^T$ and $X = \sum w t^T$ for each weak model; of a single one all three are parts of one
+    product, which is the fastest way. Blocks are centred by their own means and added in place; the mean-difference
+    corrections of Chan, Golub and LeVeque are added for many blocks together, as products of a few rows. The same
+    blocks in the same order give the same bits.
 
     Args:
         weak_widths: d_w of each weak model.
@@ -70,8 +86,8 @@ class HostAccumulator:
         center: whether means are subtracted.
         dtype: precision of the products of one block, "float64" or "float32"; sums are float64 either way.
 
-    Memory: d_t^2, d_w (d_w + d_t) for each weak model, and one block of the two widest arrays; in float32, the widest
-    product besides.
+    Cost: $n d_t^2$ flops, and $n d_w (d_w + 2 d_t)$ for each weak model. Memory $d_t^2$, $d_w (d_w + d_t)$ for each
+    weak model, and one block of the two widest arrays; in float32, the widest product besides.
     """
 
     def __init__(self, weak_widths: Sequence[int], target_width: int, *, center: bool, dtype: str) -> None:
@@ -85,17 +101,17 @@ class HostAccumulator:
             w, t = slice(*ends[:2]), slice(*ends[1:])
             joint = _zeros(ends[-1], ends[-1])
             self.weak_products, self.cross_products, self.target_product = [joint[w, w]], [joint[w, t]], joint[t, t]
-            self._parts = [_Part("target", slice(0, 2), slice(0, ends[-1]), {"joint": joint})]
+            self._panels = [_Panel("target", slice(0, 2), slice(0, ends[-1]), {"joint": joint})]
         else:
             self.weak_products = [_zeros(width, width) for width in weak_widths]
             self.cross_products = [_zeros(width, target_width) for width in weak_widths]
             self.target_product = _zeros(target_width, target_width)
             models = len(weak_widths)
             target = {"target": self.target_product}
-            self._parts = [_Part("target", slice(models, models + 1), slice(*ends[models:]), target)]
+            self._panels = [_Panel("target", slice(models, models + 1), slice(*ends[models:]), target)]
             for index, (gram, cross) in enumerate(zip(self.weak_products, self.cross_products, strict=True)):
                 sums = {f"weak{index}": gram, f"cross{index}": cross}
-                self._parts.append(_Part("weak", slice(index, index + 1), slice(*ends[index : index + 2]), sums))
+                self._panels.append(_Panel("weak", slice(index, index + 1), slice(*ends[index : index + 2]), sums))
         self._corrections = np.zeros((PENDING, ends[-1]))
         self._pending = 0
         self._room: dict[str, np.ndarray] = {}
@@ -104,10 +120,10 @@ class HostAccumulator:
         """Add a block of samples: one array for each weak model, and the arrays that make up t, side by side."""
         models = [[w] for w in weak] + [list(target)]
         t = None
-        for part in self._parts:
-            x = self._centred(part, [np.asarray(array) for arrays in models[part.models] for array in arrays])
+        for panel in self._panels:
+            x = self._centred(panel, [jax.device_get(array) for arrays in models[panel.models] for array in arrays])
             t = x if t is None else t
-            for s, y in zip(part.sums.values(), (x, t), strict=False):
+            for s, y in zip(panel.sums.values(), (x, t), strict=False):
                 self._add(s, x, y)
         self.n += target[0].shape[0]
         if self.center:
@@ -125,7 +141,7 @@ class HostAccumulator:
         state = {"n": np.asarray(self.n), "pending": np.asarray(self._pending), "corrections": self._corrections}
         for name, mean in self._named_means().items():
             state |= {name: mean.mean, f"{name}_rest": mean.rest}
-        return state | {name: s.T for part in self._parts for name, s in part.sums.items()}
+        return state | {name: s.T for panel in self._panels for name, s in panel.sums.items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from a state of the same widths (KeyError or ValueError if it is none)."""
@@ -133,19 +149,19 @@ class HostAccumulator:
         self._corrections[...] = state["corrections"]
         for name, mean in self._named_means().items():
             mean.set(state[name], state[f"{name}_rest"])
-        for part in self._parts:
-            for name, s in part.sums.items():
+        for panel in self._panels:
+            for name, s in panel.sums.items():
                 s[...] = state[name].T
 
     def _named_means(self) -> dict[str, RunningMean]:
         return {f"weak{index}_mean": mean for index, mean in enumerate(self.weak_means)} | {"mean": self.target_mean}
 
-    def _centred(self, part: _Part, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def _centred(self, panel: _Panel, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The block, centred by its own means; its correction is left for later."""
-        rows, columns = arrays[0].shape[0], part.columns
-        room = self._room_for(part.room, (rows, columns.stop - columns.start), self.dtype)
+        rows, columns = arrays[0].shape[0], panel.columns
+        room = self._room_for(panel.room, (rows, columns.stop - columns.start), self.dtype)
         mean, rest = centred(arrays, room, center=self.center)
-        running = [*self.weak_means, self.target_mean][part.models]
+        running = [*self.weak_means, self.target_mean][panel.models]
         total = self.n + rows
         places = [slice(*pair) for pair in pairwise(np.cumsum([0, *(len(one.mean) for one in running)]))]
         delta = [one.add(mean[at], rest[at], rows / total) for one, at in zip(running, places, strict=True)]
@@ -157,15 +173,15 @@ class HostAccumulator:
     def _add_corrections(self) -> None:
         """Add what is pending to the sums."""
         t = None
-        for part in self._parts:
-            x = self._corrections[: self._pending, part.columns]
+        for panel in self._panels:
+            x = self._corrections[: self._pending, panel.columns]
             t = x if t is None else t
-            for s, y in zip(part.sums.values(), (x, t), strict=False):
+            for s, y in zip(panel.sums.values(), (x, t), strict=False):
                 _add_product(s, x, y)
         self._pending = 0
 
     def _add(self, s: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """S += X^T Y (Fortran order); of X^T X the upper half alone."""
+        """$S + X^T Y$ in place of S (Fortran order); of $X^T X$ the upper half alone."""
         if x.dtype == s.dtype:
             _add_product(s, x, y)
             return
@@ -188,13 +204,21 @@ def _zeros(height: int, width: int) -> np.ndarray:
 
 
 def _add_product(s: np.ndarray, x: np.ndarray, y: np.ndarray, *, keep: float = 1.0) -> None:
-    """S = keep S + X^T Y in place (Fortran order); of X^T X the upper half alone."""
+    """``keep`` $S + X^T Y$ in place of S (Fortran order); of $X^T X$ the upper half alone."""
     if x is y:
         (syrk,) = get_blas_funcs(("syrk",), (x,))
         syrk(1.0, x.T, beta=keep, c=s, overwrite_c=1)
     else:
         (gemm,) = get_blas_funcs(("gemm",), (x, y))
         gemm(1.0, x.T, y.T, trans_b=1, beta=keep, c=s, overwrite_c=1)
+
+
+def _add_upper(upper: np.ndarray, product: np.ndarray, columns: slice) -> None:
+    upper[: columns.stop, columns] += product[: columns.stop, columns]
+
+
+def _add_columns(total: np.ndarray, product: np.ndarray, columns: slice) -> None:
+    total[:, columns] += product[:, columns]
 
 
 def centred(parts: Sequence[np.ndarray], out: np.ndarray, *, center: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -241,16 +265,8 @@ def _subtract(out: np.ndarray, mean: np.ndarray, slab: slice) -> None:
     out[slab] -= mean
 
 
-def _add_upper(upper: np.ndarray, product: np.ndarray, columns: slice) -> None:
-    upper[: columns.stop, columns] += product[: columns.stop, columns]
-
-
-def _add_columns(total: np.ndarray, product: np.ndarray, columns: slice) -> None:
-    total[:, columns] += product[:, columns]
-
-
 def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarray, n: int) -> np.ndarray:
-    """J = [[W, X], [X^T, T]] / n in C order, from upper halves."""
+    r"""$J = \frac{1}{n} \begin{pmatrix} W & X \\ X^T & T \end{pmatrix}$ in C order, from upper halves of W and T."""
     d_weak, width = len(weak_product), len(weak_product) + len(target_product)
     joint = np.empty((width, width))
     np.divide(weak_product.T, n, out=joint[:d_weak, :d_weak])
@@ -260,17 +276,6 @@ def joined(weak_product: np.ndarray, cross: np.ndarray, target_product: np.ndarr
     np.divide(cross.T, n, out=joint[d_weak:, :d_weak])
     transpose(joint[d_weak:, :d_weak], joint[:d_weak, d_weak:])
     return joint
-
-
-SLAB = 1 << 18
-"""Numbers that a thread takes at once: few enough to stay in cache from one operation to the next, and enough that
-threads seldom wait for the interpreter."""
-
-SLABS = 2
-"""That a thread is handed together, so that handing over costs little."""
-
-MOST = 16
-"""Threads, at most: what they do is bound by memory traffic."""
 
 
 def each(task: Callable[[slice], Any], rows: int, width: int) -> list[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
+from ..numerics.settings import own_settings
 
 
 @partial(
@@ -18,11 +19,11 @@ from .._errors import InputError
 )
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sufficient statistics of the joint vector z = (h_w, h_s, y): its count, mean and second moment J.
+    r"""Sufficient statistics of the joint vector $z = (h_w, h_s, y)$: its count, mean and second moment $J$.
 
-    J = Z^T Z / n is centred when ``center`` and always divided by n, never n - 1. While the samples are fewer than
-    the columns of z, the samples themselves are the smaller record (the dual side): then ``rows`` holds them,
-    centred, and ``product`` is None. Otherwise ``product`` holds J.
+    $J = Z^T Z / n$ is centred when ``center`` and always divided by $n$, never $n - 1$. While the samples are fewer
+    than the columns of $z$, the samples themselves are the smaller record (the dual side): then ``rows`` holds them,
+    centred, and ``product`` is None. Otherwise ``product`` holds $J$.
 
     Attributes:
         n: number of samples.
@@ -48,11 +49,8 @@ class Moments:
 
     @property
     def second(self) -> Float[Any, "D D"]:
-        """The joint second moment J = Z^T Z / n."""
-        if self.product is not None:
-            return self.product
-        assert self.rows is not None
-        return self.rows.T @ self.rows / self.n
+        """The joint second moment $J = Z^T Z / n$."""
+        return self._block(slice(None), slice(None))
 
     @property
     def weak_columns(self) -> slice:
@@ -71,19 +69,20 @@ class Moments:
 
     @property
     def sigma_weak(self) -> Float[Any, "d_weak d_weak"]:
-        """Sigma_w = H_w^T H_w / n."""
+        r"""$\Sigma_w = H_w^T H_w / n$."""
         return self._block(self.weak_columns, self.weak_columns)
 
     @property
     def sigma_strong(self) -> Float[Any, "d_strong d_strong"]:
-        """Sigma_s = H_s^T H_s / n."""
+        r"""$\Sigma_s = H_s^T H_s / n$."""
         return self._block(self.strong_columns, self.strong_columns)
 
     @property
     def sigma_cross(self) -> Float[Any, "d_strong d_weak"]:
-        """Sigma_sw = H_s^T H_w / n."""
+        r"""$\Sigma_{sw} = H_s^T H_w / n$."""
         return self._block(self.strong_columns, self.weak_columns)
 
+    @np.errstate(under="ignore")  # what underflows is nothing beside the rest
     def _block(self, left: slice, right: slice) -> Float[Any, "a b"]:
         if self.product is not None:
             return self.product[left, right]
@@ -91,19 +90,24 @@ class Moments:
         return self.rows[:, left].T @ self.rows[:, right] / self.n
 
 
+@own_settings()
 def merge(first: Moments, second: Moments) -> Moments:
-    """Moments of the union of two disjoint sets of samples; associative and commutative up to rounding.
+    r"""Moments of the union of two disjoint sets of samples; associative and commutative up to rounding.
 
-    With delta = mean_2 - mean_1:  n J = n_1 J_1 + n_2 J_2 + (n_1 n_2 / n) delta delta^T  (Chan, Golub and LeVeque);
-    the correction falls away when the moments are not centred.
+    With $\delta$ the second mean minus the first, $n J = n_1 J_1 + n_2 J_2 + \frac{n_1 n_2}{n} \delta \delta^T$; the
+    correction falls away when the moments are not centred.
 
     Args:
         first, second: moments of the same models, labels and settings.
 
+    Returns:
+        Moments of all $n = n_1 + n_2$ samples.
+
     Raises:
         InputError: the two differ in widths, centring or precision.
 
-    Cost: (d_weak + d_strong + c)^2.
+    Cost: $(d_w + d_s + c)^2$ flops and memory.
+    Source: Chan, Golub and LeVeque (1979).
     """
     check_moments(first, "first")
     check_moments(second, "second")

@@ -1,6 +1,7 @@
 """One column of an Arrow IPC file (stream or file format): where its values lie, and reading them from there."""
 
 from bisect import bisect_right
+from io import BufferedReader
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .array_files import refusal
-from .columns import Column, check_no_nulls, check_widths, column_of, damage_named, pyarrow
+from .columns import Column, check_widths, column_of, damage_named, pyarrow, unnested
 from .shards import Piece, fill
 
 _FILE_MAGIC = b"ARROW1"
@@ -21,6 +22,8 @@ class _Batch(NamedTuple):
     """where they begin in the file"""
     bounds: int | None
     """where the beginnings and ends of the rows' lists begin, unless all lists have one length by their type"""
+    skipped: int
+    """values before those of the first row, unless the bounds say so"""
 
 
 class ArrowPiece(Piece):
@@ -56,14 +59,25 @@ class ArrowPiece(Piece):
             while low < stop:
                 batch, first = self._batches[index], self._starts[index]
                 high = min(stop, first + batch.rows)
-                begin = (low - first) * width
+                begin = batch.skipped + (low - first) * width
                 if batch.bounds is not None:
                     bounds = self._bounds(batch, low - first, high - first)
                     check_widths(self.path, self.column.name, np.diff(bounds), width, low)
                     begin = int(bounds[0])
-                fill(self.path, file, batch.values + begin * self.dtype.itemsize, found[low - start : high - start])
+                self._fill(file, batch, begin, found[low - start : high - start])
                 index, low = index + 1, high
         return found
+
+    def _fill(self, file: BufferedReader, batch: _Batch, begin: int, rows: np.ndarray) -> None:
+        """Read rows from the batch's value with the number `begin` on; truth values are stored as bits."""
+        if self.dtype != np.bool_:
+            fill(self.path, file, batch.values + begin * self.dtype.itemsize, rows)
+            return
+        first, before = divmod(begin, 8)
+        packed = np.empty((before + rows.size + 7) // 8, np.uint8)
+        fill(self.path, file, batch.values + first, packed)
+        bits = np.unpackbits(packed, count=before + rows.size, bitorder="little")
+        rows[:] = bits[before:].view(np.bool_).reshape(rows.shape)
 
     def _bounds(self, batch: _Batch, low: int, high: int) -> np.ndarray:
         bounds = np.empty(high - low + 1, self._bound_type)
@@ -84,14 +98,16 @@ def _scan(path: Path, source: Any, key: str | None) -> tuple[Column, list[_Batch
     row = 0
     for batch in (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else reader:
         values = batch.column(column.index)
-        values.validate()
-        check_no_nulls(path, column, values, row)
+        values.validate(full=column.depth > 0)  # all bounds of lists around lists are followed here, not only the first
+        values = unnested(path, column, values, row)
         if batch.num_rows:
             places = [None if buffer is None else buffer.address - start.address for buffer in values.buffers()]
             if places[-1] is None or not 0 <= places[-1] <= source.size() - values.buffers()[-1].size:
                 todo = "write it without compression, or as Parquet"
                 raise refusal(path, "the batches of this file are compressed", todo)
-            found.append(_Batch(batch.num_rows, places[-1], places[1] if column.width is None else None))
+            bounds = places[1] + values.offset * np.dtype(column.bound_type).itemsize if column.width is None else None
+            skipped = values.offset * (1 if column.width == 0 else column.width or 0)
+            found.append(_Batch(batch.num_rows, places[-1], bounds, skipped))
         row += batch.num_rows
     if not is_file:
         _check_end(path, source)

@@ -11,7 +11,11 @@ import numpy as np
 from .._errors import InputError
 from .array_files import choose, refusal
 
-EXPECTED = "expected numbers, or one list of numbers a row, of float16, float32, float64 or an integer type"
+EXPECTED = "expected numbers, or one list of numbers a row, of float16, float32, float64, an integer type or bool"
+ONE_VECTOR = (
+    "expected one vector a row: pool it (for instance the mean of its rows), or write each of its rows as a column of"
+    " its own"
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Column:
         dtype: of the numbers.
         width: numbers a row; 0 for plain numbers, None where the rows alone say it.
         bound_type: of the integers that say where lists begin and end.
+        depth: lists around the list of numbers, each of one element: 1 for arrays of the shape (1, d).
     """
 
     name: str
@@ -30,6 +35,7 @@ class Column:
     dtype: np.dtype
     width: int | None
     bound_type: str = "int32"
+    depth: int = 0
 
     def row_shape(self, path: Path, width: int | None) -> tuple[int, ...]:
         """The shape of a row, where lists have this width; InputError for empty ones."""
@@ -82,39 +88,75 @@ def column_of(path: Path, schema: Any, key: str | None) -> Column:
     indices = schema.get_all_field_indices(name)
     if len(indices) > 1:
         raise refusal(path, f"the file holds {len(indices)} columns {name!r}", "rename them")
-    found = schema.field(indices[0]).type
-    is_fixed = types.is_fixed_size_list(found)
-    is_list = is_fixed or types.is_list(found) or types.is_large_list(found)
-    value = found.value_type if is_list else found
-    if not (types.is_floating(value) or types.is_integer(value)):
-        nested = is_list or types.is_nested(found) or hasattr(found, "storage_type")
-        hint = " (store matrices as one flat list a row)" if nested else ""
-        raise refusal(path, f"the column {name!r} is of the type {found}", EXPECTED + hint)
-    if is_fixed and found.list_size == 0:
+    declared = schema.field(indices[0]).type
+    sizes, kind, value = _nesting(types, declared)
+    hint = " (a struct: write its fields as columns of their own)" if types.is_struct(value) else ""
+    if not (types.is_floating(value) or types.is_integer(value) or types.is_boolean(value)):
+        raise refusal(path, f"the column {name!r} is of the type {declared}", EXPECTED + hint)
+    if 0 in sizes:
         raise refusal(path, f"the lists of the column {name!r} are empty", EXPECTED)
-    width = found.list_size if is_fixed else None if is_list else 0
-    bounds = "int64" if types.is_large_list(found) else "int32"
-    letter = "f" if types.is_floating(value) else "i" if types.is_signed_integer(value) else "u"
-    return Column(name, indices[0], np.dtype(f"{letter}{value.bit_width // 8}"), width, bounds)
+    shape = tuple(getattr(declared, "shape", sizes))  # of extension types: what their storage may not say
+    if any(size not in (1, None) for size in (*shape[:-1], *sizes[:-1])):
+        shown = ", ".join("any" if size is None else str(size) for size in shape)
+        raise refusal(path, f"the rows of the column {name!r} are arrays of the shape ({shown})", ONE_VECTOR)
+    width = sizes[-1] if sizes else 0
+    bounds = "int64" if types.is_large_list(kind) else "int32"
+    return Column(name, indices[0], np.dtype(value.to_pandas_dtype()), width, bounds, max(0, len(sizes) - 1))
 
 
-def check_no_nulls(path: Path, column: Column, values: Any, row: int) -> None:
-    """Refuses nulls among rows, or among the numbers of a row.
+def _nesting(types: Any, declared: Any) -> tuple[list[int | None], Any, Any]:
+    """Lengths of the lists in a type, the outermost first, None where rows say them; the innermost list; its values."""
+    sizes: list[int | None] = []
+    kind = value = getattr(declared, "storage_type", declared)
+    while (is_fixed := types.is_fixed_size_list(value)) or types.is_list(value) or types.is_large_list(value):
+        sizes.append(value.list_size if is_fixed else None)
+        kind, value = value, getattr(value.value_type, "storage_type", value.value_type)
+    return sizes, kind, value
+
+
+def unnested(path: Path, column: Column, values: Any, row: int) -> Any:
+    """An Arrow array of a column as numbers, or as one list of numbers a row, without a null.
 
     Args:
-        path, column: for the message.
+        path, column: for the messages.
         values: an Arrow array of the column.
         row: the number of its first row in the file.
+
+    Raises:
+        InputError: a row is null, has a null among its numbers, or is an array of several rows.
     """
+    for _ in range(column.depth):
+        values = getattr(values, "storage", values)
+        _refuse_null_rows(path, column, values, row)
+        lengths = np.ones(len(values)) if hasattr(values.type, "list_size") else np.diff(values.offsets.to_numpy())
+        several = np.flatnonzero(lengths != 1)
+        if len(several):
+            index = int(several[0])
+            came = f"row {row + index} of the column {column.name!r} is {_in_words(values[index].as_py())}"
+            raise refusal(path, came, ONE_VECTOR)
+        values = values.flatten()
+    values = getattr(values, "storage", values)
+    _refuse_null_rows(path, column, values, row)
+    if column.width != 0 and values.values.null_count:
+        for index, numbers in enumerate(values):
+            if numbers.values.null_count:
+                came = f"row {row + index} of the column {column.name!r} has a null among its numbers"
+                raise refusal(path, came, "drop or repair those rows")
+    return values
+
+
+def _refuse_null_rows(path: Path, column: Column, values: Any, row: int) -> None:
     if values.null_count:
         first = row + int(np.flatnonzero(values.is_null())[0])
         raise refusal(path, f"row {first} of the column {column.name!r} is null", "drop or repair those rows")
-    if column.width == 0 or not values.values.null_count:
-        return
-    for index, numbers in enumerate(values):
-        if numbers.values.null_count:
-            came = f"row {row + index} of the column {column.name!r} has a null among its numbers"
-            raise refusal(path, came, "drop or repair those rows")
+
+
+def _in_words(rows: list[Any]) -> str:
+    """What an array of several rows, or of none, is."""
+    widths = {len(numbers) if isinstance(numbers, list) else 0 for numbers in rows}
+    if not rows:
+        return "an empty list"
+    return f"an array of the shape {np.shape(rows)}" if len(widths) == 1 else f"{len(rows)} lists of different lengths"
 
 
 def check_widths(path: Path, name: str, widths: np.ndarray, width: int, row: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import check_no_nulls, check_widths, column_of, damage_named, pyarrow
+from .columns import check_widths, column_of, damage_named, pyarrow, unnested
 from .shards import Piece
 
 DECODED_BYTES = 1 << 22
@@ -41,13 +41,19 @@ class ParquetPiece(Piece):
                 batch = next(file.iter_batches(1, columns=[self.column.name]), None)
                 if batch is None:
                     raise ValueError(f"{sum(counts)} rows announced, none found")
-                check_no_nulls(path, self.column, batch.column(0), 0)
-                width = len(batch.column(0)[0])
+                width = len(unnested(path, self.column, batch.column(self.column.name), 0)[0])
         self.starts = list(accumulate(counts, initial=0))
         self.part, self.dtype, self.rows = self.column.name, self.column.dtype, self.starts[-1]
         self.row_shape = self.column.row_shape(path, width)
         self._cursor: _Cursor | None = None
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the open file and its lock, which another process makes for itself."""
+        return vars(self) | {"_cursor": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state | {"_lock": threading.Lock()})
 
     def forget(self) -> None:
         with self._lock:
@@ -96,7 +102,8 @@ class _Cursor:
             batch = next(self.batches, None)
             if batch is None:
                 raise ValueError(f"{self.piece.rows} rows announced, {self.end} found")
-            self.held.append(_values(self.piece, batch.column(0), self.end))
+            # By name: fields of a struct are also read where name and field, with a dot between, spell the column's.
+            self.held.append(_values(self.piece, batch.column(self.piece.column.name), self.end))
             self.end += batch.num_rows
             self._drop(start)
         self._drop(start)
@@ -116,7 +123,7 @@ def _opened(path: Path) -> Any:
 def _values(piece: ParquetPiece, values: Any, row: int) -> np.ndarray:
     """An Arrow array as rows; ``row`` is the number of the first."""
     column = piece.column
-    check_no_nulls(piece.path, column, values, row)
+    values = unnested(piece.path, column, values, row)
     if column.width == 0:
         return values.to_numpy(zero_copy_only=False)
     if column.width is None:

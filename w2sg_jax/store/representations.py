@@ -5,8 +5,6 @@ say about itself is an error.
 """
 
 import difflib
-import hashlib
-import math
 import os
 import zipfile
 from pathlib import Path
@@ -21,11 +19,10 @@ from . import array_files
 from .array_files import as_path, check_dtype, refusal
 from .atomic import check_folder, check_writable, replacing, save_safetensors
 from .folders import TABLES, open_shards
-from .foreign import SupportsDLPack, _as_numpy, _native
-from .shards import Shards, unmapped
+from .foreign import SupportsDLPack, as_numpy, native
+from .shards import Shards
 
 SUFFIXES = array_files.SUFFIXES
-_HASH_BLOCK = 1 << 26  # bytes copied at once when the array is not contiguous
 
 
 def load(
@@ -38,7 +35,8 @@ def load(
             checked against it. A folder of files of one of these kinds (not .npz) is one array, its rows in the order
             of the files' names; so is a folder that ``datasets.Dataset.save_to_disk`` wrote, in its own order.
         key: the array's name in a .safetensors or .npz file, the column's in a .parquet or .arrow file; may be left out
-            when there is one. A column holds numbers, or one list of numbers a row, all of one length.
+            when there is one. A column holds numbers, or one list of numbers a row, all of one length, or one array of
+            the shape (1, d) a row, as ``datasets.Array2D`` writes it; its name is a whole one, also with dots in it.
         mmap: leave the data on disk and map it read-only, so that memory is used only for the rows that are
             looked at. A .npz file is a zip archive and is always read whole.
 
@@ -61,9 +59,9 @@ def load(
     if path.is_dir() or path.suffix in TABLES:
         return open_shards(path, key)
     if path.suffix == ".npz":
-        return _native(array_files.read_npz(path, key))
+        return native(array_files.read_npz(path, key))
     stamp = array_files.stamp_of(path)
-    return _native(array_files.read(path, array_files.array_entry(path, key), stamp, mmap))
+    return native(array_files.read(path, array_files.array_entry(path, key), stamp, mmap))
 
 
 def save(path: str | os.PathLike[str], array: ArrayLike | SupportsDLPack, *, key: str = "array") -> None:
@@ -87,7 +85,7 @@ def save(path: str | os.PathLike[str], array: ArrayLike | SupportsDLPack, *, key
     path = as_path(path)
     _check_name(path)
     _check_key(key)
-    data = _native(_as_numpy(array))
+    data = native(as_numpy(array))
     check_dtype(path, data.dtype)
     if path.suffix == ".safetensors":
         save_safetensors(path, {key: data if data.flags.c_contiguous else data.copy(order="C")})
@@ -116,27 +114,6 @@ def check_target(path: str | os.PathLike[str]) -> None:
     path = as_path(path)
     _check_name(path)
     check_writable(path)
-
-
-def content_hash(array: ArrayLike | SupportsDLPack | Shards) -> str:
-    """The SHA-256 of an array's type, shape and values, as 64 hexadecimal digits.
-
-    It does not depend on the memory layout, the byte order or the file that the array came from.
-
-    Args:
-        array: any numeric array, of any shape; a memory-mapped one, and shards, are read in blocks of 64 MiB.
-
-    Cost: one pass over the array, no copy when it is contiguous.
-    """
-    array = unmapped(array)
-    data = array if isinstance(array, Shards) else _native(_as_numpy(array))
-    digest = hashlib.sha256(f"{data.dtype.name} {list(data.shape)}\n".encode())
-    rows = data.reshape(1) if isinstance(data, np.ndarray) and data.ndim == 0 else data
-    step = max(1, _HASH_BLOCK // max(1, rows.dtype.itemsize * math.prod(rows.shape[1:])))
-    for start in range(0, len(rows), step):
-        block = np.ascontiguousarray(rows[start : start + step]).reshape(-1)
-        digest.update(block.view(np.uint8).data)
-    return digest.hexdigest()
 
 
 def split_location(text: str) -> tuple[str, str | None]:

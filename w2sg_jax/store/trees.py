@@ -1,14 +1,17 @@
-import hashlib
-from collections.abc import Mapping
+"""Trees of arrays, such as the weights of a model, in safetensors files, each array under the name of its path.
+
+JAX, which knows what a tree is, is imported when one is written or read, not before.
+"""
+
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .._errors import InputError
 from .atomic import save_safetensors
+from .content import named_hash
 
 _HASH = "sha256"
 
@@ -18,16 +21,10 @@ def write_tree(path: Path | str, tree: Any, metadata: dict[str, str]) -> None:
 
     The metadata gain a hash of the content, which ``read_tree`` compares.
     """
-    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(tree).items()}
-    save_safetensors(path, named, metadata | {_HASH: content_hash(named)})
+    import jax
 
-
-def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
-    """sha256 of arrays by name, however they are stored."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(jax.device_get(tree)).items()}
+    save_safetensors(path, named, metadata | {_HASH: named_hash(named)})
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -40,9 +37,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         with safe_open(path, "numpy") as file:
             return file.metadata() or {}
     except SafetensorError as error:
-        raise InputError(
-            f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def read_tree(path: Path | str, like: Any) -> Any:
@@ -52,16 +47,16 @@ def read_tree(path: Path | str, like: Any) -> Any:
         InputError: the content is not what was written; a leaf is missing, is extra, or has another shape or dtype
             (the first one is named).
     """
+    import jax
+
     expected = _named_leaves(like)
     try:
         with safe_open(path, "numpy") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             written = (file.metadata() or {}).get(_HASH)
     except SafetensorError as error:
-        raise InputError(
-            f"path: {path} is not a whole safetensors file ({error}); delete it and make it again"
-        ) from None
-    if written is not None and written != content_hash(found):
+        raise _damaged(path, error) from None
+    if written is not None and written != named_hash(found):
         raise InputError(f"path: {path} is damaged, its content is not what was written; delete it and make it again")
     if found.keys() != expected.keys():
         odd = sorted(found.keys() ^ expected.keys())
@@ -75,10 +70,17 @@ def read_tree(path: Path | str, like: Any) -> Any:
                 f"path: {path} holds {name!r} as {found[name].dtype}{found[name].shape}, "
                 f"expected {leaf.dtype}{leaf.shape}; was it made by another config?"
             )
-    leaves = [jax.numpy.asarray(found[name]) for name in expected]
+    leaves = jax.device_put([found[name] for name in expected])
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
+def _damaged(path: Path | str, error: SafetensorError) -> InputError:
+    return InputError(f"path: {path} is not a whole safetensors file ({error}); delete it and make it again")
+
+
 def _named_leaves(tree: Any) -> dict[str, Any]:
+    """Names, as ``layers.0.kernel``, and leaves of a tree, in its order."""
+    import jax
+
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..numerics.linalg import product
+from ..numerics.settings import own_settings
 from ._draw import Draw
 from ._population import EffectiveRidges
 
@@ -15,13 +16,13 @@ class Conditions(NamedTuple):
     """Of both models, the larger value of each; in units of the effective ridges. delta is the largest."""
 
     moments: Any
-    """1: |(Sigma_V + r)^-1/2 (sample - population second moment on V) (Sigma_V + r)^-1/2|_op"""
+    r"""1: $\|(\Sigma_V + r I)^{-1/2} (\hat\Sigma_V - \Sigma_V) (\Sigma_V + r I)^{-1/2}\|_{op}$, hat: of the draw"""
     identity: Any
-    """2: |K_V'/n - gamma I|_op / r, weak tail on both splits, strong tail on D^"""
+    r"""2: $\|K_{V'}/n - \gamma I\|_{op} / r$, weak tail on both splits, strong tail on D^"""
     orthogonality: Any
-    """3: |H^_V' H~_V'^T / sqrt(n^ n~)|_op / r, of the weak tail"""
+    r"""3: $\|\hat H_{V'} \tilde H_{V'}^T / \sqrt{\hat n \tilde n}\|_{op} / r$, of the weak tail"""
     tail_variance: Any
-    """4: |Sigma_V'|_op / r"""
+    r"""4: $\|\Sigma_{V'}\|_{op} / r$"""
 
     @property
     def delta(self) -> Any:
@@ -29,14 +30,18 @@ class Conditions(NamedTuple):
         return jnp.stack(self).max(axis=0)
 
 
+@own_settings()
 def conditions(draw: Draw, effective: EffectiveRidges) -> Conditions:
-    """What the definition of decomposability says of this draw; ``decomposability`` estimates it from arrays.
+    r"""The four conditions of decomposability on this draw; ``decomposability`` estimates them from arrays.
 
     Args:
         draw: from ``draw``.
-        effective: beta + gamma; above 0.
+        effective: $r = \beta + \gamma$ of both models; above 0.
 
-    Cost: eigenvalues of n x n, about 20 n^3 flops.
+    Returns:
+        Conditions, scalars.
+
+    Cost: eigenvalues of n x n, about $20 n^3$ flops.
     Source: arXiv 2502.00620, definition of (delta, gamma^, gamma~)-decomposable.
     """
     draw = jax.tree.map(jnp.asarray, draw)
@@ -76,5 +81,5 @@ def _moments(h: Float[Array, "n k"], a: Float[Array, "k p"], ridge: Any) -> Any:
 
 
 def _distance(kernel: Float[Array, "n n"], gamma: Any) -> Any:
-    """|K - gamma I|_op."""
+    r"""$\|K - \gamma I\|_{op}$."""
     return jnp.abs(jnp.linalg.eigvalsh(kernel) - gamma).max()

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ..numerics.backend import float64
 from ..numerics.linalg import product
+from ..numerics.settings import own_settings
 from ._entries import Entries, gaussian
 from ._population import Population
 from ._tails import Grams
@@ -37,8 +38,9 @@ class Samples(NamedTuple):
     y: Float[np.ndarray, " n"]
 
 
+@own_settings()
 def draw(key: Array, p: Population, n_train: int, n_w2s: int, latents: Entries = gaussian) -> Draw:
-    """Draw both splits in kernel form: pure, for jit, vmap and ``lax.map``; in the precision that is switched on.
+    r"""Draw both splits in kernel form: pure, for jit, vmap and ``lax.map``; in the precision that is switched on.
 
     Args:
         key: of the random numbers.
@@ -46,7 +48,7 @@ def draw(key: Array, p: Population, n_train: int, n_w2s: int, latents: Entries =
         n_train, n_w2s: samples of D~ and D^.
         latents: law of the independent coordinates of z.
 
-    Cost: that of the tails' Gram matrices, (n_train + n_w2s)^3 / 3 for Gaussian ones.
+    Cost: that of the tails' Gram matrices, $(\tilde n + \hat n)^3 / 3$ for Gaussian ones.
     """
     p, keys = jax.tree.map(jnp.asarray, p), jax.random.split(key, 4)
     z = latents(keys[0], (n_train + n_w2s, p.target.shape[0]))
@@ -63,6 +65,7 @@ def draw(key: Array, p: Population, n_train: int, n_w2s: int, latents: Entries =
     )
 
 
+@own_settings()
 def samples(key: Array, p: Population, n: int, latents: Entries = gaussian) -> Samples:
     """Draw n samples as float64 arrays, for ``moments``, ``decomposability`` or ``weak_to_strong``.
 
@@ -72,11 +75,14 @@ def samples(key: Array, p: Population, n: int, latents: Entries = gaussian) -> S
         n: samples.
         latents: law of the independent coordinates of z.
 
-    Cost: memory n (d_weak + d_strong).
+    Returns:
+        Samples: weak (n, d_weak), strong (n, d_strong) and labels (n,); neither centred nor scaled.
+
+    Cost: memory $n (d_w + d_s)$.
     """
     with float64():
         made: tuple[Any, ...] = _arrays(key, p, n, latents)
-        return Samples(*map(np.asarray, jax.device_get(made)))
+        return Samples(*jax.device_get(made))
 
 
 def _arrays(key: Array, p: Population, n: int, latents: Entries) -> tuple[Array, Array, Array]:

@@ -14,11 +14,11 @@ Numbers = Sequence[float | int] | Float[np.ndarray, " k"]
 
 
 def low_rank(weak: Numbers, strong: Numbers, target: Numbers, *, noise: float = 0.0) -> Population:
-    """Exactly low-rank representations: both models see the same latents, with gains of their own, and nothing else.
+    r"""Exactly low-rank representations: both models see the same latents, with gains of their own, and nothing else.
 
-    With variances w_i and s_i of latent i, P_w and P_s have the gains w_i / (w_i + beta_w) and s_i / (s_i + beta_s), so
-    the gap norm is max_i s_i / (s_i + beta_s) * beta_w / (w_i + beta_w), and PredGap is the sum over i of the squares
-    of the same products times target_i.
+    With variances $w_i$ and $s_i$ of latent $i$, $P_w$ and $P_s$ have the gains $w_i / (w_i + \beta_w)$ and
+    $s_i / (s_i + \beta_s)$, so the gap norm is $\max_i \frac{s_i}{s_i + \beta_s} \frac{\beta_w}{w_i + \beta_w}$, and
+    PredGap is the sum over $i$ of the squares of the same products times $\theta_i$, the target's coefficients.
 
     Args:
         weak, strong: (p,) variances of the latents; 0 for one that the model does not see.
@@ -34,9 +34,9 @@ def low_rank(weak: Numbers, strong: Numbers, target: Numbers, *, noise: float = 
 def spiked(
     weak: Numbers, strong: Numbers, target: Numbers, *, tail_weak: Tail, tail_strong: Tail, noise: float = 0.0
 ) -> Population:
-    """Spiked covariances: ``low_rank`` plus tails, which act as the ridges gamma = trace / n.
+    r"""Spiked covariances: ``low_rank`` plus tails, which act as the ridges $\gamma = \mathrm{tr} \Sigma / n$.
 
-    The formulas of ``low_rank`` hold with beta + gamma in the place of beta, as long as the tails are decomposable:
+    The formulas of ``low_rank`` hold with $\beta + \gamma$ in the place of $\beta$ while the tails are decomposable:
     ``GaussianTail`` and ``IndependentTail`` of exponent 0, with sub-Gaussian or heavy entries alike, are when their
     dimension is large beside n; power laws and ``EllipticalTail`` are not.
 
@@ -62,12 +62,13 @@ def correlated_pair(
     tail_strong: Tail | None = None,
     noise: float = 0.0,
 ) -> Population:
-    """A weak and a strong model of unit variances with chosen principal angles: overlap_i = cos^2 of the i-th.
+    r"""A weak and a strong model of unit variances with chosen principal angles: overlap $o_i = \cos^2$ of the i-th.
 
-    Weak feature i is sqrt(o_i) s_i + sqrt(1 - o_i) u_i, with s_i the i-th strong feature and u_i of its own. So
-    d_{s and w} = sum_i o_i. Least squares (effective ridges -> 0) gives, for a target t in the strong span,
-    gap norm = max_i sqrt(1 - o_i) (1 where there are strong_only features), Err_w = sum_i t_i^2 (1 - o_i),
-    Err_w2s = PredGap = sum_i t_i^2 (1 - o_i)^2, Err_sc = 0, and with equal overlaps PGR = o.
+    Weak feature $i$ is $\sqrt{o_i} s_i + \sqrt{1 - o_i} u_i$, with $s_i$ the i-th strong feature and $u_i$ of its own.
+    So $d_{s \wedge w} = \sum_i o_i$. Least squares (effective ridges $\to 0$) gives, for a target $t$ in the strong
+    span, a gap norm of $\max_i \sqrt{1 - o_i}$ (1 where there are strong_only features),
+    $Err_w = \sum_i t_i^2 (1 - o_i)$, $Err_{w2s} = PredGap = \sum_i t_i^2 (1 - o_i)^2$, $Err_{sc} = 0$, and with equal
+    overlaps $PGR = o$.
 
     Args:
         overlaps: (k,) in [0, 1].
@@ -94,16 +95,16 @@ def correlated_pair(
 
 
 def error_correction(overlap: float, *, tail_weak: Tail, tail_strong: Tail, noise: float = 0.0) -> Population:
-    """The strong model interpolates the weak labels, at ridge 0, and still beats its supervisor.
+    r"""The strong model interpolates the weak labels, at ridge 0, and still beats its supervisor.
 
-    A ``correlated_pair`` of one feature and target s: the weak model's feature is sqrt(o) s + sqrt(1 - o) u. Its error
-    along u is not in the strong principal subspace, so the strong model stores it in its tail, where it costs nothing
-    on fresh samples. With gains g = 1 / (1 + gamma) of both heads, the errors tend to
-    Err_w = 1 - 2 o g_w + o g_w^2,  Err_w2s = (1 - o g_w g_s)^2,  Err_sc = (1 - g_s)^2, and
-    PredGap = g_s^2 (1 - o g_w)^2. As gamma -> 0, Err_w2s / Err_w = 1 - o.
+    A ``correlated_pair`` of one feature and target $s$: the weak model's feature is $\sqrt{o} s + \sqrt{1 - o} u$. Its
+    error along $u$ is not in the strong principal subspace, so the strong model stores it in its tail, where it costs
+    nothing on fresh samples. With gains $g = 1 / (1 + \gamma)$ of both heads, the errors tend to
+    $Err_w = 1 - 2 o g_w + o g_w^2$, $Err_{w2s} = (1 - o g_w g_s)^2$, $Err_{sc} = (1 - g_s)^2$ and
+    $PredGap = g_s^2 (1 - o g_w)^2$. As $\gamma \to 0$, $Err_{w2s} / Err_w \to 1 - o$.
 
     Args:
-        overlap: o in [0, 1].
+        overlap: $o$ in [0, 1].
         tail_weak, tail_strong: laws of the tails, the strong one of a dimension much larger than n.
         noise: standard deviation of the label noise.
     """
@@ -111,11 +112,12 @@ def error_correction(overlap: float, *, tail_weak: Tail, tail_strong: Tail, nois
 
 
 def error_copying(overlap: float, *, tail_weak: Tail, tail_strong: Tail, noise: float = 0.0) -> Population:
-    """The same weak model, with the same Err_w, but its errors are copied: the strong model sees u too.
+    r"""The same weak model, with the same Err_w, but its errors are copied: the strong model sees u too.
 
-    The strong principal subspace holds both s and u, so f_w lies in it: P_s f_w = f_w up to the strong ridge. With the
-    gains of ``error_correction``, Err_sc = (1 - g_s)^2 as there, but Err_w2s = 1 - 2 o g_w g_s + o g_w^2 g_s^2 and
-    PredGap = g_s^2 (1 - 2 o g_w + o g_w^2). As gamma -> 0, Err_w2s = Err_w = PredGap = 1 - o: nothing is corrected.
+    The strong principal subspace holds both $s$ and $u$, so $f_w$ lies in it: $P_s f_w = f_w$ up to the strong ridge.
+    With the gains of ``error_correction``, $Err_{sc} = (1 - g_s)^2$ as there, but
+    $Err_{w2s} = 1 - 2 o g_w g_s + o g_w^2 g_s^2$ and $PredGap = g_s^2 (1 - 2 o g_w + o g_w^2)$. As $\gamma \to 0$,
+    $Err_{w2s}$, $Err_w$ and $PredGap$ tend to $1 - o$: nothing is corrected.
 
     Args:
         overlap, tail_weak, tail_strong, noise: as ``error_correction``.

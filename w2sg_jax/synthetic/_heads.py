@@ -8,6 +8,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
 from ..numerics.linalg import product
+from ..numerics.settings import own_settings
 from ._draw import Draw
 from ._population import EffectiveRidges
 from ._tails import Grams
@@ -17,18 +18,18 @@ SMALLEST_RIDGE = 1e-12
 
 
 class Measured(NamedTuple):
-    """Errors of fitted heads: expectations over fresh samples, exact given the draw; squared label units.
+    r"""Errors of fitted heads: expectations over fresh samples, exact given the draw; squared label units.
 
-    f_w - y = (copied) + (corrected) with copied = f_w2s - f_sc, whose mean square is PredGap.
+    $f_w - y$ is the sum of what is copied, $f_{w2s} - f_{sc}$, whose mean square is PredGap, and of what is corrected.
     """
 
     err_weak: Any
     err_w2s: Any
     err_ceiling: Any
     pred_gap: Any
-    """E[(f_w2s - f_sc)^2]: the part of the weak model's error that the strong model copies"""
+    """$E[(f_{w2s} - f_{sc})^2]$: the part of the weak model's error that the strong model copies"""
     corrected: Any
-    """E[(f_w - y - (f_w2s - f_sc))^2]: the part that it corrects"""
+    """$E[(f_w - y - (f_{w2s} - f_{sc}))^2]$: the part that it corrects"""
     residual: Any
     """mean squared residual of the strong model on the weak labels; 0 where it interpolates them"""
 
@@ -37,30 +38,34 @@ class Predicted(NamedTuple):
     """The main theorem on the samples of D^."""
 
     pred_gap: Any
-    """|P_s (I - P_w) y^|^2 / n^"""
+    r"""$\|P_s (I - P_w) \hat y\|^2 / \hat n$"""
     norm: Any
-    """|P_s (I - P_w)|_op"""
+    r"""$\|P_s (I - P_w)\|_{op}$"""
 
 
 class _Head(NamedTuple):
-    """f(x) = theta . principal(x) + sum_i alpha_i t_i . t(x), c columns of labels; no alpha without a tail."""
+    r"""$f(x) = \theta \cdot h_V(x) + \sum_i \alpha_i \, t_i \cdot t(x)$, c labels; no $\alpha$ without a tail."""
 
     theta: Float[Array, "k c"]
     alpha: Float[Array, "n c"] | None
 
 
+@own_settings()
 def measure(draw: Draw, ridge_weak: Any, ridge_strong: Any) -> Measured:
-    """Fit the weak head on D~, label D^ with it, fit the strong head on those labels and the ceiling on the true ones.
+    r"""Fit the weak head on D~, label D^ with it, fit the strong head on those labels and the ceiling on the true ones.
 
-    theta = H^T (K/n + beta I)^-1 y/n in the dual where there is a tail (ridge 0 interpolates), in the primal where
-    there is none (the ridge has to be positive there; 1e-10 is least squares). Test errors use E h h^T of the
+    $\theta = H^T (K/n + \beta I)^{-1} y/n$ in the dual where there is a tail (ridge 0 interpolates), in the primal
+    where there is none (the ridge has to be positive there; 1e-10 is least squares). Test errors use $E[h h^T]$ of the
     population and carry no sampling error of a test set. Pure, in the precision of the draw.
 
     Args:
         draw: from ``draw``.
-        ridge_weak, ridge_strong: beta, what is added to K/n.
+        ridge_weak, ridge_strong: $\beta$, what is added to K/n.
 
-    Cost: two Cholesky factors, n_train^3 / 3 + n_w2s^3 / 3; without a tail n k^2.
+    Returns:
+        Measured, scalars.
+
+    Cost: two Cholesky factors, $\tilde n^3 / 3 + \hat n^3 / 3$; without a tail $n k^2$.
     Source: arXiv 2502.00620, section 2.
     """
     draw = jax.tree.map(jnp.asarray, draw)
@@ -86,14 +91,18 @@ def measure(draw: Draw, ridge_weak: Any, ridge_strong: Any) -> Measured:
     )
 
 
+@own_settings()
 def predict(draw: Draw, effective: EffectiveRidges) -> Predicted:
-    """P_s (I - P_w) on the principal parts of D^, with ridges that are effective ones, or not, as the caller likes.
+    r"""$P_s (I - P_w)$ on the principal parts of D^, with ridges that are effective ones, or not, as the caller likes.
 
     Args:
         draw: from ``draw``.
-        effective: what is added to K/n of the principal parts; ``effective_ridges`` gives beta + gamma.
+        effective: what is added to K/n of the principal parts; ``effective_ridges`` gives $\beta + \gamma$.
 
-    Cost: n_w2s (k_weak + k_strong)^2; no n x n matrix.
+    Returns:
+        Predicted, scalars.
+
+    Cost: $\hat n (k_w + k_s)^2$; no n x n matrix.
     Source: arXiv 2502.00620, main theorem.
     """
     draw = jax.tree.map(jnp.asarray, draw)
@@ -115,7 +124,7 @@ def predict(draw: Draw, effective: EffectiveRidges) -> Predicted:
 
 
 def _root(a: Float[Array, "n k"], ridge: Any) -> Float[Array, "n k"]:
-    """R with R R^T = P = A (A^T A + ridge I)^-1 A^T."""
+    r"""R with $R R^T = P = A (A^T A + \rho I)^{-1} A^T$, $\rho$ the ridge."""
     values, vectors = jnp.linalg.eigh(product(a.T, a))
     values = jnp.maximum(values, 0.0)
     return product(a, vectors) / jnp.sqrt(values + ridge + SMALLEST_RIDGE * values[-1])
@@ -132,7 +141,7 @@ def _fit(h: Float[Array, "n k"], gram: Float[Array, "n n"] | None, ridge: Any, y
 
 
 def _split(tail: Grams | None, n: int) -> tuple[Array | None, Array | None, Array | None]:
-    """Of the first n samples: T T^T, later samples against them, and the weighted Gram matrix."""
+    """Of the first n samples: $T T^T$, later samples against them, and the weighted Gram matrix."""
     return (None, None, None) if tail is None else (tail.gram[:n, :n], tail.gram[n:, :n], tail.weighted[:n, :n])
 
 
@@ -142,7 +151,7 @@ def _outputs(head: _Head, h: Float[Array, "m k"], cross: Float[Array, "m n"] | N
 
 
 def _square(x: Float[Array, " p"]) -> Float[Array, ""]:
-    """E[(x . z)^2]."""
+    r"""$E[(x \cdot z)^2]$."""
     return (x**2).sum()
 
 
@@ -154,7 +163,7 @@ def _with_difference(alpha: Float[Array, "n 2"] | None) -> Float[Array, "n 3"] |
 def _tail_energy(
     alpha: Float[Array, "n c"] | None, weighted: Float[Array, "n n"] | None, columns: int
 ) -> Float[Array, " c"]:
-    """E[(sum_i alpha_i t_i . t)^2] for each column."""
+    r"""$E[(\sum_i \alpha_i \, t_i \cdot t)^2]$ for each column."""
     if alpha is None or weighted is None:
         return jnp.zeros(columns)
     return (alpha * product(weighted, alpha)).sum(axis=0)

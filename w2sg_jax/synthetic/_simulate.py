@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import float64
+from ..numerics.backend import float64, on_cpu
 from ._conditions import Conditions, conditions
 from ._draw import draw
 from ._entries import Entries, gaussian
@@ -58,11 +58,11 @@ def simulate(
     latents: Entries = gaussian,
     check: bool = False,
 ) -> Simulation:
-    """Run every configuration with every seed: heads that are really fitted, beside the theorem on the same draw.
+    r"""Run every configuration with every seed: heads that are really fitted, beside the theorem on the same draw.
 
     Args:
         populations: from ``stack``.
-        ridge_weak, ridge_strong: beta of each configuration.
+        ridge_weak, ridge_strong: (configs,) $\beta$ of each configuration, what is added to K/n.
         n_train, n_w2s: samples of D~ and D^; one pair a program.
         seeds: a configuration's draws depend on its place and the seed alone.
         latents: law of the independent coordinates of z.
@@ -71,7 +71,10 @@ def simulate(
     Raises:
         InputError: ridges that are negative or not one a population; no seed.
 
-    Cost: of a draw with a Gaussian tail about (n_train + n_w2s)^3 flops: 1000 of 300 + 300 samples take less than a
+    Returns:
+        Simulation, (configs, seeds) in each of its numbers.
+
+    Cost: of a draw with a Gaussian tail about $(\tilde n + \hat n)^3$ flops: 1000 of 300 + 300 samples take less than a
     minute on 2 cores. vmapped on an accelerator, 64 at a time; on a CPU ``lax.map`` runs one draw after the other,
     because there batches of decompositions may wait for each other's threads for ever.
     """
@@ -88,7 +91,8 @@ def simulate(
             one_each = jax.tree.map(lambda x, chosen=chosen: np.asarray(x)[chosen], populations)
             ridges = EffectiveRidges(np.asarray(ridge_weak)[chosen], np.asarray(ridge_strong)[chosen])
             options = {"n_train": n_train, "n_w2s": n_w2s, "latents": latents, "check": check, "batch": _batch()}
-            chunks.append(jax.device_get(_simulate(one_each, ridges, chosen, draws[rows], **options)))
+            placed = jax.device_put((one_each, ridges, chosen, draws[rows]))
+            chunks.append(jax.device_get(_simulate(*placed, **options)))
     return jax.tree.map(lambda *x: np.concatenate(x)[: len(places)].reshape(configs, len(seeds)), *chunks)
 
 
@@ -104,7 +108,7 @@ def _configurations(populations: Population, *ridges: Float[np.ndarray, " config
 
 
 def _batch() -> int | None:
-    return None if jax.default_backend() == "cpu" else CHUNK
+    return None if on_cpu() else CHUNK
 
 
 @partial(jax.jit, static_argnames=("n_train", "n_w2s", "latents", "check", "batch"))

@@ -1,7 +1,8 @@
-"""Tails: what a representation holds outside its principal subspace V, known by the Gram matrix of its samples.
+r"""Tails: what a representation holds outside its principal subspace V, known by the Gram matrix of its samples.
 
-A head sees the tail through products of samples only, and its tail part T^T a has the mean square a^T T Sigma T^T a
-on fresh samples: so a tail of any dimension D is two n x n matrices, and the dimension costs little or nothing.
+A head sees the tail through products of samples only, and its tail part $T^T a$ has the mean square
+$a^T T \Sigma T^T a$ on fresh samples: so a tail of any dimension D is two n x n matrices, and the dimension costs
+little or nothing.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from ..numerics.linalg import product
+from ..numerics.settings import own_settings
 from ._checks import refuse_below
 from ._entries import Entries, gaussian, precision
 
@@ -25,26 +27,26 @@ Number = Real[Any, "*b"] | float | int
 
 
 class Grams(NamedTuple):
-    """Of n samples of a tail t with E t t^T = Sigma, the rows of T."""
+    r"""Of n samples of a tail t with $E[t t^T] = \Sigma$, the rows of T."""
 
     gram: Float[Array, "n n"]
-    """T T^T"""
+    """$T T^T$"""
     weighted: Float[Array, "n n"]
-    """T Sigma T^T: a^T (weighted) a is the exact mean square of the function t -> (T^T a) . t"""
+    r"""$W = T \Sigma T^T$: $a^T W a$ is the exact mean square of the function $t \mapsto (T^T a) \cdot t$"""
 
 
 class Tail:
-    """A law of tails, uncorrelated with the principal part: a frozen pytree dataclass with these members.
+    r"""A law of tails, uncorrelated with the principal part: a frozen pytree dataclass with these members.
 
     Attributes:
-        trace: tr Sigma, the mean squared length; gamma = trace / n.
+        trace: $\mathrm{tr} \Sigma$, the mean squared length; $\gamma = \mathrm{tr} \Sigma / n$.
     """
 
     trace: Any
 
     @property
     def largest(self) -> Any:
-        """|Sigma|_op, the largest variance of a direction (condition 4 of decomposability)."""
+        r"""$\|\Sigma\|_{op}$, the largest variance of a direction (condition 4 of decomposability)."""
         raise NotImplementedError
 
     def grams(self, key: Array, n: int) -> Grams | None:
@@ -83,10 +85,11 @@ class NoTail(Tail):
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
 class GaussianTail(Tail):
-    """Isotropic Gaussian tail: Sigma = (trace / D) I.
+    r"""Isotropic Gaussian tail: $\Sigma = \tau I / D$ with trace $\tau$.
 
-    T T^T is Wishart with D degrees of freedom; it is drawn exactly as (trace / D) L L^T with L lower triangular,
-    standard normal numbers below the diagonal and chi_{D - i} on it (Bartlett), for any D >= n at the cost of n^3 / 3.
+    $T T^T$ is Wishart with D degrees of freedom; it is drawn exactly as $\frac{\tau}{D} L L^T$ with L lower triangular,
+    standard normal numbers below the diagonal and $\chi_{D - i}$ on it (Bartlett), for any $D \ge n$ at the cost of
+    $n^3 / 3$.
 
     Attributes:
         trace: the mean squared length.
@@ -117,10 +120,11 @@ class GaussianTail(Tail):
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "dimension", "dof"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
 class EllipticalTail(Tail):
-    """Isotropic but elliptical tail, the multivariate t: every sample has a length of its own.
+    r"""Isotropic but elliptical tail, the multivariate t: every sample has a length of its own.
 
-    t = sqrt(w) g with g as in ``GaussianTail`` and w = (dof - 2) / chi^2_dof of mean 1. K(h_V')/n is close to
-    gamma diag(w), not to gamma I, however large D is: *not* decomposable.
+    $t = \sqrt{w} g$ with $g$ as in ``GaussianTail`` and $w = (\nu - 2) / \chi^2_\nu$ of mean 1, $\nu$ degrees of
+    freedom. $K(h_{V'})/n$ is close to $\gamma \, \mathrm{diag}(w)$, not to $\gamma I$, however large D is: *not*
+    decomposable.
 
     Attributes:
         trace: the mean squared length.
@@ -161,9 +165,9 @@ class EllipticalTail(Tail):
 @partial(jax.tree_util.register_dataclass, data_fields=["trace", "exponent"], meta_fields=["dimension", "entries"])
 @dataclass(frozen=True, eq=False)
 class IndependentTail(Tail):
-    """Independent coordinates of any law, variance of coordinate j proportional to j^-exponent.
+    """Independent coordinates of any law, variance of coordinate j proportional to $j^{-a}$, a the exponent.
 
-    Exponent 0 is isotropic. Coordinates are drawn a block at a time, so memory does not grow with D; cost 4 n^2 D.
+    Exponent 0 is isotropic. Coordinates are drawn a block at a time, so memory does not grow with D; cost $4 n^2 D$.
 
     Attributes:
         trace: the mean squared length.
@@ -211,28 +215,32 @@ class IndependentTail(Tail):
         return self.entries(key, (n, self.dimension)) * jnp.sqrt(self.variances)
 
 
+@own_settings()
 def wishart(key: Array, n: int, dof: Number) -> Float[Array, "n n"]:
-    """X X^T for X (n, dof) of standard normal numbers, drawn without X by Bartlett's decomposition.
+    """$X X^T$ for X (n, dof) of standard normal numbers, drawn without X by Bartlett's decomposition.
 
     Args:
         key: of the random numbers.
         n: samples.
         dof: columns of X, at least n (below it the matrix would be singular: NaN); may be traced.
 
-    Cost: n^2 / 2 normal numbers and a product of n x n.
+    Returns:
+        (n, n), in the widest precision that is switched on.
+
+    Cost: $n^2 / 2$ normal numbers and a product of n x n.
     Source: Bartlett (1933).
     """
     normal, chi = jax.random.split(key)
-    diagonal = jnp.sqrt(_chi_square(chi, jnp.where(dof >= n, dof - jnp.arange(n), jnp.nan)))
+    diagonal = jnp.sqrt(_chi_square(chi, jnp.where(dof >= n, dof - jnp.arange(n, dtype=precision()), jnp.nan)))
     lower = jnp.tril(gaussian(normal, (n, n)), -1) + jnp.diag(diagonal)
     return product(lower, lower.T)
 
 
 def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
-    """2 Gamma(dof / 2) by the rejection method of Marsaglia and Tsang (2000), all numbers in one loop.
+    r"""$2 \Gamma_{k/2}$, $k$ degrees of freedom, by the rejection method of Marsaglia and Tsang (2000), in one loop.
 
     ``jax.random.gamma`` is the same method, but takes longer to compile than all the rest of a draw. Below 2 degrees of
-    freedom, Gamma(a) = Gamma(a + 1) U^(1/a).
+    freedom, $\Gamma_a = \Gamma_{a + 1} U^{1/a}$ with $U$ uniform.
     """
     loop, last = jax.random.split(key)
     half = dof / 2
@@ -244,7 +252,9 @@ def _chi_square(key: Array, dof: Float[Array, " n"]) -> Float[Array, " n"]:
         x = gaussian(first, dof.shape)
         cube = (1 + x / jnp.sqrt(9 * shape)) ** 3
         log_u = jnp.log(1 - jax.random.uniform(second, dof.shape, x.dtype))
-        accepted = (cube > 0) & (log_u < x**2 / 2 + shape * (1 - cube + jnp.log(jnp.maximum(cube, 1e-300))))
+        accepted = (cube > 0) & (
+            log_u < x**2 / 2 + shape * (1 - cube + jnp.log(jnp.maximum(cube, jnp.finfo(cube.dtype).tiny)))
+        )
         return key, jnp.where(done, found, shape * cube), done | accepted
 
     start = loop, jnp.zeros_like(shape), ~(dof > 0)

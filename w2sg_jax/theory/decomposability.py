@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import own_settings
 from ..numerics.checks import ArrayInput, as_ridge, as_samples, as_threshold, check_option, refuse_non_finite
 from ..numerics.lanczos import lanczos
 from ..numerics.linalg import Host
 from ..numerics.rounding import epsilon
+from ..numerics.settings import own_settings
 from .spectrum import Spectrum, spectrum_of_rows
 
 SMALL = 0.5
@@ -28,17 +28,18 @@ KRYLOV = 48
 
 @dataclass(frozen=True, eq=False)
 class Decomposability:
-    """How far a representation is from (delta, gamma^, gamma~)-decomposable on V, the span of its leading components.
+    r"""How far a representation is from $(\delta, \hat\gamma, \tilde\gamma)$-decomposable on V, the span of its leading
+    components.
 
     Attributes:
         rank: dimension of V.
         threshold: the share of the w2s split's largest eigenvalue that selects V, for ``gap``; None where V is empty.
-        gamma_train, gamma_w2s: gamma~ and gamma^, the tail's mean eigenvalue in K/n on each split.
-        effective_train, effective_w2s: ridge + gamma, what acts as the ridge on V.
+        gamma_train, gamma_w2s: $\tilde\gamma$ and $\hat\gamma$, the tail's mean eigenvalue in $K/n$ on each split.
+        effective_train, effective_w2s: $\beta + \gamma$, what acts as the ridge on V.
         moments: condition 1, by how much the second moments on V differ from the population's, relative to
-            Sigma_V + effective ridge (as the splits differ from each other, over sqrt 2).
-        identity: condition 2, |K_V'/n - gamma I|_op, the larger of both splits.
-        orthogonality: condition 3, |H^_V' H~_V'^T / sqrt(n^ n~)|_op.
+            $\Sigma_V$ + effective ridge (as the splits differ from each other, over $\sqrt 2$).
+        identity: condition 2, $\lVert K_{V'}/n - \gamma I \rVert_{op}$, the larger of both splits.
+        orthogonality: condition 3, $\lVert \hat H_{V'} \tilde H_{V'}^\top / \sqrt{\hat n \tilde n} \rVert_{op}$.
         tail_variance: condition 4, the largest variance on the other split of a tail component of one split.
         delta: the largest of the four. Conditions 2 to 4 are in units of the effective ridge, since that is what they
             perturb; all are without unit and do not change with the scale of the representation.
@@ -83,12 +84,13 @@ def decomposability(
     center: bool = True,
     scale: str = "trace",
 ) -> Decomposability:
-    """Estimate gamma and delta of a representation, and the principal subspace V that makes delta least.
+    r"""Estimate gamma and delta of a representation, and the principal subspace V that makes delta least.
 
-    The main theorem holds up to what delta stands for: outside V the kernel has to look like gamma I on each split
-    (|K_V'/n - gamma I|_op), samples of the splits have to be almost orthogonal there, and no direction may carry much
-    variance; on V both splits have to agree. gamma is the mean eigenvalue of K/n outside V. All is estimated from the
-    two splits: V and the tail of each from its own leading eigenvectors, conditions 3 and 4 across splits.
+    The main theorem holds up to what $\delta$ stands for: outside V the kernel has to look like $\gamma I$ on each
+    split ($\lVert K_{V'}/n - \gamma I \rVert_{op}$), samples of the splits have to be almost orthogonal there, and no
+    direction may carry much variance; on V both splits have to agree. gamma is the mean eigenvalue of K/n outside V.
+    All is estimated from the two splits: V and the tail of each from its own leading eigenvectors, conditions 3 and 4
+    across splits.
 
     Args:
         h_train: (n_train, d), one model's representation of D~, the split that the weak model is fitted on.
@@ -102,8 +104,8 @@ def decomposability(
 
     Returns:
         Decomposability. For ``gap`` of a pair pass the effective ridges and thresholds of both models; the gains of
-        ``gap`` are l / (l + ridge) with l = a + gamma, those of the theorem a / (a + ridge): they differ by at most
-        gamma / (l + ridge).
+        ``gap`` are $\lambda / (\lambda + \beta)$ with $\lambda = a + \gamma$, those of the theorem $a / (a + \beta)$:
+        they differ by at most $\gamma / (\lambda + \beta)$.
 
     Raises:
         InputError: shapes that do not fit, fewer than three samples, NaN or Inf, a representation that is constant, or
@@ -322,7 +324,8 @@ def _largest(values: np.ndarray) -> float:
 
 
 def _operator_norm(x: Float[np.ndarray, "a b"]) -> float:
-    r"""The largest singular value: on the Krylov space of $X^\top X$, from below and within about 1%, where X is large."""
+    r"""The largest singular value: on the Krylov space of $X^\top X$, from below and within about 1%, where X is
+    large."""
     if min(x.shape) <= KRYLOV:
         return float(np.linalg.norm(x, 2)) if min(x.shape) else 0.0
     whole = lambda values, _: int(len(values) == KRYLOV)  # noqa: E731 (one line)

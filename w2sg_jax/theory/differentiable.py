@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, at_least_two, check_option, same_rows
 from ..numerics.linalg import HIGHEST, Device, product
+from ..numerics.settings import own_settings
 from .smoother import of_rows
 
 LA = Device()
@@ -28,9 +28,9 @@ def gap_norm(
     center: bool = True,
     scale: str = "trace",
 ) -> Float[Array, ""]:
-    """|P_s (I - P_w)|_op as a differentiable function of both representations.
+    r"""$\lVert P_s (I - P_w) \rVert_{op}$ as a differentiable function of both representations.
 
-    The value is u^T (I - P_w) P_s v at the leading singular vectors (u, v), which are held constant: by the
+    The value is $u^\top (I - P_w) P_s v$ at the leading singular vectors (u, v), which are held constant: by the
     Hellmann-Feynman theorem that is also the gradient, and it passes through linear solves only, so repeated
     eigenvalues give no NaN (where the largest singular value is repeated, one of its subgradients).
 
@@ -72,7 +72,7 @@ def predicted_gap(
     center: bool = True,
     scale: str = "trace",
 ) -> Float[Array, ""]:
-    """|P_s (I - P_w) y|^2 / n as a differentiable function of the representations and the labels.
+    r"""$\lVert P_s (I - P_w)\, y \rVert^2 / n$ as a differentiable function of the representations and the labels.
 
     Args, units, errors and cost as ``gap_norm``; labels (n,) or (n, c) are centred when ``center``, and columns summed.
     """

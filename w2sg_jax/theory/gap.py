@@ -1,4 +1,4 @@
-"""The gap P_s (I - P_w) from moments: its norm, its spectrum, and what it costs on given labels."""
+r"""The gap norm $\lVert P_s (I - P_w) \rVert_{op}$ and the predicted gap, from moments."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import own_settings
 from ..numerics.checks import as_ridge, as_threshold
 from ..numerics.rounding import epsilon
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .cholesky import gap_operator_by_solves
 from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
@@ -18,19 +18,22 @@ from .smoother import Parameters, unit_trace_ridges
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """What the weak supervision costs the strong model, predicted from representations.
+    r"""What the weak supervision costs the strong model, predicted from representations.
 
     Attributes:
-        norm: |P_s (I - P_w)|_op, in [0, 1): the paper's label-free metric; larger means worse weak-to-strong
-            generalization. It saturates at 1 when the ridges are tiny: read it beside the ranks and dimensions.
-        frobenius: |P_s (I - P_w)|_F / sqrt(n); its square is the expected predicted gap over labels y ~ N(0, I).
-        predicted: |P_s (I - P_w) y|^2 / n summed over label columns, in squared label units; None without labels.
-        singular_values: of P_s (I - P_w), descending, one for each kept strong direction; those below 1e-8 of the
+        norm: $\lVert P_s (I - P_w) \rVert_{op}$, in [0, 1): the paper's label-free metric; larger means worse
+            weak-to-strong generalization. It saturates at 1 when the ridges are tiny: read it beside the ranks and
+            dimensions.
+        frobenius: $\lVert P_s (I - P_w) \rVert_F / \sqrt n$; its square is the expected predicted gap over labels
+            $y \sim N(0, I)$.
+        predicted: $\lVert P_s (I - P_w)\, y \rVert^2 / n$ summed over label columns, in squared label units; None
+            without labels.
+        singular_values: of $P_s (I - P_w)$, descending, one for each kept strong direction; those below 1e-8 of the
             largest are not resolved.
         rank_weak, rank_strong: kept directions.
-        dof_weak, dof_strong: effective dimensions tr P.
+        dof_weak, dof_strong: effective dimensions $\operatorname{tr} P$.
         dropped_weak, dropped_strong: directions left out, below the threshold or the rounding floor.
-        ridge_weak, ridge_strong: what was added to K/n, in the units of ``scale``.
+        ridge_weak, ridge_strong: $\beta$, what was added to $K/n$, in the units of ``scale``.
         threshold_weak, threshold_strong: share of the largest eigenvalue below which directions were left out.
         n: number of samples.
         center, scale, dtype: the conventions used; ``dtype`` is the precision of the accumulated products.
@@ -74,15 +77,21 @@ def gap(
     *,
     scale: str = "trace",
 ) -> Gap:
-    """Compute P_s (I - P_w) on the samples behind ``m``: the paper's predictor of weak-to-strong generalization.
+    r"""Compute $P_s (I - P_w)$ on the samples behind ``m``: the paper's predictor of weak-to-strong generalization.
 
-    P = A (A + ridge I)^-1 with A = K/n of the principal components that are kept (theory: P_w from the weak model,
-    P_s from the strong one, both on the samples that the weak model labels).
+    $$
+    \mathrm{PredGap} \approx \tfrac1n \lVert P_s (I - P_w)\, y \rVert^2
+    \le \lVert P_s (I - P_w) \rVert_{op}^2 \, \tfrac1n \lVert y \rVert^2,
+    \qquad P = A (A + \beta I)^{-1}
+    $$
+
+    with $A = K/n$ of the principal components that are kept: $P_w$ from the weak model, $P_s$ from the strong one, both
+    on the samples that the weak model labels.
 
     Args:
         m: moments of the pair, from ``moments`` or ``merge``.
-        ridge: what is added to K/n; one number, or a (weak, strong) pair. To model heads trained with ridge beta on
-            representations with an isotropic tail gamma, pass the effective ridge beta + gamma.
+        ridge: $\beta$, what is added to $K/n$; one number, or a (weak, strong) pair. To model heads trained with ridge
+            $\beta$ on representations with an isotropic tail $\gamma$, pass the effective ridge $\beta + \gamma$.
         threshold: keep principal components whose eigenvalue is at least this share of the largest; one number or a
             (weak, strong) pair. 0 keeps all that are above rounding.
         scale: "trace" (default): representations are scaled to unit trace of their second moment, so that a ridge
@@ -95,10 +104,10 @@ def gap(
         InputError: a constant representation, a negative or NaN ridge or threshold, or ridge 0 where the rank of a
             kernel cannot be told from rounding.
 
-    Cost: (d_weak + d_strong)^3 / 3 for the joint factor, products of that size and the singular values; one eigh each
+    Cost: $(d_w + d_s)^3 / 3$ for the joint factor, products of that size and the singular values; one eigh each
     of d_weak and d_strong besides where there is a threshold or a rank is deficient. Independent of n, but that of a
-    model with more columns than samples the kernel K/n takes the place: n^3 for d^3. In float64 the error of norm^2 is
-    about eps / ridge.
+    model with more columns than samples the kernel $K/n$ takes the place: $n^3$ for $d^3$. In float64 the error of the
+    squared norm is about $\varepsilon / \beta$.
     Source: arXiv 2502.00620, main theorem and its label-free bound.
     """
     check_moments(m, "m")

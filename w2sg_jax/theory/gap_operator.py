@@ -19,8 +19,8 @@ from .spectrum import Spectrum, kept, rank, spectrum, spectrum_of_rows
 class Pair(NamedTuple):
     """A weak and a strong model in principal coordinates; every ridge and threshold is cheap from here.
 
-    ``weak_components`` = F_w V_w and ``strong_components`` = F_s V_s are the principal components of the r rows that stand
-    for the samples; ``label_rows`` = F_y (no columns without labels).
+    ``weak_components`` = F_w V_w and ``strong_components`` = F_s V_s are the principal components of the r rows that
+    stand for the samples; ``label_rows`` = F_y (no columns without labels).
     """
 
     weak: Spectrum
@@ -82,8 +82,8 @@ def _spectrum(m: Moments, factor: Factor, model: str, more: int) -> Spectrum:
 def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
     r"""The operator's Gram matrix, its value on the labels, and the sizes of both smoothers: pure, vmapped over ``p``.
 
-    The residual $E = (I - P_w) F_s V_s$ and $T = E\, \Lambda_s^{1/2} (\Lambda_s + \beta_s)^{-1}$, which has the singular
-    values of $P_s (I - P_w)$: no cancellation of squares, no division by a small eigenvalue.
+    The residual $E = (I - P_w) F_s V_s$ and $T = E\, \Lambda_s^{1/2} (\Lambda_s + \beta_s)^{-1}$, which has the
+    singular values of $P_s (I - P_w)$: no cancellation of squares, no division by a small eigenvalue.
     """
     la = Device()
     weak = by_components(pair.weak_components, pair.weak, p.ridge_weak, p.threshold_weak)

@@ -1,7 +1,7 @@
 r"""The gap over a grid of ridges and thresholds: one decomposition, then all points together.
 
-At many points $P_s (I - P_w)$ is taken in its squared form, whose parts that change with the point are diagonal: $O(k^2)$
-for each, and Lanczos on all of them at once for the norm.
+At many points $P_s (I - P_w)$ is taken in its squared form, whose parts that change with the point are diagonal:
+$O(k^2)$ for each, and Lanczos on all of them at once for the norm.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..numerics import rounding
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import as_ridge, as_sequence, as_threshold
 from ..numerics.lanczos import TOLERANCE, largest_eigenvalues
 from ..numerics.linalg import Host, product
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .gap_operator import Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
 from .kernel import joint_factor
@@ -54,7 +55,7 @@ def gap_grid(
     *,
     scale: str = "trace",
 ) -> GapGrid:
-    """Compute the gap for every ridge and every threshold; equal to calling ``gap`` for each.
+    r"""Compute the gap for every ridge and every threshold; equal to calling ``gap`` for each.
 
     Args:
         m: moments of the pair.
@@ -65,7 +66,7 @@ def gap_grid(
     Raises:
         InputError: as ``gap``; or an empty grid.
 
-    Cost: one decomposition of the pair, as for a ``gap`` with a threshold; then about 200 d_weak d_strong flops a
+    Cost: one decomposition of the pair, as for a ``gap`` with a threshold; then about $200\, d_w d_s$ flops a
     point. A point where the norm is too small for the squared form costs as much as a ``gap`` of its own.
     """
     check_moments(m, "m")
@@ -140,8 +141,8 @@ def sweep(overlap: Overlap, points: Float[np.ndarray, "P 4"], dtype: str) -> Swe
 
     With W and S the principal components, $w = g_s / \sqrt{\lambda_s}$ and $a = (2 - g_w) / (\lambda_w + \beta_w)$, the
     squared singular values of $P_s (I - P_w)$ are the eigenvalues of
-    $\operatorname{diag}(w)\, (\Lambda_s - M \operatorname{diag}(a) M^\top) \operatorname{diag}(w)$, $M = S^\top W$: what
-    changes with the point is diagonal.
+    $\operatorname{diag}(w)\, (\Lambda_s - M \operatorname{diag}(a) M^\top) \operatorname{diag}(w)$, $M = S^\top W$:
+    what changes with the point is diagonal.
 
     Args:
         overlap: of the pair.

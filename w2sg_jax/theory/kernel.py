@@ -28,7 +28,8 @@ class Traces(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """F = [F_w, F_s, F_y], each representation in units of unit trace, with F^T F = J but for the labels' own block.
+    r"""$F = [F_w, F_s, F_y]$, each representation in units of unit trace, with $F^\top F = J$ but for the labels' own
+    block.
 
     Singular values, smoothers and residuals computed from F equal those computed from the n samples / sqrt(n). Of the
     labels F may hold only the part in the span of both representations; a smoother leaves nothing of the rest.
@@ -63,7 +64,7 @@ def joint_factor(m: Moments) -> Factor:
     reveals the joint rank: a strong representation inside the span of the weak one stays exactly inside it. The squared
     formula of the gap cannot tell such a gap from sqrt(eps / ridge).
 
-    Cost: D^3 / 3 flops, D = d_weak + d_strong + c; twice that where pivoting is needed.
+    Cost: $D^3 / 3$ flops, $D = d_w + d_s + c$; twice that where pivoting is needed.
     """
     traces = traces_of(m)
     widths = (m.d_weak, m.d_strong, m.d_labels)

@@ -1,4 +1,5 @@
-r"""The leading singular values of $P_s (I - P_w)$ alone: Lanczos with Cholesky factors, or principal components alone."""
+r"""The leading singular values of $P_s (I - P_w)$ alone: Lanczos with Cholesky factors, or principal components
+alone."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -7,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import own_settings, resident
+from ..numerics.backend import resident
 from ..numerics.checks import as_count, as_ridge, as_threshold
 from ..numerics.lanczos import lanczos, relative
 from ..numerics.linalg import Host, eigenvalues
 from ..numerics.rounding import TOLERATED, epsilon
+from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .gap import gap
 from .kernel import Traces, traces_of, unit_trace_second
@@ -24,10 +26,10 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class LeadingGap:
-    """The gap norm of wide representations, and how it was found.
+    r"""The gap norm of wide representations, and how it was found.
 
     Attributes:
-        norm: |P_s (I - P_w)|_op, as in ``Gap``.
+        norm: $\lVert P_s (I - P_w) \rVert_{op}$, as in ``Gap``.
         singular_values: the leading ones of P_s (I - P_w), descending.
         residual: how far the iterations were from the end. Of Lanczos, |G v - s^2 v| / s^2 of the worst pair (s, v),
             G = T^T T: no s is off by more than half of it, relative. Of principal components, the angle by which the
@@ -72,10 +74,15 @@ def leading_gap(
     count: int = 1,
     scale: str = "trace",
 ) -> LeadingGap:
-    """Compute the gap norm alone, for representations so wide that ``gap`` takes long.
+    r"""Compute the gap norm alone, for representations so wide that ``gap`` takes long.
 
-    With M = Sigma + ridge I and R R^T = Sigma_s, the squares of the singular values are the eigenvalues of
-    G = R^T M_s^-1 S M_s^-1 R,  S = Sigma_s - Sigma_sw (M_w^-1 + ridge_w M_w^-2) Sigma_ws = H_s^T (I - P_w)^2 H_s / n,
+    With $M = \Sigma + \beta I$ and $R R^\top = \Sigma_s$, the squares of the singular values are the eigenvalues of
+
+    $$
+    G = R^\top M_s^{-1} S M_s^{-1} R, \qquad
+    S = \Sigma_s - \Sigma_{sw} (M_w^{-1} + \beta_w M_w^{-2})\, \Sigma_{ws} = H_s^\top (I - P_w)^2 H_s / n,
+    $$
+
     which is applied to vectors and never formed. A model with a threshold enters by its principal components alone; if
     the strong one has few, G is as small and is formed.
 
@@ -90,10 +97,10 @@ def leading_gap(
     Raises:
         InputError: as ``gap``.
 
-    Cost: d^3 for a model without a threshold (Cholesky factors and an inverse), 2 d^2 m with one, m being a few times
-    the directions kept; and about 5 d^2 numbers read for each product with G. Memory beyond the moments: a half of
-    them (d = d_weak = d_strong). The squared form leaves an absolute error of about eps / (ridge_s ridge_w) in norm^2:
-    where that is too much, the full computation is done instead.
+    Cost: $d^3$ for a model without a threshold (Cholesky factors and an inverse), $2 d^2 m$ with one, m being a few
+    times the directions kept; and about $5 d^2$ numbers read for each product with G. Memory beyond the moments: a half
+    of them ($d = d_w = d_s$). The squared form leaves an absolute error of about $\varepsilon / (\beta_s \beta_w)$ in
+    the squared norm: where that is too much, the full computation is done instead.
     Source: arXiv 2502.00620, the label-free bound of the main theorem.
     """
     check_moments(m, "m")
@@ -191,7 +198,8 @@ def _iterated(
 
 
 def _of_every_direction(sigma: Float[np.ndarray, "d d"], ridge: float, *, with_root: bool) -> _Model | None:
-    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the root."""
+    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the
+    root."""
     if ridge <= 0:
         return None
     la = Host()

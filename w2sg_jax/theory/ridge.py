@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from ..numerics import rounding
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,12 +22,13 @@ from ..numerics.checks import (
 )
 from ..numerics.linalg import product
 from ..numerics.rounding import may_square
+from ..numerics.settings import own_settings
 from .spectrum import Spectrum, kept, of_second_moment
 
 
 @dataclass(frozen=True, eq=False)
 class RidgeHead:
-    """Linear heads f(x) = h(x)^T weights + intercept, one for each ridge.
+    r"""Linear heads $f(x) = h(x)^\top \theta + b$, one for each ridge.
 
     Attributes:
         weights: (R, d, c) in the raw units of the representation.
@@ -51,7 +52,7 @@ class RidgeHead:
 
 
 class Components(NamedTuple):
-    """A representation factored once: a = H / sqrt(n) = U S V^T, centred and scaled.
+    r"""A representation factored once: $H / \sqrt n = U S V^\top$, centred and scaled.
 
     ``spectrum`` is S^2 and V, and (rows @ rotation)^T y is S U^T y / sqrt(n), so that the head is V (S^2 + ridge)^-1
     times it; without a rotation, ``rows`` is rotated already.
@@ -76,14 +77,18 @@ class Fit(NamedTuple):
 def ridge_path(
     h: ArrayInput, y: ArrayInput, ridges: Sequence[float], *, center: bool = True, scale: str = "trace"
 ) -> RidgeHead:
-    """Fit theta = (H^T H/n + ridge I)^-1 H^T y/n for every ridge, from one factorisation.
+    r"""Fit ridge heads for every ridge, from one factorisation.
+
+    $$
+    \theta = (H^\top H/n + \beta I)^{-1} H^\top y/n = H^\top (K/n + \beta I)^{-1} y/n
+    $$
 
     Args:
         h: (n, d) representation of the labelled samples.
         y: (n,) or (n, c) targets.
-        ridges: R penalties, each what is added to K/n (mean squared error plus ridge |theta|^2). 0 gives the min-norm
-            interpolator. scikit-learn's ``Ridge`` and ``KernelRidge`` have alpha = n * ridge, on the representation
-            that is centred and scaled as here.
+        ridges: R penalties $\beta$, each what is added to $K/n$ (mean squared error plus $\beta \lVert\theta\rVert^2$).
+            0 gives the min-norm interpolator. scikit-learn's ``Ridge`` and ``KernelRidge`` have alpha = n * ridge, on
+            the representation that is centred and scaled as here.
         center: subtract the means of h and y, which then form the intercept.
         scale: "trace" scales the representation to unit trace of its second moment before the ridge is added;
             "none" takes the ridge in raw units.
@@ -91,9 +96,9 @@ def ridge_path(
     Raises:
         InputError: bad shapes, NaN or Inf, a negative or NaN ridge, a constant representation.
 
-    Cost: the smaller of n d^2 + 9 d^3 (primal, eigh) and n^2 d (dual, thin SVD) once, then 2 d k c a ridge. With a
-    ridge below 1e-6 of the trace the SVD is used above d samples too, about 6 n d^2: it does not square the condition
-    number, so that the min-norm limit is exact.
+    Cost: the smaller of $n d^2 + 9 d^3$ (primal, eigh) and $n^2 d$ (dual, thin SVD) once, then $2 d k c$ a ridge. With
+    a ridge below 1e-6 of the trace the SVD is used above d samples too, about $6 n d^2$: it does not square the
+    condition number, so that the min-norm limit is exact.
     Source: arXiv 2502.00620, section 2 (fine-tuning as a ridge head).
     """
     check_option(scale, "scale", ("trace", "none"))

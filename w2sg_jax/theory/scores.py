@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled, own_settings
+from ..numerics.backend import compiled
 from ..numerics.checks import Array, ArrayInput, as_ridge, as_samples, as_threshold
 from ..numerics.linalg import Device, product
+from ..numerics.settings import own_settings
 from ..second_moments.from_arrays import moments
 from ..second_moments.moments import Moments
 from .cholesky import strong_head_by_solves
@@ -31,10 +32,14 @@ def gap_scores(
     scale: str = "trace",
     dtype: str | None = None,
 ) -> Float[np.ndarray, " n"]:
-    """Score each sample by |[P_s (I - P_w) y]_i|: the error that weak supervision leaves on it in the strong model.
+    r"""Score each sample by $|[P_s (I - P_w)\, y]_i|$: the error that weak supervision leaves on it in the strong
+    model.
 
-    [P_s (I - P_w) y]_i = h_s(x_i)^T V_s (L_s + ridge)^-1 V_s^T H_s^T (I - P_w) y / n. With several label columns, the
-    Euclidean norm over them. The mean of the squared scores is ``gap(...).predicted``.
+    $$
+    [P_s (I - P_w)\, y]_i = h_s(x_i)^\top V_s (\Lambda_s + \beta_s)^{-1} V_s^\top H_s^\top (I - P_w)\, y / n
+    $$
+
+    With several label columns, the Euclidean norm over them. The mean of the squared scores is ``gap(...).predicted``.
 
     Args:
         weak, strong: (n, d_weak), (n, d_strong) representations of the same samples.
@@ -48,7 +53,7 @@ def gap_scores(
     Raises:
         InputError: as ``moments`` and ``gap``.
 
-    Cost: ``moments`` and ``gap``, then 2 n d_strong c flops.
+    Cost: ``moments`` and ``gap``, then $2 n d_s c$ flops.
     Source: arXiv 2502.00620, main theorem, by sample; with ridge 0.1 / n and labels from the weak model it is the
     score of RADS-Lin.
     """

@@ -2,8 +2,9 @@ r"""The smoothers $P = A (A + \beta I)^{-1}$ of both models, $A = K/n$ on the pr
 
 What the strong model can express is $P_s$; what the weak one cannot, $I - P_w$. A smoother is known by a root Q with
 $P = Q Q^\top$, from principal components or from a Cholesky factor of $\Sigma + \beta I$ (``Rooted``); or, on the dual
-side, by $I - P = \beta (K/n + \beta I)^{-1}$ (``Complementary``). Both act on the r rows that stand for the samples (see
-``kernel``). What needs no rows uses the resolvent $(\Sigma + \beta I)^{-1}$, which is also the ridge head of $H^\top y/n$.
+side, by $I - P = \beta (K/n + \beta I)^{-1}$ (``Complementary``). Both act on the r rows that stand for the samples
+(see ``kernel``). What needs no rows uses the resolvent $(\Sigma + \beta I)^{-1}$, which is also the ridge head of
+$H^\top y/n$.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -198,7 +199,8 @@ class SpectralResolvent(NamedTuple):
 def covered(la: Any, m: Resolvent, y: Any) -> Any:
     r"""$(2 M^{-1} - M^{-1} \Sigma M^{-1})\, y = M^{-1} y + \beta M^{-2} y$.
 
-    With it $H_s^\top (2 P_w - P_w^2) H_s / n$ is a product of second moments: what the weak model covers of the strong one.
+    With it $H_s^\top (2 P_w - P_w^2) H_s / n$ is a product of second moments: what the weak model covers of the strong
+    one.
     """
     once = m.solve(la, y)
     return once + m.ridge * m.solve(la, once)

@@ -75,10 +75,11 @@ def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> 
 
 
 def principal(sigma: Float[np.ndarray, "d d"], threshold: float) -> Spectrum | None:
-    r"""The principal components with $\lambda \ge \alpha \lambda_1$ alone, or None where the full decomposition is better.
+    r"""The principal components with $\lambda \ge \alpha \lambda_1$ alone, or None where the full decomposition is
+    better.
 
-    Block Lanczos goes on until those above the threshold have converged. Lanczos on what is left then shows that none was
-    missed, such as further copies of an eigenvalue that is repeated more often than the block has vectors.
+    Block Lanczos goes on until those above the threshold have converged. Lanczos on what is left then shows that none
+    was missed, such as further copies of an eigenvalue that is repeated more often than the block has vectors.
 
     Args:
         sigma: symmetric positive semidefinite.

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled, on_cpu, own_settings
+from ..numerics.backend import compiled, on_cpu
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -22,6 +22,7 @@ from ..numerics.checks import (
     same_rows,
 )
 from ..numerics.rounding import DENOMINATOR, epsilon, may_square
+from ..numerics.settings import own_settings
 from .ridge import components, fit, outputs
 from .targets import Split, as_targets, checked_ids, checked_rows, checked_split, missing_classes, refuse_overlap
 
@@ -36,15 +37,16 @@ Numbers = float | Float[np.ndarray, "..."]
 
 @dataclass(frozen=True, eq=False)
 class WeakToStrong:
-    """Measured weak-to-strong generalization on the test split; floats, or arrays (splits, ridges).
+    r"""Measured weak-to-strong generalization on the test split; floats, or arrays (splits, ridges).
 
-    Squared errors are E[(f(x) - y)^2] summed over label columns; the ``_01`` twins are shares of wrong classes, None
-    unless labels are classes.
+    Squared errors are $\mathbb{E}\,(f(x) - y)^2$ summed over label columns; the ``_01`` twins are shares of wrong
+    classes, None unless labels are classes.
 
     Attributes:
         err_weak, err_w2s, err_ceiling: Err_w, Err_w2s and Err_sc.
-        pred_gap: PredGap = E[(f_w2s(x) - f_sc(x))^2];  pred_gap_01: share of samples where the two disagree.
-        pgr: (Err_w - Err_w2s) / (Err_w - Err_sc); NaN, undefined, while the denominator is within two standard errors
+        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$;  pred_gap_01: share of samples where the two
+        disagree. pgr: $(Err_w - Err_{w2s}) / (Err_w - Err_{sc})$; NaN, undefined, while the denominator is within two
+        standard errors
             of 0 (paired over test samples).  pgr_denominator, pgr_noise: that denominator and its standard error.
         residual_w2s: mean squared residual of the strong head on the pseudo-labels that it was fitted on.
         ridge_weak, ridge_strong: what was added to K/n, in units of ``scale``.
@@ -90,8 +92,9 @@ def weak_to_strong(
 ) -> WeakToStrong:
     """Fit the weak head on ``train``, label ``w2s`` with it, fit the strong head on those labels, measure on ``test``.
 
-    f_w = weak head on (train_weak, y); f_w2s = strong head on (w2s_strong, f_w(w2s_weak)); f_sc = strong head on
-    (w2s_strong, y). Centring and scale of a head come from the split that it is fitted on.
+    $f_w$ is the weak head fitted on the train split and its y; $f_{w2s}$ the strong head on the w2s split and the
+    pseudo-labels $f_w$; $f_{sc}$, the ceiling, the strong head on the w2s split and its own y. Centring and scale of a
+    head come from the split that it is fitted on.
 
     Args:
         train: (weak, y) of the labelled split.

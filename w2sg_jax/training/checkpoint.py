@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from .._errors import InputError
@@ -53,7 +54,7 @@ def load_checkpoint(path: Path | str, like: TrainingState, *, fingerprint: str) 
             "give another path, or delete it to start again"
         )
     state = read_tree(path, like)
-    return state._replace(step=np.asarray(state.step), losses=np.array(state.losses))
+    return state._replace(step=jax.device_get(state.step), losses=np.array(jax.device_get(state.losses)))
 
 
 ARITHMETIC = 1

@@ -72,7 +72,8 @@ class TrainingLoop:
         params, optimizer_state, seen, losses = state.params, state.optimizer, 0, []
         for index in range(int(state.step), stop):
             ids = self.plan.batch(index)
-            params, optimizer_state, loss = self.step(params, optimizer_state, ids, np.int32(index))
+            placed = jax.device_put((ids, np.int32(index)))
+            params, optimizer_state, loss = self.step(params, optimizer_state, *placed)
             seen += int(np.count_nonzero(ids))
             losses.append(loss)
         history = state.losses.copy()

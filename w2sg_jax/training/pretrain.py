@@ -18,6 +18,7 @@ from ..encoders.tokenizer import CLS, MASK, SPECIAL_TOKENS
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
 from ..numerics.checks import as_count
+from ..numerics.settings import own_settings
 from .batches import BatchPlan
 from .checkpoint import TrainingState, run_fingerprint
 from .loop import TrainingLoop, TrainingProgress, refuse_diverged
@@ -127,6 +128,7 @@ def check_vocabulary(encoder: EncoderConfig, tokens: TokenSet) -> None:
         )
 
 
+@own_settings()  # Flax and Optax fill arrays with numbers, step by step
 def initial_state(encoder: EncoderConfig, config: PretrainConfig) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
     """The state before the first step, a function of the two configurations alone."""
     graph, variables = nnx.split(Encoder(encoder, rngs=nnx.Rngs(config.seed)), nnx.Param)
@@ -171,11 +173,13 @@ def train_step(
         encoder = nnx.merge(graph, weights)
         logits = encoder.logits(encoder(corrupted))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, ids)
-        return jnp.sum(losses * targets) / jnp.maximum(jnp.sum(targets), 1)
+        chosen = targets.astype(losses.dtype)
+        return jnp.sum(losses * chosen) / jnp.maximum(jnp.sum(chosen), 1)
 
     loss, gradient = jax.value_and_grad(masked_loss)(params)
-    updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
-    return optax.apply_updates(params, updates), optimizer_state, loss
+    with own_settings():  # Optax multiplies integers and floats
+        updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
+        return optax.apply_updates(params, updates), optimizer_state, loss
 
 
 def mask_tokens(

@@ -15,7 +15,9 @@ from jaxtyping import Array, Float, Int
 from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
+from ..numerics.backend import on_cpu
 from ..numerics.checks import as_count
+from ..numerics.settings import own_settings
 from .batches import BatchPlan
 from .checkpoint import TrainingState, run_fingerprint
 from .loop import TrainingLoop, TrainingProgress, refuse_diverged
@@ -69,7 +71,7 @@ def pretrain_together(
     _check(encoder, tokens, configs)
     as_count(order_seed, "order_seed", 0)
     at_once = as_count(at_once, "at_once", 1) if at_once is not None else _all_but_on_a_cpu(len(configs))
-    longest, members = max(config.steps for config in configs), _members(configs)
+    longest, members = max(config.steps for config in configs), jax.device_put(_members(configs))
     plan = BatchPlan(tokens, configs[0].bucket_edges, configs[0].batch_size, order_seed)
     graph, state = _initial(encoder, configs, longest)
     fingerprint = run_fingerprint(encoder, tokens, *configs, replace(configs[0], seed=order_seed))
@@ -81,14 +83,16 @@ def pretrain_together(
 
     loop = TrainingLoop(step, plan, check, checkpoint, fingerprint, checkpoint_every, report_every, on_progress)
     state = loop.run(state)
+    with own_settings():  # the number of a model goes to the device
+        each = [jax.tree.map(lambda x, k=number: x[k], state.params) for number in range(len(configs))]
     return [
-        Pretrained(nnx.merge(graph, jax.tree.map(lambda x, k=number: x[k], state.params)), losses[: config.steps])
-        for number, (config, losses) in enumerate(zip(configs, state.losses.T.copy(), strict=True))
+        Pretrained(nnx.merge(graph, params), losses[: config.steps])
+        for config, params, losses in zip(configs, each, state.losses.T.copy(), strict=True)
     ]
 
 
 def _all_but_on_a_cpu(models: int) -> int:
-    return 1 if jax.default_backend() == "cpu" else models
+    return 1 if on_cpu() else models
 
 
 def _check(encoder: EncoderConfig, tokens: TokenSet, configs: Sequence[PretrainConfig]) -> None:
@@ -113,6 +117,7 @@ def _members(configs: Sequence[PretrainConfig]) -> _Members:
     )
 
 
+@own_settings()
 def _initial(
     encoder: EncoderConfig, configs: Sequence[PretrainConfig], longest: int
 ) -> tuple[nnx.GraphDef[Encoder], TrainingState]:
@@ -148,7 +153,10 @@ def _step(graph: nnx.GraphDef[Encoder], config: PretrainConfig, at_once: int) ->
 
 
 def warmup_cosine(count: Any, member: _Members) -> Float[Array, ""]:
-    """The learning rate at step ``count``: ``optax.warmup_cosine_decay_schedule``, with arrays for its numbers."""
+    r"""The learning rate at step ``count``: ``optax.warmup_cosine_decay_schedule``, with arrays for its numbers.
+
+    $r \frac{t}{w}$ up to step $w$, then $\frac{r}{2} (1 + \cos \pi \frac{t - w}{T - w})$ up to step $T$.
+    """
     fall = (count - member.warmup) / jnp.maximum(member.steps - member.warmup, 1)
     cosine = (1 + jnp.cos(jnp.pi * jnp.clip(fall, 0.0, 1.0))) / 2
     return member.learning_rate * jnp.where(count < member.warmup, count / member.warmup, cosine)
