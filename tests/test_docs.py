@@ -152,7 +152,7 @@ def test_commands_and_extras_exist_even_where_they_are_not_run():
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        named = re.findall(r"(?:\"\.|w2sg_jax)\[([\w,]+)\]", text)
+        named = re.findall(r"(?:\"\.|w2sg_jax)\[([\w,-]+)\]", text)
         assert {extra for group in named for extra in group.split(",")} <= set(extras), page
         for block in (block for block in blocks(page) if block.language == "sh"):
             assert set(re.findall(r"\bw2sg (\w+)", block.code)) <= set(COMMANDS), page
