@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import rich.table
 
-from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.store.atomic import write_text
 from w2sg_jax.terminal.console import standard_output
 
@@ -33,7 +33,7 @@ def save(name: str, config: Any, result: dict[str, Any]) -> dict[str, Any]:
     """
     settings = asdict(config) | {"out": str(config.out) if config.out else None}
     entry = record(f"benchmarks.{name}", settings, {}, result) | {
-        "commit": commit_of(Path(__file__).parent),
+        **checkout_of(Path(__file__)),
         "cores": os.cpu_count(),
     }
     entry["blas_threads"] = os.environ.get("OPENBLAS_NUM_THREADS")

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -325,7 +326,7 @@ def test_quickstart_json(tmp_path, capsys, monkeypatch):
     assert seen["config"] == QuickstartConfig(out=tmp_path, splits=3, seed=7)
     record = _strict_json(out)
     assert record["settings"] == {"out": str(tmp_path), "splits": 3, "seed": 7}
-    assert record["result"] == {"ridge": 1e-4, "undefined": None}
+    assert record["result"] == {"ridge": 1e-4, "undefined": "NaN"}
     assert _run(capsys, "quickstart", "--out", str(tmp_path))[1].strip() == "a table"
 
 
@@ -448,8 +449,64 @@ def test_interruption_is_exit_code_130(samples, capsys, monkeypatch):
 
 def test_debug_shows_where_input_was_refused(capsys, monkeypatch):
     monkeypatch.setenv("W2SG_DEBUG", "1")
-    with pytest.raises(FileNotFoundError):
-        main(["gap", "a.npy", "b.npy"])
+    code, out, err = _run(capsys, "gap", "a.npy", "b.npy")
+    assert (code, out) == (2, "")
+    assert err.startswith("w2sg: a.npy: there is no such file")
+    assert "Traceback" in err
+    assert err.endswith("FileNotFoundError: a.npy: there is no such file; check the path\n")
+
+
+def test_an_error_of_the_program_is_exit_code_70_and_its_traceback(samples, capsys, monkeypatch):
+    monkeypatch.setattr(files, "read", lambda location: 1 / 0)
+    code, out, err = _run(capsys, "gap", "weak5.npy", "strong.safetensors")
+    assert (code, out) == (70, "")
+    assert err.startswith("w2sg: an error in the program\nTraceback")
+    assert err.endswith("ZeroDivisionError: division by zero\n")
+    assert "70 an error in the program" in " ".join(_run(capsys, "--help")[1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gap", "--help"], ["rank", "--help"], ["rnak"]])
+def test_what_needs_no_jax_does_not_wait_for_it(arguments):
+    program = (
+        f"import sys; from w2sg_jax.cli import main; main({arguments})\n"
+        "sys.exit(' '.join(sys.modules.keys() & {'jax', 'matplotlib', 'numpy', 'scipy'}) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=_environment())
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [
+        "nonsense",
+        pytest.param("cuda", marks=pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="it may be here")),
+    ],
+)
+@pytest.mark.parametrize("command", ["gap weak5.npy strong.safetensors", "rank strong.safetensors weak5.npy", "bench"])
+def test_a_device_that_is_not_there_is_one_line(samples, platform, command):
+    done = _shell(f"$W2SG {command}", JAX_PLATFORMS=platform)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"w2sg: JAX_PLATFORMS={platform}: JAX finds no such device on this machine")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_file_is_named(samples, capsys, monkeypatch):
+    """A shell expands it only at the beginning of a word."""
+    monkeypatch.setenv("HOME", str(samples))
+    monkeypatch.chdir("/")
+    code, out, _ = _run(
+        capsys, "rank", "~/strong.safetensors", "a=~/weak2.npy", "b=~/all.npz::weak", "--labels=~/all.npz::labels",
+        "--train-strong=~/strong.safetensors", "--train-weak", "b=~/weak5.npy", "a=~/weak2.npy",
+        "--train-labels=~/labels.npy", "--out=~/ranked", "--bootstrap", "0", "--json", "--checkpoint=~/state",
+    )  # fmt: skip
+    assert code == 0
+    assert _strict_json(out)["inputs"]["weak/b"]["location"] == f"{samples}/all.npz::weak"
+    assert (samples / "ranked/ranking.json").exists()
+    assert (samples / "state").is_dir()
+    pair = ("gap", "~/weak5.npy", "~/strong.safetensors", "--labels=~/labels.npy", "--scores=~/scores.npy")
+    assert _run(capsys, *pair)[0] == 0
+    assert (samples / "scores.npy").exists()
+    assert f"{samples}/none: is no folder of a batch run" in _fails(capsys, "results", "~/none")
 
 
 def test_process_ends_with_the_exit_code_and_no_traceback(samples):
@@ -468,7 +525,7 @@ def test_process_that_is_interrupted_ends_with_130(samples):
     program = (
         "import os, signal, sys; from w2sg_jax import cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits that it is ignored
-        "from w2sg_jax.commands import files\n"
+        "from w2sg_jax.cli import files\n"
         "files.read = lambda location: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(cli.main(['gap', 'weak5.npy', 'strong.safetensors']))"
     )
@@ -545,8 +602,8 @@ def test_letters_that_the_font_lacks_are_no_warning(samples, capsys):
 
 def test_process_that_is_terminated_ends_with_143_and_leaves_nothing(samples):
     program = (
-        "import os, signal, sys; from w2sg_jax import cli, store\n"
-        "store.np.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import os, signal, sys, numpy; from w2sg_jax import cli\n"
+        "numpy.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(cli.main("
         "['gap', 'weak5.npy', 'strong.safetensors', '--labels', 'labels.npy', '--scores', 'scores.npy']))"
     )
@@ -619,12 +676,13 @@ def test_json_is_strict():
         1: (True, None, np.int64(3)),
     }
     assert _strict_json(to_json(value)) == {
-        "nan": None,
-        "inf": [None, None],
-        "array": [1.5, None],
+        "nan": "NaN",
+        "inf": ["Infinity", "-Infinity"],
+        "array": [1.5, "NaN"],
         "scalar": 0.1,
         "1": [True, None, 3],
     }
+    assert [float(word) for word in _strict_json(to_json(value))["inf"]] == [np.inf, -np.inf]
     with pytest.raises(TypeError, match="a complex cannot be written as JSON"):
         to_json({"a": 1j})
 

@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from itertools import chain
 
 import numpy as np
 import pytest
+from helpers import output_of, wait_for
 
 import w2sg_jax as w2sg
 from w2sg_jax.cli import hosts
@@ -76,15 +76,16 @@ def started(commands, **options):
 
 def ended(processes):
     """(exit code, stdout, stderr) of each."""
-    found = [process.communicate(timeout=100) for process in processes]
+    found = [output_of(process, "a process of a group") for process in processes]
     return [(process.returncode, *texts) for process, texts in zip(processes, found, strict=True)]
 
 
-def group(folder, arguments, count=2):
+def group(folder, arguments, *, silence=100):
+    """Two processes of the command line, of which one counts as gone after so many seconds of silence."""
     where = address()
     commands = [
-        ["-m", "w2sg_jax.cli", *arguments, "--hosts", f"{where},{index},{count}", "--hosts-timeout", "8"]
-        for index in range(count)
+        ["-m", "w2sg_jax.cli", *arguments, "--hosts", f"{where},{index},2", "--hosts-timeout", str(silence)]
+        for index in range(2)
     ]
     return started(commands, cwd=folder)
 
@@ -136,10 +137,8 @@ def test_the_first_process_reports_and_the_others_are_silent(files):
 def test_one_killed_the_others_end_and_all_go_on_with_the_same_bits(files):
     folder, ((_, undisturbed, _), _) = files
     arguments = ["gap", "weak.npy", "strong.npy", "--json", "--checkpoint", "state", "--checkpoint-every", "1e-9"]
-    first, second = processes = group(folder, arguments)
-    while len(list((folder / "state").glob("pass-*"))) < 2:
-        assert first.poll() is second.poll() is None
-        time.sleep(0.01)
+    first, second = processes = group(folder, arguments, silence=30)
+    wait_for("checkpoints of both", lambda: len(list((folder / "state").glob("pass-*"))) == 2, first, second)
     os.killpg(second.pid, signal.SIGKILL)
     (code, out, err), _ = ended(processes)
     assert (code, out) == (3, "")

@@ -2,13 +2,12 @@
 
 import sys
 
-import tyro
-
 from w2sg_jax.terminal.guard import guarded
+from w2sg_jax.terminal.usage import parse
 
 from .options import Options
 from .run import run
 
 if __name__ == "__main__":
-    options = tyro.cli(Options, prog="python -m experiments.molecules")
-    sys.exit(guarded("experiments.molecules", lambda: run(options)))
+    prog = "python -m experiments.molecules"
+    sys.exit(guarded("experiments.molecules", lambda: run(parse(Options, sys.argv[1:], prog))))

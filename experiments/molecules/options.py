@@ -22,7 +22,7 @@ class Options:
 
     FreeSolv, Lipophilicity and a sample of MOSES are bundled; ESOL, MOSES and GuacaMol are fetched once, or read from
     --data-dir (also the environment variable W2SG_DATA). Exit codes: 0 done, 1 trials failed, 2 input that cannot
-    be used, 130 interrupted.
+    be used, 70 an error in the program, 130 interrupted.
 
     Example:
       python -m experiments.molecules --from-zoo --out molecules

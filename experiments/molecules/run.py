@@ -12,7 +12,7 @@ from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.ranking_figure import save_figure
-from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.store.atomic import check_writable, write_text
 from w2sg_jax.terminal.console import standard_output
 
@@ -131,5 +131,5 @@ def _write_result(found: dict[str, Any], made_from: Provenance, zoo: Zoo, option
         "weak_models": len(zoo.models),
     }
     entry = record("experiments.molecules", settings, made_from["files"], {"sets": found})
-    entry["commit"] = commit_of(Path(__file__).parent)
+    entry |= checkout_of(Path(__file__))
     write_text(options.results / "results.json", to_json(entry, indent=1) + "\n")

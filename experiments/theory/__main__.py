@@ -16,14 +16,14 @@ from typing import Annotated, Any
 
 import rich.console
 import rich.progress
-import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from w2sg_jax import InputError
-from w2sg_jax.report.record import commit_of, record, to_json
+from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.report.style import save
 from w2sg_jax.store.atomic import replacing, write_text
 from w2sg_jax.terminal.guard import guarded
+from w2sg_jax.terminal.usage import parse
 
 FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
 """Modules with Config, TOY, compute(config, step), draw(result) and markdown(result)."""
@@ -63,7 +63,7 @@ def _made(name: str, options: Options, console: rich.console.Console, *, toy: bo
             task = bar.add_task(name, total=None)
             result = module.compute(config, lambda done, total: bar.update(task, completed=done, total=total))
         entry = record(f"experiments.theory --figure {name}", asdict(config), {}, result)
-        entry["commit"] = commit_of(Path(__file__).parent)
+        entry |= checkout_of(Path(__file__))
         write_text(path, to_json(entry, indent=None) + "\n")
         entry = json.loads(path.read_text(encoding="utf-8"))
     with replacing(options.out / f"{name}.svg") as temporary:
@@ -87,5 +87,6 @@ def command(options: Options) -> int:
 
 
 if __name__ == "__main__":
-    options = tyro.cli(Options, prog="python -m experiments.theory", description=__doc__)
-    sys.exit(guarded("experiments.theory", lambda: command(options)))
+    Options.__doc__ = __doc__
+    prog = "python -m experiments.theory"
+    sys.exit(guarded("experiments.theory", lambda: command(parse(Options, sys.argv[1:], prog))))

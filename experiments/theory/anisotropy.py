@@ -94,7 +94,7 @@ def _by_delta(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "low": low,
-            "high": high,
+            "high": high if np.isfinite(high) else None,
             "draws": len(one),
             "median_error": float(np.median(one)),
             "worst_error": float(one.max()),

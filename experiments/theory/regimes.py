@@ -107,13 +107,13 @@ def _cell(missing: float, noise: float, config: Config, seeds: range, *, full: b
     return cell
 
 
-def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float]:
-    """Value and 95% interval over the weak models for which both are defined; NaN where that is fewer than half."""
+def _spearman(predictor: np.ndarray, loss: np.ndarray) -> list[float | None]:
+    """Value and 95% interval over the weak models for which both are defined; None where that is fewer than half."""
     defined = np.isfinite(np.hstack([predictor, loss]).sum(axis=1))
     if 2 * defined.sum() < len(defined):
-        return [np.nan] * 3
+        return [None] * 3
     found = correlate(predictor[defined], loss[defined], seed=0)
-    return [_digits(x) for x in (found.value, found.low, found.high)]
+    return [None if np.isnan(x) else _digits(x) for x in (found.value, found.low, found.high)]
 
 
 def _defined(denominators: np.ndarray) -> np.ndarray:
@@ -172,10 +172,11 @@ def _variance(p: syn.Population, config: Config) -> float:
 
 def _wins(cells: list[dict[str, Any]], outcome: str) -> dict[str, int]:
     """Cells in which a theory's 95% interval lies above 0."""
-    right = {name: [cell["spearman"][outcome][name][1] > 0 for cell in cells] for name in PREDICTORS}
+    lowest = {name: [cell["spearman"][outcome][name][1] for cell in cells] for name in PREDICTORS}
+    right = {name: [low is not None and low > 0 for low in column] for name, column in lowest.items()}
     return {name: sum(column) for name, column in right.items()} | {
         "neither": sum(not (a or b) for a, b in zip(right["norm"], right["discrepancy"], strict=True)),
-        "undefined": sum(bool(np.isnan(cell["spearman"][outcome]["norm"][0])) for cell in cells),
+        "undefined": sum(cell["spearman"][outcome]["norm"][0] is None for cell in cells),
         "cells": len(cells),
     }
 

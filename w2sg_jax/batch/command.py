@@ -1,22 +1,21 @@
 """The command line of an experiment: its configurations from a file, its records in a folder."""
 
-import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
-from ..terminal.guard import guarded
+from ..terminal.console import standard_error
+from ..terminal.guard import TRIALS_FAILED, guarded
+from ..terminal.usage import parse
 from .plan import load_configs
 from .run import Results, run
 from .tables import overview
 from .trial import TrialFunction
-
-FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Options:
     """Run every trial of a file that has no record yet; interrupted or killed, call it again and it goes on.
 
     The file is TOML: each key is a field of the trial, and lists are crossed. `w2sg results DIR` shows a run at any
-    time. Exit codes: 0 done, 1 trials failed, 2 input that cannot be used, 130 interrupted,
-    143 terminated.
+    time. Exit codes: 0 done, 1 trials failed, 2 input that cannot be used, 70 an error in the program,
+    130 interrupted, 143 terminated.
     """
 
     config: Path
@@ -55,12 +54,15 @@ def main(function: TrialFunction[Any], argv: Sequence[str] | None = None) -> int
         function: of ``trial``.
         argv: arguments; by default those of the process.
     """
-    options = tyro.cli(Options, args=argv, description=inspect.getdoc(Options))
-    return guarded(function.name.partition(":")[2], lambda: _run(function, options))
+    arguments = sys.argv[1:] if argv is None else argv
+    module, _, name = function.name.partition(":")
+    prog = f"python {sys.argv[0]}" if module == "__main__" else f"python -m {module}"
+    return guarded(name, lambda: _run(function, parse(Options, arguments, prog)))
 
 
 def _run(function: TrialFunction[Any], options: Options) -> int:
-    console = Console(stderr=True)
+    """Run what the options ask for, and return the exit code."""
+    console = standard_error()
     results = run(
         function,
         load_configs(options.config, function.config_type),
@@ -82,4 +84,4 @@ def _reported(results: Results, console: Console) -> int:
         console.print(f"the first that failed, {record['id']}:\n{record['error']}", markup=False, soft_wrap=True)
     if results.failed:
         console.print("--retry-failed runs them again", markup=False)
-    return FAILED if results.failed else 0
+    return TRIALS_FAILED if results.failed else 0

@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .._errors import InputError
 from .execute import ENDED, STARTED, record_of
 from .trial import Trial
-from .worker import CORES, PROBE
+from .worker import CORES, PROBE, UNUSABLE
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Environment variables that tell libraries how many threads to start."""
@@ -59,6 +60,9 @@ def run_locally(
 
     Yields:
         ("started", {"id"}) and ("ended", record), as it happens.
+
+    Raises:
+        InputError: no trial can run here.
     """
     logs.mkdir(exist_ok=True)
     left, events = deque(trials), queue.SimpleQueue()
@@ -157,14 +161,23 @@ class _Worker:
 
 
 def _reply(process: subprocess.Popen[str], order: Any) -> dict[str, Any] | None:
-    """What a worker answers; None where it has died."""
+    """What a worker answers; None where it has died.
+
+    Raises:
+        InputError: no trial can run there.
+    """
     assert process.stdin is not None and process.stdout is not None
     try:
         print(json.dumps(order), file=process.stdin, flush=True)
         line = process.stdout.readline()
     except OSError:  # it died before it took the order
         return None
-    return json.loads(line) if line.endswith("\n") else None
+    if not line.endswith("\n"):
+        return None
+    answer = json.loads(line)
+    if UNUSABLE in answer:
+        raise InputError(answer[UNUSABLE])
+    return answer
 
 
 def _end_with(process: subprocess.Popen[str]) -> None:

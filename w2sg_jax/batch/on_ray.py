@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +18,7 @@ from .local import THREADS, import_path
 from .trial import Trial
 
 LOCAL = "local"
-PATIENCE = 60.0
+PROBE_SECONDS = 60.0
 """Seconds that a question to another worker may take."""
 AHEAD = 2
 """Trials that are handed to Ray for each one that can run, so that no node waits for the next."""
@@ -39,7 +39,8 @@ def run_on_ray(
         ("started", {"id"}) when a trial is handed to Ray, and ("ended", record).
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+        InputError: Ray is not installed, there is no cluster at the address, none of its nodes has what a trial takes,
+            or JAX has no device there that JAX_PLATFORMS names.
     """
     check("ray", extra="ray")
     import ray
@@ -57,6 +58,7 @@ def run_on_ray(
     probe = ray.remote(num_cpus=cpus, num_gpus=gpus)(computed_by)
     left, pending = deque(trials), {}
     try:
+        _refuse_too_much(ray.nodes(), cpus, gpus)
         while left or pending:
             while left and len(pending) < _places(ray.cluster_resources(), cpus, gpus):
                 trial = left.popleft()
@@ -67,9 +69,12 @@ def run_on_ray(
                 try:
                     record = json.loads(ray.get(done))
                 except ray.exceptions.RayError as error:
+                    cause = getattr(error, "cause", None)
+                    if isinstance(cause, InputError):  # a trial's own end in its record
+                        raise InputError(str(cause)) from error
                     record = record_of(trial, None, f"Ray could not run it in {attempts} attempts: {error}")
                     with contextlib.suppress(ray.exceptions.RayError):  # another worker says what would compute it
-                        record |= ray.get(probe.remote(), timeout=PATIENCE)
+                        record |= ray.get(probe.remote(), timeout=PROBE_SECONDS)
                 yield ENDED, record
     finally:
         for left_over in pending:
@@ -89,6 +94,25 @@ def _refuse_silent(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
         raise InputError(f"ray: nothing listens at {address} ({error}); start it with ray start --head") from error
+
+
+def _refuse_too_much(nodes: Sequence[Mapping[str, Any]], cpus: float, gpus: float) -> None:
+    """InputError where no node has what one trial takes; Ray itself would wait for such a node for ever.
+
+    Args:
+        nodes: as ``ray.nodes`` tells of them.
+        cpus, gpus: of each trial.
+    """
+    found = [node["Resources"] for node in nodes if node["Alive"]]
+    sizes = Counter((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in found)
+    if any(cpus <= here and gpus <= cards for here, cards in sizes):
+        return
+    kinds = sorted(sizes.items())
+    listed = ", ".join(f"{count} with {here:g} CPUs and {cards:g} GPUs" for (here, cards), count in kinds)
+    raise InputError(
+        f"cpus and gpus: a trial asks for {cpus:g} CPUs and {gpus:g} GPUs of one node, and no node of the Ray cluster"
+        f" has them; its nodes: {listed or 'none'}"
+    )
 
 
 def _execute(trial: dict[str, Any]) -> str:

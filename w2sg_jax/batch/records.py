@@ -4,12 +4,12 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..report.record import to_json
+from ..report.record import INFINITY, NAN, to_json
 from ..store.atomic import remove_stale, replacing, write_text
 
 TABLE = "records.parquet"
@@ -21,6 +21,10 @@ RECORDED, PLANNED = frozenset(("id", "status", "config")), frozenset(("trials",)
 COMPACTED_FROM = 500
 """Loose records from which they are compacted while trials run."""
 SEPARATOR = "."
+NUMBERS = frozenset((NAN, INFINITY, f"-{INFINITY}"))
+"""Numbers that JSON has no other words for than texts."""
+TEXTS = "texts"
+"""Key of a record on disk: where its result has one of these words as a text."""
 
 
 @contextlib.contextmanager
@@ -45,6 +49,11 @@ class Records:
 
     A record is in a file of its own until it is compacted into the table; where it is in both, because a process was
     killed between the two steps, or because a failed trial was tried again, the file counts.
+
+    On disk, in the files and in the table's last column, a record is strict JSON: NaN and infinities of a result are
+    the strings "NaN", "Infinity" and "-Infinity". Where the result has these words as texts, ``texts`` lists their
+    places, each a list of keys and indices. What is read back has floats and texts as the trial returned them.
+    Records without ``texts`` are of earlier versions, which wrote null for such numbers: they stay as they are.
 
     Args:
         folder: of the run; made where it is not there and ``create``.
@@ -84,13 +93,13 @@ class Records:
         Raises:
             OSError: it cannot be written.
         """
-        write_text(self.loose / f"{record['id']}.json", to_json(record) + "\n")
+        write_text(self.loose / f"{record['id']}.json", to_json(_to_disk(record)) + "\n")
 
     def all(self) -> dict[str, dict[str, Any]]:
         """Every record, by the id of its trial."""
         while True:
             try:
-                loose = {path.stem: _read(path, RECORDED) for path in self._files()}
+                loose = {path.stem: _from_disk(_read(path, RECORDED)) for path in self._files()}
             except FileNotFoundError:
                 continue  # compacted meanwhile
             return self._compacted() | loose  # read after the files, which go once the table has them
@@ -100,7 +109,7 @@ class Records:
         files = self._files()
         if len(files) < least:
             return
-        records = self._compacted() | {path.stem: _read(path, RECORDED) for path in files}
+        records = self._compacted() | {path.stem: _from_disk(_read(path, RECORDED)) for path in files}
         with replacing(self.folder / TABLE) as temporary:
             _write_table(records.values(), temporary)
         for path in files:
@@ -120,19 +129,57 @@ class Records:
             column = pyarrow.parquet.read_table(path, columns=["record"])["record"]
         except (pyarrow.ArrowException, OSError, KeyError) as error:
             raise InputError(f"{path}: cannot be read ({error}); move it away, and its trials run again") from error
-        records = map(json.loads, column.to_pylist())
+        records = (_from_disk(json.loads(text)) for text in column.to_pylist())
         return {record["id"]: record for record in records}
+
+
+def _to_disk(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the places of texts that look like numbers, for `_from_disk`."""
+    return {**record, TEXTS: list(_texts(record.get("result"), []))}
+
+
+def _from_disk(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as the trial made it."""
+    if TEXTS not in record:
+        return record
+    texts = {tuple(place) for place in record.pop(TEXTS)}
+    return record | {"result": _with_numbers(record.get("result"), (), texts)}
+
+
+def _texts(value: Any, place: list[Any]) -> Iterator[list[Any]]:
+    """The places of texts that look like numbers."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, [*place, key])
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _texts(item, [*place, index])
+    elif isinstance(value, str) and value in NUMBERS:
+        yield place
+
+
+def _with_numbers(value: Any, place: tuple[Any, ...], texts: Container[tuple[Any, ...]]) -> Any:
+    """What looks like a number, as one; texts excepted."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(item, (*place, key), texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(item, (*place, index), texts) for index, item in enumerate(value)]
+    if isinstance(value, str) and value in NUMBERS and place not in texts:
+        return float(value)
+    return value
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of one record: what it is of, how it ended, and the numbers and texts of configuration and result."""
-    columns = {key: record.get(key) for key in ("id", "function", "version", "status", "seconds", "time", "commit")}
-    for part in ("config", "result"):
-        columns |= _flattened(record.get(part) or {}, part)
+    keys = ("id", "function", "version", "status", "seconds", "time", "commit", "dirty")
+    columns = {key: record.get(key) for key in keys}
+    for table in ("config", "result"):
+        columns |= _flattened(record.get(table) or {}, table)
     return columns
 
 
 def _flattened(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """A tree of tables as columns, whose names join the keys."""
     found = {}
     for key, value in values.items():
         name = f"{prefix}{SEPARATOR}{key}".encode("utf-8", "backslashreplace").decode()
@@ -148,7 +195,7 @@ def _write_table(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    rows = [flat(record) | {"record": to_json(record, indent=None)} for record in records]
+    rows = [flat(record) | {"record": to_json(_to_disk(record), indent=None)} for record in records]
     names = dict.fromkeys(name for row in rows for name in row if name != "record")
     columns = {name: _column([row.get(name) for row in rows]) for name in (*names, "record")}
     pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd")
@@ -162,7 +209,7 @@ def _column(values: list[Any]) -> list[Any]:
             return values
         if kinds <= {int, float}:
             return [None if value is None else float(value) for value in values]
-    return [None if value is None else json.dumps(value) for value in values]
+    return [None if value is None else to_json(value, indent=None) for value in values]
 
 
 def _fits(value: Any) -> bool:

@@ -68,17 +68,19 @@ def run(
         workers: processes on this machine; by default one a GPU, or one for every two cores.
         ray: address of a Ray cluster to run on instead: HOST:PORT, "auto" for the one that this machine belongs to, or
             "local" for one that is started here.
-        cpus, gpus: of the cluster, for each trial.
+        cpus, gpus: of the cluster, for each trial; some node has to have as many.
         retry_failed: run failed trials again.
         attempts: of a trial whose process dies, for want of memory perhaps.
         console: for progress; none by default.
 
     Raises:
-        InputError: an input that cannot be read, or another process that is running trials in the folder.
+        InputError: an input that cannot be read, another process that is running trials in the folder, or a machine
+            or cluster where no trial can run.
         OSError: a record that cannot be written; those before it are kept.
     """
     find(function.name)
-    trials = list({one.id: one for one in (make_trial(function, config) for config in configs)}.values())
+    folder = Path.cwd()
+    trials = list({one.id: one for one in (make_trial(function, config, folder) for config in configs)}.values())
     if not trials:
         raise InputError("configs: empty; pass at least one configuration")
     workers = default_workers() if workers is None else workers

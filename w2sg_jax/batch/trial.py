@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import json
+import os
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,11 @@ def trial(*, version: int | str) -> Callable[[Callable[[Any], Mapping[str, Any]]
         def fit(config: Config) -> dict[str, float]: ...
 
     Fields are numbers, text, paths, and tuples or frozen dataclasses of them. A path is an input: the content of the
-    file or folder counts.
+    file or folder counts. The function gets it absolute, from the folder where the run started, with ``~`` expanded;
+    id and record keep it as it is written.
+
+    A worker runs many trials. Each starts in the folder where the run started, with the environment of its worker, and
+    with the same state of ``random`` and ``numpy.random``: take seeds from the configuration.
 
     Args:
         version: of the function; increase it when the same configuration would give another result.
@@ -106,7 +111,9 @@ class Trial:
         id: hash of the function's name and version, the configuration, and the content of its inputs.
         function, version: of the function.
         config: the configuration as JSON has it.
-        inputs: path -> hash of its content.
+        inputs: path, as it is written -> hash of its content.
+        paths: path, as it is written -> where it is.
+        folder: where the run started.
     """
 
     id: str
@@ -114,25 +121,35 @@ class Trial:
     version: str
     config: dict[str, Any]
     inputs: dict[str, str]
+    paths: dict[str, str]
+    folder: str
 
 
-def make_trial(function: TrialFunction[Config], config: Config) -> Trial:
+def make_trial(function: TrialFunction[Config], config: Config, folder: Path | None = None) -> Trial:
     """The trial of a configuration.
+
+    Args:
+        function: of ``trial``.
+        config: its configuration.
+        folder: that relative paths start from; the current one by default.
 
     Raises:
         InputError: a value that cannot be kept, or an input that cannot be read.
     """
     if type(config) is not function.config_type:
         raise InputError(f"{function.name}: got a {type(config).__name__}, not a {function.config_type.__name__}")
-    paths: list[Path] = []
-    plain = to_plain(config, paths)
-    inputs = {str(path): content_of(path) for path in paths}
+    folder = folder or Path.cwd()
+    written: list[Path] = []
+    plain = to_plain(config, written)
+    paths = {str(path): str(folder / os.path.expanduser(path)) for path in written}
+    inputs = {path: content_of(Path(place)) for path, place in paths.items()}
     named = {"function": function.name, "version": function.version, "config": plain, "inputs": inputs}
     try:
         text = json.dumps(named, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         raise InputError(f"{config}: NaN and infinities cannot be kept in a configuration; use None") from None
-    return Trial(bytes_hash(text.encode())[:ID_DIGITS], function.name, function.version, plain, inputs)
+    key = bytes_hash(text.encode())[:ID_DIGITS]
+    return Trial(key, function.name, function.version, plain, inputs, paths, str(folder))
 
 
 def to_plain(config: Any, paths: list[Path]) -> dict[str, Any]:
@@ -154,8 +171,13 @@ def to_plain(config: Any, paths: list[Path]) -> dict[str, Any]:
     return plain(config)
 
 
-def from_plain(plain: Mapping[str, Any], config_type: type[Config]) -> Config:
+def from_plain(plain: Mapping[str, Any], config_type: type[Config], paths: Mapping[str, str] | None = None) -> Config:
     """The configuration of what JSON or TOML has.
+
+    Args:
+        plain: values by field.
+        config_type: the frozen dataclass.
+        paths: path, as it is written -> the one that the configuration gets; by default as it is written.
 
     Raises:
         InputError: an unknown field, a missing one, or a value of another type; the message names it.
@@ -163,7 +185,7 @@ def from_plain(plain: Mapping[str, Any], config_type: type[Config]) -> Config:
 
     def converted(kind: type, value: Any) -> Any:
         if issubclass(kind, Path):
-            return Path(value)
+            return Path(value if paths is None else paths[value])
         raise NotImplementedError(f"a field of type {kind.__name__} cannot be read")
 
     try:
@@ -185,13 +207,13 @@ def _refuse_unknown(plain: Any, value: Any, where: str) -> None:
     """InputError where a table names what its dataclass has not."""
     if dataclasses.is_dataclass(value) and isinstance(plain, Mapping):
         known = [field.name for field in dataclasses.fields(value)]
-        for name, part in plain.items():
+        for name, item in plain.items():
             if name not in known:
                 raise unknown_field(name, where, known)
-            _refuse_unknown(part, getattr(value, name), f"{where}.{name}")
+            _refuse_unknown(item, getattr(value, name), f"{where}.{name}")
     elif isinstance(value, tuple) and isinstance(plain, list | tuple):
-        for part, one in zip(plain, value, strict=True):
-            _refuse_unknown(part, one, where)
+        for item, one in zip(plain, value, strict=True):
+            _refuse_unknown(item, one, where)
 
 
 def content_of(path: Path) -> str:

@@ -13,15 +13,16 @@ import sys
 import threading
 from typing import TextIO
 
+from .._errors import InputError
 from .execute import computed_by, execute
 from .trial import Trial
 
 CORES = "W2SG_WORKER_CORES"
 """Environment variable: the cores that this process keeps to, as numbers with commas."""
-
-
 PROBE = "computed by"
 """In the place of a trial: a question for what would compute it."""
+UNUSABLE = "no trial can run"
+"""Key of a reply that is no record: why not, for whoever started the run."""
 
 
 def main() -> None:
@@ -36,7 +37,10 @@ def main() -> None:
     threading.Thread(target=_read, args=(orders, trials), daemon=True).start()
     while True:
         order = json.loads(trials.get())
-        record = computed_by() if order == PROBE else execute(Trial(**order))
+        try:
+            record = computed_by() if order == PROBE else execute(Trial(**order))
+        except InputError as error:
+            record = {UNUSABLE: str(error)}
         sys.stdout.flush()
         print(json.dumps(record), file=replies, flush=True)
 

@@ -3,20 +3,23 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
-from ..store.content import content_hash
-from ..store.representations import load, split_location
-from ..store.shards import Shards, unmapped
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..store.shards import Shards
 
 _UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
-def read(location: str) -> np.ndarray | Shards:
+def read(location: str) -> "np.ndarray | Shards":
     """The array at `FILE` or `FILE::array`, left on disk where the format allows it."""
+    from ..store.representations import load, split_location
+    from ..store.shards import unmapped
+
     path, key = split_location(location)
     return unmapped(load(path, key=key))
 
@@ -68,8 +71,10 @@ def paired(locations: Sequence[str], names: Sequence[str], what: str) -> dict[st
     return {name: by_name[name] for name in names}
 
 
-def described(arrays: Mapping[str, tuple[str, np.ndarray | Shards]]) -> dict[str, Any]:
+def described(arrays: "Mapping[str, tuple[str, np.ndarray | Shards]]") -> dict[str, Any]:
     """What the record of a run says of its input: where it was, what it is, and the hash of its content."""
+    from ..store.content import content_hash
+
     return {
         role: {
             "location": location,
@@ -82,15 +87,20 @@ def described(arrays: Mapping[str, tuple[str, np.ndarray | Shards]]) -> dict[str
 
 
 def _name(text: str) -> tuple[str, str]:
+    """The name of `NAME=FILE`, `FILE::array` or `FILE`, and where the file is."""
     explicit = _explicit_name(text)
     if explicit:
         return explicit, text[len(explicit) + 1 :]
+    from ..store.representations import split_location
+
     path, key = split_location(text)
     return key or Path(path).stem, text
 
 
 def _explicit_name(text: str) -> str | None:
     """NAME of `NAME=FILE`, or None; a file whose own path has an equals sign is found as it is."""
+    from ..store.representations import split_location
+
     name, equals, _ = text.partition("=")
     if not equals or not name or "/" in name or Path(split_location(text)[0]).exists():
         return None

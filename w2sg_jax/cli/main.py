@@ -1,10 +1,7 @@
-"""The `w2sg` command: finds the command, reads its options, and turns failures into exit codes."""
+"""The `w2sg` command: finds the command, reads its options and runs it."""
 
 import difflib
-import inspect
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,8 +26,8 @@ commands:
 w2sg COMMAND --help explains the numbers and shows an example.
 
 exit codes: 0 done, 1 the reader of the output went away, 2 input that cannot be used or output that
-cannot be written (one line on stderr says why), 3 another process of --hosts has gone, 130 interrupted,
-143 terminated.
+cannot be written (one line on stderr says why), 3 another process of --hosts has gone, 70 an error in the
+program (a traceback on stderr shows where), 130 interrupted, 143 terminated.
 W2SG_DEBUG=1 shows where in the program an input was refused.
 """
 
@@ -56,23 +53,12 @@ def _main(arguments: list[str]) -> int:
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
         raise InputError(f"{name!r} is not a command; {hint}")
     options_type, run = COMMANDS[name]()
-    try:
-        options = parse(options_type, rest, f"w2sg {name}", _description(options_type))
-    except SystemExit:  # help was printed
-        return 0
+    options = parse(options_type, rest, f"w2sg {name}")
     if getattr(options, "hosts", None):
         from .hosts import supervised
 
         return supervised(arguments, options)
     return run(options)
-
-
-def _description(options_type: type) -> str:
-    """The class docstring, filled to the terminal; the leading blank keeps tyro from joining the lines."""
-    width = min(100, shutil.get_terminal_size().columns) - 1
-    paragraphs = (inspect.getdoc(options_type) or "").split("\n\n")
-    filled = [text if "\n  " in text else textwrap.fill(text, width, break_on_hyphens=False) for text in paragraphs]
-    return textwrap.indent("\n\n".join(filled), " ")
 
 
 def _reporting(run: Callable[..., dict[str, Any]]) -> Callable[[Any], int]:

@@ -10,14 +10,13 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from .._errors import InputError
-from ..parallel.processes import HostsLost, Process, own_process
-from ..terminal.guard import INTERRUPTED, READER_GONE, TERMINATED, USAGE_ERROR, reason
-from ..terminal.streams import Terminated, terminating, usable_streams
+from ..parallel.processes import ALONE, HostsLost, Process, own_process
+from ..terminal.guard import INTERRUPTED, TERMINATED, USAGE_ERROR, ending, missing_device
+from ..terminal.streams import terminating, usable_streams
 from ..terminal.usage import parse
 from .hosts import PEER_GONE, REFUSED, advice, parse_hosts
 from .main import COMMANDS
@@ -28,7 +27,6 @@ FOREVER = 10**8
 """Seconds that the others wait for process 0, which writes the results alone."""
 GRACE = 10.0
 """Seconds in which process 0 refuses the same input, if all of them do."""
-CRASHED = 70
 
 
 def main(arguments: list[str]) -> None:
@@ -38,7 +36,7 @@ def main(arguments: list[str]) -> None:
     said = sys.stderr
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options_type, run = COMMANDS[name]()
-    options = parse(options_type, rest, f"w2sg {name}", "")
+    options = parse(options_type, rest, f"w2sg {name}")
     part, code, text = _outcome(options, run)
     if code == 0:
         import jax
@@ -57,9 +55,12 @@ def main(arguments: list[str]) -> None:
 
 def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Process, int, str]:
     """This process's place in the group, its exit code, and why it is not 0."""
-    part = Process(0, 1)
+    part = ALONE
     try:
         _join(options)
+        refused = missing_device()
+        if refused is not None:
+            raise refused
         part = own_process()
         if part.index > 0:
             options = _silent(options)
@@ -67,22 +68,14 @@ def _outcome(options: Any, run: Callable[[Any], int]) -> tuple[Process, int, str
             run(options)
             sys.stdout.flush()
         return part, 0, ""
-    except KeyboardInterrupt:
-        return part, INTERRUPTED, ""
-    except Terminated:
-        return part, TERMINATED, ""
-    except BrokenPipeError:
-        return part, READER_GONE, ""
     except HostsLost as error:
         time.sleep(
             _heartbeat(options) + GRACE
         )  # the runtime ends this process sooner, when it knows which one has gone
         return part, PEER_GONE, f"{error}; {advice(options)}"
-    except (InputError, OSError) as error:
-        shown = traceback.format_exc() if os.environ.get("W2SG_DEBUG") else " ".join(reason(error).split())
-        return part, USAGE_ERROR, shown
-    except BaseException:
-        return part, CRASHED, traceback.format_exc()
+    except BaseException as error:
+        code, text = ending(error)
+        return part, code, "" if code in (INTERRUPTED, TERMINATED) else text  # the parent says that
 
 
 def _join(options: Any) -> None:

@@ -1,7 +1,7 @@
 """The one console: where tables and progress go, and how wide they may be."""
 
 import sys
-from typing import TextIO
+from typing import Any
 
 from rich.console import Console
 
@@ -19,6 +19,6 @@ def standard_error() -> Console:
     return _on(sys.stderr)
 
 
-def _on(stream: TextIO) -> Console:
+def _on(stream: Any) -> Console:
     """A terminal has its own width, a file or a pipe ``PIPED_WIDTH``."""
     return Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH)

@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import os
 import re
+import shutil
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +20,13 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WIDE = "100000"  # columns, so that no word of a message is broken
 
 
-def parse(options_type: type, arguments: Sequence[str], prog: str, description: str) -> Any:
-    """The options that the arguments say.
+def parse(options_type: type, arguments: Sequence[str], prog: str) -> Any:
+    """The options that the arguments say; a ``~`` before a path is expanded, after NAME= too.
 
     Args:
-        options_type: a dataclass.
+        options_type: a dataclass; its docstring is the first part of the help.
         arguments: those after the name of the command.
         prog: what the user typed for the command.
-        description: first part of its help.
 
     Raises:
         SystemExit: help was printed.
@@ -32,14 +34,40 @@ def parse(options_type: type, arguments: Sequence[str], prog: str, description: 
     """
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            options = tyro.cli(options_type, args=list(arguments), prog=prog, description=description)
+            options = tyro.cli(options_type, args=list(arguments), prog=prog, description=_description(options_type))
     except SystemExit as stop:
         if not stop.code:
             raise
     else:
         _refuse_empty(options, arguments, prog)
-        return options
+        fields = dataclasses.fields(options)
+        return dataclasses.replace(options, **{field.name: _expanded(getattr(options, field.name)) for field in fields})
     raise InputError(f"{_complaint(options_type, arguments, prog)}; see {prog} --help")
+
+
+def _description(options_type: type) -> str:
+    """The class docstring, filled to the terminal; the leading blank keeps tyro from joining the lines."""
+    width = min(100, shutil.get_terminal_size().columns) - 1
+    paragraphs = (inspect.getdoc(options_type) or "").split("\n\n")
+    filled = [text if "\n  " in text else textwrap.fill(text, width, break_on_hyphens=False) for text in paragraphs]
+    return textwrap.indent("\n\n".join(filled), " ")
+
+
+def _expanded(value: Any) -> Any:
+    """A value with the home folder for ``~``: a shell expands it only where an argument begins with it.
+
+    So `--labels=~/y.npy` and `NAME=~/a.npy` come as they are written. What follows a path, as in FILE::array, stays.
+    """
+    if isinstance(value, Path):
+        return Path(os.path.expanduser(value))
+    if isinstance(value, tuple):
+        return tuple(map(_expanded, value))
+    if not isinstance(value, str):
+        return value
+    name, equals, path = value.rpartition("=~")
+    if equals and "/" not in name:
+        return f"{name}={os.path.expanduser('~' + path)}"
+    return os.path.expanduser(value)
 
 
 def _complaint(options_type: type, arguments: Sequence[str], prog: str) -> str:
