@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,42 +12,44 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 import w2sg_jax as w2sg
-from experiments.molecules import bundle, represent
+from experiments.molecules import bundle
 from experiments.molecules.analyse import (
     correlations,
     decomposability,
-    kendall,
     log_fit,
     reliability,
-    spearman,
     tables_of,
     within_shapes,
 )
-from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, linear_cka, measure
+from experiments.molecules.measure import MAPPED, RIDGES, THRESHOLDS, Pairing, measure
 from experiments.molecules.obtain import published
-from experiments.molecules.options import Options
+from experiments.molecules.options import PUBLISHED, Options
 from experiments.molecules.run import run
 from experiments.molecules.sets import SETS, checked, labelled_sets
-from experiments.molecules.train import Corpus, group_key
-from experiments.molecules.trials import BY_SPLIT, read_trials, write_trials
-from experiments.molecules.zoo import EDGES, Group, Shape, Zoo, paper_zoo
+from experiments.molecules.trials import BY_SPLIT, TRIALS, read_trials, write_trials
+from experiments.molecules.zoo import EDGES, NAMING, paper_zoo
 from w2sg_jax import batch
 from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet, load_freesolv
 from w2sg_jax.datasets.remote import Unreachable
+from w2sg_jax.evaluation.correlation import kendall, spearman
+from w2sg_jax.extraction.extract import extract
+from w2sg_jax.predictors.cka import linear_cka
 from w2sg_jax.training import PretrainConfig
+from w2sg_jax.training.zoo import ModelPlan, Zoo, grouped
+from w2sg_jax.training.zoo_training import Corpus, group_key
 
 pytestmark = pytest.mark.driver
 
 TRAINING = PretrainConfig(4, 16, 5e-3, bucket_edges=EDGES)
 
 
-def group(width: int, depth: int, *lengths: int) -> Group:
+def plans(width: int, *lengths: int) -> tuple[ModelPlan, ...]:
     trainings = [dataclasses.replace(TRAINING, steps=steps, seed=seed) for seed, steps in enumerate(lengths)]
-    return Group(Shape(width, depth, 2), tuple(trainings))
+    return tuple(ModelPlan(width, 1, 2, training, NAMING) for training in trainings)
 
 
-ZOO = Zoo(group(16, 1, 6), (group(8, 1, 2, 3, 4), group(12, 1, 3, 4)))
+ZOO = Zoo(*plans(16, 6), plans(8, 2, 3, 4) + plans(12, 3, 4))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +85,8 @@ def test_a_second_run_computes_nothing_again(finished, molecules, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("experiments.molecules.train.pretrain_together", refuse)
-    monkeypatch.setattr(represent, "encode", refuse)
+    monkeypatch.setattr("w2sg_jax.training.zoo_training.pretrain_together", refuse)
+    monkeypatch.setattr("w2sg_jax.extraction.extract.encode", refuse)
     before = (finished.results / "trials.parquet").read_bytes()
     assert run(finished, zoo=ZOO, datasets=[molecules], console=Console(quiet=True)) == 0
     assert (finished.results / "trials.parquet").read_bytes() == before
@@ -131,7 +134,7 @@ def test_published_trials_of_another_zoo_are_not_used(finished, molecules, tmp_p
         (tmp_path / path.name).write_bytes(path.read_bytes())
     options = dataclasses.replace(finished, from_zoo=True, zoo=tmp_path)
     assert published(options, ZOO, Console(quiet=True)) is not None
-    assert published(options, Zoo(ZOO.strong, (group(32, 1, 2), *ZOO.weak)), Console(quiet=True)) is None
+    assert published(options, Zoo(ZOO.strong, plans(32, 2) + ZOO.weak), Console(quiet=True)) is None
     bundle.save_strong(tmp_path / bundle.STRONG, {"FreeSolv": np.ones((120, 16), np.float32)}, [molecules])
     assert published(options, ZOO, Console(quiet=True)) is None
 
@@ -188,7 +191,7 @@ def test_a_damaged_zoo_is_named(finished, tmp_path, monkeypatch):
         with pytest.raises(w2sg.InputError, match=message):
             bundle.load_weak(tmp_path / "zoo.xz", ZOO)
     with pytest.raises(w2sg.InputError, match="made by another config"):
-        bundle.load_weak(finished.results / bundle.WEAK, Zoo(ZOO.strong, (group(8, 1, 2, 3), ZOO.weak[1])))
+        bundle.load_weak(finished.results / bundle.WEAK, Zoo(ZOO.strong, ZOO.weak[1:]))
     monkeypatch.setattr(bundle, "LARGEST", 100)
     with pytest.raises(w2sg.InputError, match="of more than 100 bytes"):
         bundle.load_weak(finished.results / bundle.WEAK, ZOO)
@@ -238,15 +241,21 @@ def test_a_trial_that_fails_is_shown(finished, molecules, monkeypatch, capsys):
     assert "ValueError: no" in printed and "--retry-failed" in printed
 
 
+def corpus_of(smiles, molecules) -> Corpus:
+    return Corpus.build(smiles, {molecules.name: molecules.smiles}, longest=ZOO.longest)
+
+
 def test_another_corpus_is_another_zoo(molecules):
-    smiles = load_freesolv().smiles
-    first, second = (Corpus.build(smiles[start:400], [molecules]) for start in (200, 201))
-    assert group_key(ZOO.strong, first) != group_key(ZOO.strong, second)
-    assert group_key(ZOO.strong, first) == group_key(ZOO.strong, Corpus.build(smiles[200:400], [molecules]))
+    smiles, (strong, *_) = load_freesolv().smiles, grouped(ZOO.plans)
+    first, second = (corpus_of(smiles[start:400], molecules) for start in (200, 201))
+    assert group_key(strong, first) != group_key(strong, second)
+    assert group_key(strong, first) == group_key(strong, corpus_of(smiles[200:400], molecules))
 
 
 def test_molecules_too_long_to_train_on_are_counted(molecules):
-    assert Corpus.build([*molecules.smiles, "C" * EDGES[-1]], [molecules]).too_long == 1
+    assert corpus_of([*molecules.smiles, "C" * EDGES[-1]], molecules).too_long == 1
+    with pytest.raises(w2sg.InputError, match="all of its 1 molecules have more than 60 tokens"):
+        corpus_of(["C" * EDGES[-1]], molecules)
 
 
 def changed(molecules, **change):
@@ -440,7 +449,44 @@ def test_intervals_draw_whole_shapes():
 
 def test_the_zoo_of_the_experiment_is_150_models_of_the_ranges_that_the_paper_varies():
     zoo = paper_zoo()
-    shapes = {shape for shape, _ in zoo.models.values()}
-    assert len(zoo.models) == 150
-    assert {shape.width for shape in shapes} >= {8, 128} and {shape.depth for shape in shapes} >= {1, 8}
-    assert len({training.seed for _, training in zoo.models.values()}) == 150
+    assert len(zoo.weak) == 150 and len(grouped(zoo.weak)) == 30
+    assert {plan.width for plan in zoo.weak} >= {8, 128} and {plan.depth for plan in zoo.weak} >= {1, 8}
+    assert len({plan.training.seed for plan in zoo.weak}) == 150
+
+
+def test_the_published_trials_are_read_and_are_what_was_reported():
+    """The files of the repository: what `--from-zoo` shows without measuring anything."""
+    obtained = published(Options(from_zoo=True), paper_zoo(), Console(quiet=True))
+    assert obtained is not None
+    reported = json.loads((PUBLISHED / "results.json").read_text())["result"]["sets"]
+    assert obtained[0].keys() == reported.keys() == {"ESOL", "FreeSolv", "Lipophilicity"}
+    for data, measured in obtained[0].items():
+        results = [measured[plan.name] for plan in paper_zoo().weak]
+        for name, value in reported[data]["errors"].items():
+            assert np.mean([result[name] for result in results]) == pytest.approx(value, rel=1e-6)
+        norms, errors = (np.array([np.mean(result[name]) for result in results]) for name in ("norm", "err_w2s"))
+        (found,) = spearman(np.column_stack([errors, norms]))
+        assert found == pytest.approx(reported[data]["spearman"]["norm"]["value"], abs=1e-12)
+
+
+def test_the_published_zoo_loads_and_gives_what_was_published(tmp_path):
+    """Two of its encoders, on two splits of FreeSolv: representations made anew, and measured as they were then."""
+    zoo, data = paper_zoo(), load_freesolv()
+    encoders, tokenizer = bundle.load_weak(PUBLISHED / bundle.WEAK, zoo)
+    assert list(encoders) == [plan.name for plan in zoo.weak]
+    strong = bundle.load_strong(PUBLISHED / bundle.STRONG, [data])[data.name]
+    assert strong.shape == (642, 192)
+    some = {name: encoders[name] for name in ("w8-d1-h1-s100", "w32-d2-h4-s1200")}
+    extracted = extract(some, tokenizer, {data.name: data.smiles}, tmp_path, Console(quiet=True))
+    folder = tmp_path / "set"
+    folder.mkdir()
+    w2sg.save(folder / "strong.safetensors", strong)
+    w2sg.save(folder / "target.npy", np.asarray(data.target))
+    (folder / "molecules.txt").write_text("\n".join(data.smiles) + "\n")
+    recorded, _ = read_trials(PUBLISHED / TRIALS)
+    for name, path in extracted.files[data.name].items():
+        others = (folder / one for one in ("strong.safetensors", "molecules.txt", "target.npy"))
+        found = measure(Pairing(Path(path), *others, splits=2, seed=0))
+        for quantity in ("norm", "frobenius", "predicted", "supervised", "cka", "err_weak", "err_w2s"):
+            assert found[quantity] == pytest.approx(recorded[data.name][name][quantity][:2], rel=1e-3), quantity
+    assert measure.name == "experiments.molecules.measure:measure" and measure.version == "3"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,8 @@ from w2sg_jax.evaluation.result import QuickstartResult
 from w2sg_jax.quickstart import DEFAULT_ZOO, ModelPlan, QuickstartConfig, Zoo, _check, run_quickstart
 from w2sg_jax.report.figures import label_points
 from w2sg_jax.training import PretrainConfig
-from w2sg_jax.training.zoo_training import Corpus, model_key
+from w2sg_jax.training.zoo import Group, grouped
+from w2sg_jax.training.zoo_training import Corpus, group_key
 
 pytestmark = pytest.mark.driver
 
@@ -84,11 +86,18 @@ def toy(tmp_path_factory):
     return out, run_toy(out)
 
 
+def files_of(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+
 def test_everything_is_written_and_nothing_half(toy):
     out, result = toy
+    groups = grouped(TOY_ZOO.plans)
+    assert [group.names for group in groups] == [("w8-d1-s6", "w8-d1-s4"), ("w4-d1-s2", "w4-d1-s3")]
     names = [plan.name for plan in TOY_ZOO.plans]
-    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    kept = {f"cache/{n}-{result.models[n][:12]}/{f}.safetensors" for n in names for f in ("encoder", "Toy")}
+    written = {re.sub(r"-[0-9a-f]{12}", "-HASH", path) for path in files_of(out)}
+    kept = {f"cache/{g.name}-HASH/{n}{s}.safetensors" for g in groups for n in g.names for s in ("", "-losses")}
+    kept |= {f"cache/representations/Toy-HASH/{name}-HASH.safetensors" for name in names}
     shown = {f"representations/Toy/{name}.safetensors" for name in names}
     assert written == kept | shown | {
         "results.json",
@@ -125,18 +134,38 @@ def test_another_seed_reuses_the_encoders_and_splits_otherwise(toy, tmp_path):
 
 
 def test_a_key_changes_with_all_that_matters():
-    data, smiles = toy_set(), load_moses_sample()[::1000]
-    corpus, plan = Corpus.build(smiles, [data]), toy_plan(8, 6, 0)
-    key = model_key(plan, corpus)
+    data, smiles, plan = toy_set(), load_moses_sample()[::1000], toy_plan(8, 6, 0)
+
+    def key(*plans: ModelPlan, smiles=smiles, represented=data.smiles) -> str:
+        return group_key(Group(plans), Corpus.build(smiles, {"Toy": represented}, longest=TOY_ZOO.longest))
+
     others = [
-        model_key(replace(plan, depth=2), corpus),
-        model_key(toy_plan(8, 7, 0), corpus),
-        model_key(toy_plan(8, 6, 1), corpus),
-        model_key(plan, Corpus.build(smiles[1:], [data])),
-        model_key(plan, Corpus.build(smiles, [replace(data, smiles=data.smiles[::-1])])),
+        key(replace(plan, depth=2)),
+        key(toy_plan(8, 7, 0)),
+        key(toy_plan(8, 6, 1)),
+        key(plan, toy_plan(8, 7, 1)),
+        key(plan, smiles=smiles[1:]),
+        key(plan, represented=(*data.smiles, "[Xe]")),
     ]
-    assert model_key(plan, Corpus.build(smiles, [data])) == key
-    assert len({key, *others}) == 6
+    assert key(plan) == key(plan)
+    assert len({key(plan), *others}) == 7
+
+
+def test_models_are_trained_together_that_differ_in_seed_length_and_rate_alone():
+    plan = toy_plan(8, 6, 0)
+    rate, batch = (replace(plan.training, steps=9, **one) for one in ({"learning_rate": 1.0}, {"batch_size": 2}))
+    together = [plan, replace(plan, training=rate)]
+    assert [group.plans for group in grouped([plan, toy_plan(4, 2, 1), together[1]])] == [
+        tuple(together),
+        (toy_plan(4, 2, 1),),
+    ]
+    assert len(grouped([plan, replace(plan, training=batch), replace(plan, heads=1)])) == 3
+
+
+def test_a_model_alone_reads_the_corpus_in_its_own_order():
+    """So that a model that is alone is the one that `pretrain` gives."""
+    assert Group((toy_plan(8, 6, 5),)).order_seed == 5
+    assert Group((toy_plan(8, 6, 5), toy_plan(8, 7, 6))).order_seed == 0
 
 
 def start_toy(out: Path, steps: int) -> subprocess.Popen:
@@ -144,14 +173,28 @@ def start_toy(out: Path, steps: int) -> subprocess.Popen:
     return subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
+PATIENCE = 600
+"""Seconds that a test waits for what takes a moment on an idle machine."""
+
+
 def wait_for(out: Path, pattern: str, process: subprocess.Popen) -> Path:
-    for _ in range(1200):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
         found = list(out.glob(pattern))
         if found:
             return found[0]
         assert process.poll() is None, process.stdout and process.stdout.read().decode()
         time.sleep(0.05)
-    raise AssertionError(f"no {pattern} after a minute")
+    raise AssertionError(f"no {pattern} after {PATIENCE} s")
+
+
+def ended(process: subprocess.Popen, what: str) -> str:
+    """The output of a process, once it has ended."""
+    try:
+        return process.communicate(timeout=PATIENCE)[0].decode()
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"{what} has not ended after {PATIENCE} s") from None
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -160,18 +203,18 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, how):
     with start_toy(tmp_path, 400) as process:
         checkpoint = wait_for(tmp_path, "cache/w8-d1-s400-*/checkpoint.safetensors", process)
         process.send_signal(how)
-        process.communicate(timeout=60)
+        ended(process, f"the run that got {how.name}")
     assert process.returncode != 0
-    assert checkpoint.exists() and not (checkpoint.parent / "encoder.safetensors").exists()
+    assert checkpoint.exists() and not (checkpoint.parent / "w8-d1-s400.safetensors").exists()
     assert not (tmp_path / "results.json").exists()
     step = int(load_file(checkpoint)["step"])
     assert step % 50 == 0 and 50 <= step < 400
     with start_toy(tmp_path, 400) as process:
-        text = process.communicate(timeout=120)[0].decode()
+        text = ended(process, "the second run")
     assert process.returncode == 0, text
     assert "w8-d1-s400     goes on from its last checkpoint" in text
     assert json.loads((tmp_path / "results.json").read_text())["datasets"][0]["dataset"] == "FreeSolv"
-    assert not checkpoint.exists() and (checkpoint.parent / "encoder.safetensors").exists()
+    assert not checkpoint.exists() and (checkpoint.parent / "w8-d1-s400.safetensors").exists()
 
 
 def test_repeated_molecules_stay_out_of_the_splits():
@@ -235,7 +278,13 @@ def test_measurements_are_the_library_s_own(rng):
                 (h[train], y[train]), (h[w2s], strong[w2s], y[w2s]), (h[test], strong[test], y[test]), 1e-2
             )
             expected = {"norm": gap.norm, "predicted": gap.predicted, "supervised": seen.predicted}
-            expected |= {"err_weak": run.err_weak, "err_w2s": run.err_w2s, "err_ceiling": run.err_ceiling}
+            expected |= {
+                "frobenius": gap.frobenius,
+                "dof_weak": gap.dof_weak,
+                "err_weak": run.err_weak,
+                "err_w2s": run.err_w2s,
+                "err_ceiling": run.err_ceiling,
+            }
             for quantity, value in expected.items():
                 assert found.tables[quantity][k, s] == pytest.approx(value, rel=1e-9)
 
@@ -285,46 +334,66 @@ def said(out: Path) -> tuple[str, QuickstartResult]:
     return console.file.getvalue(), result  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize("name", ["Toy", "encoder"])
+STRONG = "w8-d1-h2-*/w8-d1-s6.safetensors"
+REPRESENTATION = "representations/Toy-*/w8-d1-s6-*.safetensors"
+
+
+@pytest.mark.parametrize("pattern", [STRONG, REPRESENTATION])
 @pytest.mark.parametrize("content", [b"", b"damaged", None])
-def test_a_damaged_file_is_made_again(toy, tmp_path, name, content):
+def test_a_damaged_file_is_made_again(toy, tmp_path, pattern, content):
     out, result = toy
     shutil.copytree(out / "cache", tmp_path / "cache")
-    path = next(tmp_path.glob(f"cache/w8-d1-s6-*/{name}.safetensors"))
+    (path,) = tmp_path.glob(f"cache/{pattern}")
     arrays = load_file(path)
     path.write_bytes(path.read_bytes()[:-8] if content is None else content)
     text, again = said(tmp_path)
-    assert f"w8-d1-s6       {name}.safetensors is damaged and is made again" in text
-    assert text.count("is damaged") == 1
-    assert text.count("reused from an earlier run") == 3
+    if pattern == STRONG:
+        assert "w8-d1-h2       a file is damaged and all is trained again" in text
+    else:
+        assert f"{path.name} is damaged: made again" in text
+    assert text.count("is damaged") == 1 and path.name in text
+    assert text.count("2 models reused from an earlier run") == (1 if pattern == STRONG else 2)
     for key, array in load_file(path).items():
         np.testing.assert_array_equal(array, arrays[key])
     assert again.to_dict()["datasets"] == result.to_dict()["datasets"]
     assert not again.reused
+    assert sorted(files_of(tmp_path)) == sorted(files_of(out))
 
 
 def test_representations_of_other_molecules_are_made_again(toy, tmp_path):
     shutil.copytree(toy[0] / "cache", tmp_path / "cache")
-    path = next(tmp_path.glob("cache/w8-d1-s6-*/Toy.safetensors"))
+    (path,) = tmp_path.glob(f"cache/{REPRESENTATION}")
     w2sg.save(path, np.zeros((7, 8), np.float32))
-    assert "Toy.safetensors is damaged" in said(tmp_path)[0]
+    assert f"{path.name} is damaged" in said(tmp_path)[0]
     assert w2sg.load(path).shape == (120, 8)
 
 
 def test_a_damaged_checkpoint_is_left_and_stale_files_go(toy, tmp_path):
     out, result = toy
     shutil.copytree(out / "cache", tmp_path / "cache")
-    folder = next(tmp_path.glob("cache/w8-d1-s6-*"))
-    for name in ("encoder", "Toy"):
-        (folder / f"{name}.safetensors").unlink()
-    (folder / "checkpoint.safetensors").write_bytes(b"damaged")
-    stale = folder / ".checkpoint-0123456789ab.tmp.safetensors"
-    stale.touch()
-    os.utime(stale, (0, 0))
+    (path,) = tmp_path.glob(f"cache/{STRONG}")
+    path.unlink()
+    path.with_name("checkpoint.safetensors").write_bytes(b"damaged")
+    for folder in (path.parent, *tmp_path.glob("cache/representations/Toy-*")):
+        stale = folder / ".checkpoint-0123456789ab.tmp.safetensors"
+        stale.touch()
+        os.utime(stale, (0, 0))
     text, again = said(tmp_path)
-    assert "checkpoint.safetensors is damaged and is made again" in text
-    assert sorted(path.name for path in folder.iterdir()) == ["Toy.safetensors", "encoder.safetensors"]
+    assert "a file is damaged and all is trained again" in text and "checkpoint.safetensors is not a whole" in text
+    assert sorted(files_of(tmp_path)) == sorted(files_of(out))
     assert again.to_dict()["datasets"] == result.to_dict()["datasets"]
+
+
+def test_molecules_too_long_for_the_batches_are_left_out_and_counted(tmp_path):
+    console = Console(file=io.StringIO(), width=160)
+    run_quickstart(
+        QuickstartConfig(tmp_path, splits=1),
+        zoo=TOY_ZOO,
+        pretraining=[*load_moses_sample()[::1000], "C" * 52],
+        datasets=[toy_set()],
+        console=console,
+    )
+    assert "1 molecules have more than 52 tokens" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def drawn(points: np.ndarray, errors: np.ndarray | None = None) -> tuple[Axes, list[Bbox], np.ndarray]:

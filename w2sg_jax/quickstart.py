@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +17,16 @@ from .datasets import MoleculeSet, load_freesolv, load_lipophilicity, load_moses
 from .datasets.splits import Splits, make_splits
 from .evaluation.measure import measure
 from .evaluation.result import DatasetResult, QuickstartResult, summarise
+from .extraction.extract import extract
 from .numerics.checks import as_count
 from .report.figures import metric_against_error
 from .report.ranking_figure import save_figure
 from .report.tables import correlation_table, model_table
 from .store.atomic import check_writable, replacing, write_text
+from .terminal.progress import progress_bar
 from .training import PretrainConfig
 from .training.zoo import ModelPlan, Zoo
-from .training.zoo_training import Corpus, TrainedModel, ZooProgress, train_zoo
+from .training.zoo_training import Corpus, train_zoo
 
 
 def _plan(width: int, depth: int, heads: int, steps: int, seed: int, *, rate: float = 5e-3) -> ModelPlan:
@@ -84,7 +86,8 @@ def run_quickstart(
 
     Writes to `config.out`, each file whole or not at all:
     `results.json`; `representations/SET/MODEL.safetensors` with `target.npy` and `smiles.txt`; `SET.png`
-    (predictors against the measured Err_w2s); `cache/` with the trained encoders, which the next run reuses.
+    (predictors against the measured Err_w2s); `cache/` with the trained encoders and what they made of the molecules,
+    which the next run reuses.
 
     Args:
         config: Where to write, how many splits, which seed.
@@ -104,16 +107,25 @@ def run_quickstart(
     splits = [make_splits(data.smiles, splits=config.splits, seed=config.seed) for data in datasets]
     config.out.mkdir(parents=True, exist_ok=True)
     check_writable(config.out / "results.json")
-    corpus = Corpus.build(load_moses_sample() if pretraining is None else pretraining, datasets)
-    with ZooProgress(zoo.plans, console) as progress:
-        models = train_zoo(zoo.plans, corpus, config.out / "cache", progress)
-    results = tuple(_analyse(*pair, models, zoo, config, console) for pair in zip(datasets, splits, strict=True))
+    smiles = load_moses_sample() if pretraining is None else pretraining
+    represented = {data.name: data.smiles for data in datasets}
+    corpus = Corpus.build(smiles, represented, longest=zoo.longest)
+    if corpus.too_long:
+        console.print(f"{corpus.too_long} molecules have more than {zoo.longest} tokens: no model is trained on them")
+    cache = config.out / "cache"
+    models = train_zoo(zoo, corpus, cache, console, retrain_damaged=True)
+    encoders = {name: model.encoder for name, model in models.items()}
+    extracted = extract(encoders, corpus.tokenizer, represented, cache / "representations", console)
+    results = tuple(
+        _analyse(data, own, extracted.files[data.name], zoo, config, console)
+        for data, own in zip(datasets, splits, strict=True)
+    )
     console.print(correlation_table(results))
     result = QuickstartResult(
         datasets=results,
         ridge=RIDGE,
         models={name: model.key for name, model in models.items()},
-        reused=all(model.reused for model in models.values()),
+        reused=not extracted.made and all(model.reused for model in models.values()),
         seconds=time.perf_counter() - started,
         versions={package: version(package) for package in ("jax", "jaxlib", "flax", "optax", "numpy")},
         out=config.out,
@@ -131,31 +143,28 @@ def _check(config: QuickstartConfig) -> None:
 
 
 def _analyse(
-    data: MoleculeSet,
-    splits: Splits,
-    models: dict[str, TrainedModel],
-    zoo: Zoo,
-    config: QuickstartConfig,
-    console: Console,
+    data: MoleculeSet, splits: Splits, files: Mapping[str, Path], zoo: Zoo, config: QuickstartConfig, console: Console
 ) -> DatasetResult:
+    """Measure one data set, given each model's representation of it; write its figure and show its table."""
     if splits.duplicates:
         console.print(f"{data.name}: {splits.duplicates} rows repeat a molecule and are left out")
-    weak = {plan.name: models[plan.name].representations[data.name] for plan in zoo.weak}
-    strong = models[zoo.strong.name].representations[data.name]
-    with console.status(f"{data.name}: {len(splits)} splits, {len(weak)} weak models"):
-        measured = measure(weak, strong, data.target, splits, ridge=RIDGE)
+    representations = {name: np.asarray(store.load(path)) for name, path in files.items()}
+    weak = {plan.name: representations[plan.name] for plan in zoo.weak}
+    with progress_bar(console, f"{data.name}: splits") as progress:
+        measured = measure(weak, representations[zoo.strong.name], data.target, splits, ridge=RIDGE, progress=progress)
     widths = tuple(plan.width for plan in zoo.weak)
     result = summarise(data, zoo.strong.name, splits, measured, widths, seed=config.seed)
-    _write_representations(config.out / "representations" / data.name, data, models)
+    _write_representations(config.out / "representations" / data.name, data, files)
     save_figure(metric_against_error(result), config.out / f"{data.name}.png")
     console.print(model_table(result))
     return result
 
 
-def _write_representations(folder: Path, data: MoleculeSet, models: dict[str, TrainedModel]) -> None:
+def _write_representations(folder: Path, data: MoleculeSet, files: Mapping[str, Path]) -> None:
+    """What a user may want to try other predictors on: representations by the names of models, labels and SMILES."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, model in models.items():
+    for name, path in files.items():
         with replacing(folder / f"{name}.safetensors") as temporary:
-            shutil.copyfile(model.folder / f"{data.name}.safetensors", temporary)
+            shutil.copyfile(path, temporary)
     store.save(folder / "target.npy", np.asarray(data.target))
     write_text(folder / "smiles.txt", "\n".join(data.smiles) + "\n")

@@ -1,32 +1,28 @@
 """How well every predictor foretold the measured error, with intervals over shapes of weak models and splits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import kendalltau
 
-from w2sg_jax.evaluation.correlation import DRAWS, interval, rank_correlation
+from w2sg_jax.evaluation.correlation import (
+    DRAWS,
+    Predictor,
+    drawn_groups,
+    groups_of,
+    interval,
+    kendall,
+    rank_correlation,
+    spearman,
+)
 from w2sg_jax.theory.decomposability import SMALL
 
 from .measure import DELTAS, MAPPED, MEASURED
 
 KENDALL_DRAWS = 500
 """Bootstrap samples of Kendall's coefficient, which costs more."""
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """Something known before the strong model is trained on weak labels."""
-
-    name: str
-    """of its table"""
-    title: str
-    """what tables and figures call it"""
-    sign: int = 1
-    """+1 when a larger value should go with a larger error"""
 
 
 PREDICTORS = (
@@ -114,7 +110,9 @@ def correlations(
     signs = np.array([one.sign for one in PREDICTORS])
     quantities = np.stack([t.tables[name] for name in ("err_w2s", *names)], axis=-1)
     whole = signs * statistic(quantities.mean(axis=1))
-    samples = signs * np.array([statistic(one) for one in _drawn(quantities, _groups(shapes), seed, draws)])
+    samples = signs * np.array(
+        [statistic(one) for one in drawn_groups(quantities, groups_of(shapes), seed=seed, draws=draws)]
+    )
     width = names.index("width")
     return {
         name: {
@@ -123,35 +121,6 @@ def correlations(
         }
         for i, name in enumerate(names)
     }
-
-
-def _drawn(
-    quantities: Float[np.ndarray, "models splits q"], groups: Sequence[np.ndarray], seed: int, draws: int
-) -> Iterator[Float[np.ndarray, "m q"]]:
-    """Split averages in each bootstrap sample of shapes and splits; models of a shape come together."""
-    generator = np.random.default_rng(seed)
-    splits = quantities.shape[1]
-    for _ in range(draws):
-        chosen = generator.integers(len(groups), size=len(groups))
-        columns = generator.integers(splits, size=splits)
-        rows = np.concatenate([groups[one] for one in chosen])
-        yield quantities[:, columns].mean(axis=1)[rows]
-
-
-def _groups(shapes: Sequence[str]) -> list[np.ndarray]:
-    """Rows of the models of each shape."""
-    return [np.flatnonzero(np.array(shapes) == shape) for shape in dict.fromkeys(shapes)]
-
-
-def spearman(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
-    """Spearman's correlation of every further column with the first, ties at their mean rank; NaN if constant."""
-    first, *others = x.T
-    return rank_correlation(np.stack(others), np.tile(first, (len(others), 1)))
-
-
-def kendall(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
-    """Kendall's tau-b of every further column with the first; NaN if constant."""
-    return np.array([kendalltau(column, x[:, 0])[0] for column in x.T[1:]])
 
 
 def spearman_map(t: Tables, name: str) -> list[list[float]]:
@@ -180,7 +149,7 @@ def within_shapes(t: Tables, shapes: Sequence[str], *, seed: int) -> dict[str, A
 
     Shapes are resampled for the interval. None for what is the same for all models of a shape.
     """
-    groups = [rows for rows in _groups(shapes) if len(rows) >= 3]
+    groups = [rows for rows in groups_of(shapes) if len(rows) >= 3]
     error = t.mean("err_w2s")
     chosen = np.random.default_rng(seed).integers(len(groups), size=(DRAWS, len(groups)))
     found = {}

@@ -20,12 +20,11 @@ from safetensors.numpy import load_file
 from w2sg_jax import InputError
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.encoders import Encoder, SmilesTokenizer
+from w2sg_jax.extraction.key import samples_hash
 from w2sg_jax.store.atomic import replacing, save_safetensors
 from w2sg_jax.store.content import named_hash
 from w2sg_jax.store.trees import read_metadata, read_tree, write_tree
-
-from .represent import smiles_hash
-from .zoo import Zoo
+from w2sg_jax.training.zoo import Zoo, grouped
 
 WEAK, STRONG = "weak.safetensors.xz", "strong.safetensors.xz"
 LARGEST = 1 << 28
@@ -35,7 +34,7 @@ _FORMAT = "w2sg_jax molecular zoo 1"
 
 def save_weak(path: Path, zoo: Zoo, encoders: Mapping[str, Encoder], tokenizer: SmilesTokenizer) -> None:
     """Write the weights of every weak model, and the vocabulary."""
-    tree = {name: jax.tree.map(_half, _params(encoders[name])) for name in zoo.models}
+    tree = {plan.name: jax.tree.map(_half, _params(encoders[plan.name])) for plan in zoo.weak}
     with _packed(path) as file:
         write_tree(file, tree, {"format": _FORMAT, "tokens": json.dumps(tokenizer.tokens)})
 
@@ -53,7 +52,7 @@ def load_weak(path: Path, zoo: Zoo) -> tuple[dict[str, Encoder], SmilesTokenizer
 def _load_weak(path: Path, zoo: Zoo) -> tuple[dict[str, Encoder], SmilesTokenizer]:
     tokenizer = SmilesTokenizer(tuple(_metadata(path, "tokens")))
     graphs, like = {}, {}
-    for group in zoo.weak:
+    for group in grouped(zoo.weak):
         empty = nnx.eval_shape(lambda group=group: Encoder(group.shape.encoder(tokenizer.size), rngs=nnx.Rngs(0)))
         for name in group.names:
             graphs[name], state = nnx.split(empty)
@@ -67,7 +66,7 @@ def save_strong(
     path: Path, sets: Mapping[str, Float32[np.ndarray, "n width"]], datasets: Sequence[MoleculeSet]
 ) -> None:
     """Write the strong model's representations of every set, and the hash of its molecules."""
-    hashes = {data.name: smiles_hash(data) for data in datasets}
+    hashes = {data.name: samples_hash(data.smiles) for data in datasets}
     arrays = {name: _half(h) for name, h in sets.items()}
     with _packed(path) as file:
         save_safetensors(file, arrays, {"format": _FORMAT, "molecules": json.dumps(hashes)})
@@ -82,7 +81,7 @@ def load_strong(path: Path, datasets: Sequence[MoleculeSet]) -> dict[str, Float3
     with _unpacked(path) as file:
         hashes, found = _metadata(file, "molecules"), load_file(file)
     for data in datasets:
-        if hashes.get(data.name) != smiles_hash(data):
+        if hashes.get(data.name) != samples_hash(data.smiles):
             raise InputError(f"{path}: its {data.name} has other molecules, or another order, than what was read")
     return {data.name: found[data.name].astype(np.float32) for data in datasets}
 

@@ -13,9 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from w2sg_jax.training.zoo import Zoo, grouped
+
 from .analyse import PREDICTORS, Tables
 from .measure import MAPPED, RIDGE, RIDGES, THRESHOLDS
-from .zoo import Zoo
 
 PANELS = (
     ("norm", "1 - gap norm |P_s (I - P_w)|, no labels; a larger gap is on the right"),
@@ -34,7 +35,7 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     axes = figure.subplots(1, len(PANELS), sharey=True)
-    norm = LogNorm(min(shape.width for shape, _ in zoo.models.values()), max(s.width for s, _ in zoo.models.values()))
+    norm = LogNorm(min(plan.width for plan in zoo.weak), max(plan.width for plan in zoo.weak))
     for axis, (name, title) in zip(axes, PANELS, strict=True):
         _points(axis, t, name, zoo, norm)
         if elsewhere is not None:
@@ -56,7 +57,7 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
     _legend(axes[0], zoo, elsewhere is not None)
     bar = figure.colorbar(ScalarMappable(norm, colormaps[COLOURS]), ax=axes, pad=0.01)
     bar.set_label("width of the weak model")
-    widths = sorted({shape.width for shape, _ in zoo.models.values()})
+    widths = sorted({plan.width for plan in zoo.weak})
     bar.set_ticks(widths, labels=[str(width) for width in widths])
     bar.minorticks_off()
     figure.suptitle(
@@ -68,7 +69,7 @@ def scatter_figure(t: Tables, found: Mapping[str, Any], zoo: Zoo, elsewhere: Tab
 def _points(axis: Axes, t: Tables, name: str, zoo: Zoo, norm: LogNorm) -> None:
     x, y = _place(t, name), t.mean("err_w2s")
     colours = colormaps[COLOURS]
-    for group in zoo.weak:
+    for group in grouped(zoo.weak):
         rows = [t.models.index(model) for model in group.names]
         axis.plot(x[rows], y[rows], color="0.82", linewidth=0.6, zorder=1)
         axis.plot(
@@ -90,7 +91,7 @@ def _place(t: Tables, name: str) -> Float[np.ndarray, " models"]:
 
 def _legend(axis: Axes, zoo: Zoo, elsewhere: bool) -> None:
     """Depths, the ceiling, and where the stars come from."""
-    for depth in sorted({group.shape.depth for group in zoo.weak}):
+    for depth in sorted({plan.depth for plan in zoo.weak}):
         axis.plot([], [], MARKERS.get(depth, "X"), color="0.35", label=f"depth {depth}")
     if elsewhere:
         axis.plot([], [], "*", color="#c1602a", markersize=11, label="RDKit (fingerprints, descriptors)")

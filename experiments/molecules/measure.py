@@ -11,6 +11,7 @@ from jaxtyping import Float
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
 from w2sg_jax.datasets.splits import Splits, make_splits
+from w2sg_jax.predictors.cka import linear_cka
 
 RIDGE = 1e-4
 """Of every head, and therefore of every predictor: the paper's kind of ridge, in units of unit trace."""
@@ -96,9 +97,3 @@ def delta(model: Path, molecules: Path, splits: int, seed: int) -> float:
     """
     h, first = w2sg.load(model), make_splits(molecules.read_text().splitlines(), splits=splits, seed=seed)
     return w2sg.decomposability(h[first.train[0]], h[first.w2s[0]], RIDGE).delta
-
-
-def linear_cka(x: Float[np.ndarray, "n d_x"], y: Float[np.ndarray, "n d_y"]) -> float:
-    """|X^T Y|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred (Kornblith et al., 2019; the biased estimate)."""
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    return float(np.linalg.norm(y.T @ x) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))

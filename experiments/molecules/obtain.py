@@ -6,10 +6,13 @@ import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 
-from w2sg_jax import batch, load
+from w2sg_jax import InputError, batch, load
 from w2sg_jax.batch.local import cores, gpus
 from w2sg_jax.batch.tables import overview
 from w2sg_jax.datasets import MoleculeSet, load_corpus
+from w2sg_jax.encoders import Encoder
+from w2sg_jax.training.zoo import Zoo
+from w2sg_jax.training.zoo_training import Corpus, Damaged, train_zoo
 
 from . import chemistry
 from .bundle import STRONG, WEAK, load_strong, load_weak, save_strong, save_weak
@@ -17,9 +20,7 @@ from .measure import Pairing, measure
 from .options import Options
 from .represent import Represented, add, represent_all
 from .sets import checked, labelled_sets, set_names
-from .train import Corpus, train_zoo
 from .trials import TRIALS, Measured, Provenance, provenance, read_trials, write_trials
-from .zoo import Zoo
 
 
 def published(options: Options, zoo: Zoo, console: Console) -> tuple[Measured, Provenance] | None:
@@ -38,7 +39,7 @@ def published(options: Options, zoo: Zoo, console: Console) -> tuple[Measured, P
         console.print(f"{path}: no trials are published there; measuring", highlight=False, soft_wrap=True)
         return None
     measured, made_from = read_trials(path)
-    whole = all(measured.get(name, {}).keys() >= zoo.models.keys() for name in names)
+    whole = all(measured.get(name, {}).keys() >= {plan.name for plan in zoo.weak} for name in names)
     if not whole or made_from != provenance(options.zoo, options.splits, options.seed):
         console.print(
             f"{path} is of other encoders, sets, splits, or of another seed; measuring", highlight=False, soft_wrap=True
@@ -86,18 +87,27 @@ def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], co
         encoders, tokenizer = load_weak(options.zoo / WEAK, zoo)
         strong = load_strong(options.zoo / STRONG, datasets)
         sets = represent_all(encoders, tokenizer, datasets, folder, console)
-        sets = [add(one, {zoo.strong_name: strong[one.data.name]}) for one in sets]
+        sets = [add(one, {zoo.strong.name: strong[one.data.name]}, console) for one in sets]
     else:
-        smiles = load_corpus(options.corpus, options.data_dir)
-        corpus = Corpus.build(smiles, datasets)
+        smiles, labelled = load_corpus(options.corpus, options.data_dir), {data.name: data.smiles for data in datasets}
+        corpus = Corpus.build(smiles, labelled, longest=zoo.longest)
         if corpus.too_long:
             console.print(f"{options.corpus}: {corpus.too_long} molecules are too long to train on and are left out")
-        encoders = train_zoo(zoo, corpus, options.out / "cache", console, retrain_damaged=options.retrain_damaged)
+        encoders = _trained(options, zoo, corpus, console)
         sets = represent_all(encoders, corpus.tokenizer, datasets, folder, console)
         save_weak(options.results / WEAK, zoo, encoders, corpus.tokenizer)
-        strong = {one.data.name: np.asarray(load(one.models[zoo.strong_name])) for one in sets}
+        strong = {one.data.name: np.asarray(load(one.models[zoo.strong.name])) for one in sets}
         save_strong(options.results / STRONG, strong, datasets)
-    return [add(one, extra[one.data.name]) for one in sets]
+    return [add(one, extra[one.data.name], console) for one in sets]
+
+
+def _trained(options: Options, zoo: Zoo, corpus: Corpus, console: Console) -> dict[str, Encoder]:
+    """The encoders by name, the strong one first."""
+    try:
+        models = train_zoo(zoo, corpus, options.out / "cache", console, retrain_damaged=options.retrain_damaged)
+    except Damaged as error:
+        raise InputError(f"{error}; --retrain-damaged trains it again") from error
+    return {name: model.encoder for name, model in models.items()}
 
 
 def _chemistry(datasets: Sequence[MoleculeSet], console: Console) -> dict[str, dict[str, Float[np.ndarray, "n d"]]]:
@@ -110,9 +120,9 @@ def _chemistry(datasets: Sequence[MoleculeSet], console: Console) -> dict[str, d
 
 def _pairings(one: Represented, zoo: Zoo, options: Options) -> dict[str, Pairing]:
     """A trial for every weak candidate of a set."""
-    strong = one.models[zoo.strong_name]
+    strong = one.models[zoo.strong.name]
     return {
         name: Pairing(path, strong, one.molecules, one.target, options.splits, options.seed)
         for name, path in one.models.items()
-        if name != zoo.strong_name
+        if name != zoo.strong.name
     }

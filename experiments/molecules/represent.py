@@ -1,25 +1,18 @@
-"""What every model makes of the labelled molecules, on disk: one file a model and set, named by what made it."""
+"""What every model makes of the labelled molecules, on disk, beside the molecules and their targets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Float
 from rich.console import Console
-from rich.progress import track
 
-from w2sg_jax import InputError, load, save
+from w2sg_jax import save
 from w2sg_jax.datasets import MoleculeSet
-from w2sg_jax.encoders import Encoder, SmilesTokenizer, encode
+from w2sg_jax.encoders import Encoder, SmilesTokenizer
+from w2sg_jax.extraction.extract import extract, folder_of, keep
 from w2sg_jax.store.atomic import write_text
-from w2sg_jax.store.content import bytes_hash
-
-BATCH = 256
-"""Molecules represented at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,66 +35,21 @@ def represent_all(
     folder: Path,
     console: Console,
 ) -> list[Represented]:
-    """Represent every set by every encoder; what is there already is used again.
-
-    Cost: one forward pass over all molecules for each encoder; one compilation for each shape and padded length.
-    """
+    """Represent every set by every encoder; what is there already is used again."""
     sets = [_set(data, folder) for data in datasets]
-    hashes = {name: weights_hash(encoder) for name, encoder in encoders.items()}
-    todo = []
-    for name, one in product(encoders, sets):
-        path = _path(name, hashes[name], one)
-        there = path.exists()
-        if there and _whole(path, (len(one.data), encoders[name].config.width)):
-            continue
-        if there:
-            console.print(f"{path} is damaged: made again", markup=False, highlight=False, soft_wrap=True)
-        todo.append((name, one))
-    for name, one in track(todo, "representations", console=console, disable=not todo):
-        h = encode(encoders[name], tokenizer, one.data.smiles, batch_size=BATCH)
-        save(_path(name, hashes[name], one), h)
-    return [
-        Represented(one.data, one.molecules, one.target, {name: _path(name, hashes[name], one) for name in encoders})
-        for one in sets
-    ]
+    files = extract(encoders, tokenizer, {data.name: data.smiles for data in datasets}, folder, console).files
+    return [replace(one, models=files[one.data.name]) for one in sets]
 
 
-def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]]) -> Represented:
+def add(one: Represented, extra: Mapping[str, Float[np.ndarray, "n d"]], console: Console) -> Represented:
     """The set with representations from elsewhere."""
-    paths = dict(one.models)
-    for name, h in extra.items():
-        paths[name] = _path(name, bytes_hash(np.ascontiguousarray(h).tobytes()), one)
-        if not (paths[name].exists() and _whole(paths[name], (len(h), h.shape[1]))):
-            save(paths[name], h)
-    return Represented(one.data, one.molecules, one.target, paths)
-
-
-def weights_hash(encoder: Encoder) -> str:
-    """sha256 of an encoder's configuration and weights."""
-    leaves = jax.tree.leaves(nnx.to_pure_dict(nnx.state(encoder, nnx.Param)))
-    return bytes_hash(repr(encoder.config).encode(), *(np.asarray(leaf).tobytes() for leaf in leaves))
-
-
-def smiles_hash(data: MoleculeSet) -> str:
-    """sha256 of a set's molecules in their order."""
-    return bytes_hash("\n".join(data.smiles).encode())
+    found = {name: keep(one.molecules.parent, name, h, console) for name, h in extra.items()}
+    return replace(one, models={**one.models, **found})
 
 
 def _set(data: MoleculeSet, folder: Path) -> Represented:
-    own = folder / f"{data.name}-{smiles_hash(data)[:12]}"
-    own.mkdir(parents=True, exist_ok=True)
+    """The molecules and their targets, written into the folder of the set."""
+    own = folder_of(data.name, data.smiles, folder)
     write_text(own / "molecules.txt", "\n".join(data.smiles) + "\n")
     save(own / "target.npy", np.asarray(data.target, np.float64))
     return Represented(data, own / "molecules.txt", own / "target.npy", {})
-
-
-def _whole(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a file holds a representation of this shape."""
-    try:
-        return np.shape(load(path)) == shape
-    except InputError:
-        return False
-
-
-def _path(name: str, content: str, one: Represented) -> Path:
-    return one.molecules.parent / f"{name}-{content[:12]}.safetensors"

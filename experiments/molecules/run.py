@@ -1,13 +1,13 @@
 """The whole experiment: a zoo, what its models make of the labelled molecules, trials, correlations, figures."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from w2sg_jax import InputError
-from w2sg_jax._errors import check
 from w2sg_jax.batch.records import locked
 from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.numerics.checks import as_count
@@ -15,6 +15,7 @@ from w2sg_jax.report.ranking_figure import save_figure
 from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.store.atomic import check_writable, write_text
 from w2sg_jax.terminal.console import standard_output
+from w2sg_jax.training.zoo import Zoo
 
 from .analyse import Tables, analyse, tables_of
 from .figures import correlation_figure, map_figure, scatter_figure
@@ -23,7 +24,7 @@ from .obtain import measure_all, published
 from .options import PUBLISHED, Options
 from .tables import correlation_table
 from .trials import Measured, Provenance
-from .zoo import Zoo, paper_zoo
+from .zoo import paper_zoo
 
 STEPS_OF_A_WIDTH = 1_000_000
 """So many that the training length decides among models of one width alone."""
@@ -62,8 +63,8 @@ def _check(options: Options) -> None:
     for name, least in (("splits", 2), ("seed", 0), ("workers", 1)):
         if getattr(options, name) is not None:
             as_count(getattr(options, name), name, least)
-    if options.ray is not None:
-        check("ray", extra="ray")
+    if options.ray is not None and find_spec("ray") is None:
+        raise InputError('ray is not installed: pip install "w2sg_jax[ray]"')
     if not options.from_zoo and (options.measure or options.zoo != PUBLISHED):
         raise InputError("--measure and --zoo are of a trained zoo: pass --from-zoo as well")
     if options.from_zoo and options.retrain_damaged:
@@ -78,15 +79,15 @@ def _check(options: Options) -> None:
 def _tables(measured: Measured, zoo: Zoo) -> tuple[list[Tables], list[Tables]]:
     """Of the zoo and of the candidates from elsewhere, for each set."""
     static = {
-        name: {
-            "width": shape.width,
-            "depth": shape.depth,
-            "heads": shape.heads,
-            "steps": training.steps,
-            "parameters": shape.parameters,
-            "recipe": shape.width + training.steps / STEPS_OF_A_WIDTH,
+        plan.name: {
+            "width": plan.width,
+            "depth": plan.depth,
+            "heads": plan.heads,
+            "steps": plan.training.steps,
+            "parameters": plan.shape.parameters,
+            "recipe": plan.width + plan.training.steps / STEPS_OF_A_WIDTH,
         }
-        for name, (shape, training) in zoo.models.items()
+        for plan in zoo.weak
     }
     tables, elsewhere = [], []
     for data, found in measured.items():
@@ -102,7 +103,7 @@ def _report(
     tables: Sequence[Tables], elsewhere: Sequence[Tables], zoo: Zoo, options: Options, console: Console
 ) -> dict[str, Any]:
     """Correlations of every set, their table, and the figures."""
-    shapes = [shape.name for shape, _ in zoo.models.values()]
+    shapes = [plan.shape.name for plan in zoo.weak]
     found = {}
     for t in tables:
         with console.status(f"{t.data}: intervals"):
@@ -118,7 +119,7 @@ def _report(
 
 
 def _write_result(found: dict[str, Any], made_from: Provenance, zoo: Zoo, options: Options) -> None:
-    strong, training = zoo.strong.shape, zoo.strong.trainings[0]
+    strong, training = zoo.strong.shape, zoo.strong.training
     settings = {
         "corpus": None if options.from_zoo else options.corpus,
         "from_zoo": options.from_zoo,
@@ -128,7 +129,7 @@ def _write_result(found: dict[str, Any], made_from: Provenance, zoo: Zoo, option
         "ridges": RIDGES,
         "thresholds": THRESHOLDS,
         "strong": {"shape": strong, "parameters": strong.parameters, "training": training},
-        "weak_models": len(zoo.models),
+        "weak_models": len(zoo.weak),
     }
     entry = record("experiments.molecules", settings, made_from["files"], {"sets": found})
     entry |= checkout_of(Path(__file__))

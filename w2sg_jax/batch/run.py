@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import rich.console
-import rich.progress
 
 from .._errors import InputError
+from ..terminal.progress import progress_bar
 from .execute import DONE, ENDED, FAILED, STARTED
 from .local import default_workers, run_locally
 from .on_ray import run_on_ray
@@ -117,15 +117,8 @@ def _kept(
 ) -> dict[str, dict[str, Any]]:
     """Write each record as its trial ends, show how far it is, and return them all."""
     found = {}
-    columns = (
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeRemainingColumn(),
-    )
     quiet = rich.console.Console(quiet=True)
-    with rich.progress.Progress(*columns, console=console or quiet) as progress:
-        bar = progress.add_task("", total=total)
+    with progress_bar(console or quiet, "trials") as progress:
         try:
             for what, event in events:
                 if what == STARTED:
@@ -136,11 +129,9 @@ def _kept(
                     counts["running"] -= 1
                     counts[event["status"]] += 1
                     found[event["id"]] = event
-                progress.update(
-                    bar,
-                    completed=counts[DONE] + counts[FAILED],
-                    description=f"{counts[DONE]} done, {counts['running']} running, {counts[FAILED]} failed",
-                )
+                if progress is not None:
+                    done = f"{counts[DONE]} done, {counts['running']} running, {counts[FAILED]} failed of {total}"
+                    progress(counts[DONE] + counts[FAILED], total, done)
         finally:
             events.close()
     return found

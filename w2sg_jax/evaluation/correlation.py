@@ -1,15 +1,28 @@
-"""Spearman's rank correlation of a predictor with a measured error, with an interval over models and splits."""
+"""Rank correlations of predictors with a measured error; intervals over models, or whole shapes of them, and splits."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
+from scipy.stats import kendalltau, rankdata
 
 DRAWS = 2000
 """Bootstrap samples of an interval."""
 CONFIDENCE = 0.95
 """Coverage aimed at by an interval."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Something known before the strong model is trained on weak labels (Err_w needs test labels: for comparison)."""
+
+    name: str
+    """of its table"""
+    title: str
+    """what tables and figures call it"""
+    sign: int = 1
+    """+1 when a larger value should go with a larger error"""
 
 
 @dataclass(frozen=True)
@@ -73,3 +86,41 @@ def rank_correlation(
     a, b = (table - table.mean(axis=1, keepdims=True) for table in ranks)
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), scale, out=np.full(len(scale), np.nan), where=scale > 0)
+
+
+def drawn_groups(
+    quantities: Float[np.ndarray, "models splits q"], groups: Sequence[np.ndarray], *, seed: int, draws: int = DRAWS
+) -> Iterator[Float[np.ndarray, "m q"]]:
+    """Split averages in each bootstrap sample of groups and splits; the models of a group come together.
+
+    Models of one shape are much alike: drawn one by one they would make intervals too narrow.
+
+    Args:
+        quantities: one table for each quantity; all are drawn alike, so that differences are paired.
+        groups: rows of the models of each group, as ``groups_of``.
+        seed: of the bootstrap.
+        draws: bootstrap samples.
+    """
+    generator = np.random.default_rng(seed)
+    splits = quantities.shape[1]
+    for _ in range(draws):
+        chosen = generator.integers(len(groups), size=len(groups))
+        columns = generator.integers(splits, size=splits)
+        rows = np.concatenate([groups[one] for one in chosen])
+        yield quantities[:, columns].mean(axis=1)[rows]
+
+
+def groups_of(labels: Sequence[str]) -> list[np.ndarray]:
+    """Rows of the models with each label, in the order in which labels first appear."""
+    return [np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)]
+
+
+def spearman(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
+    """Spearman's correlation of every further column with the first, ties at their mean rank; NaN if constant."""
+    first, *others = x.T
+    return rank_correlation(np.stack(others), np.tile(first, (len(others), 1)))
+
+
+def kendall(x: Float[np.ndarray, "models q"]) -> Float[np.ndarray, " q-1"]:
+    """Kendall's tau-b of every further column with the first; NaN if constant."""
+    return np.array([kendalltau(column, x[:, 0])[0] for column in x.T[1:]])

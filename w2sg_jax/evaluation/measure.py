@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+from .._errors import InputError
 from ..datasets.splits import Splits
-from ..ranking.rank import rank
+from ..second_moments.from_arrays import moments
+from ..theory.gap import Gap, gap
 from ..theory.weak_to_strong import weak_to_strong
 
 Representations = Mapping[str, Float[np.ndarray, "n _"]]
@@ -15,7 +17,7 @@ Representations = Mapping[str, Float[np.ndarray, "n _"]]
 MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap", "pgr")
 """Fields of `w2sg_jax.WeakToStrong` that are kept."""
 PREDICTED = ("norm", "frobenius", "predicted", "supervised", "dof_weak")
-"""Columns of `w2sg_jax.rank` that are kept."""
+"""Quantities of the gap that are kept: of the w2s split, and `supervised`, the predicted gap of the train split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,43 +52,51 @@ def measure(
     splits: Splits,
     *,
     ridge: float,
-    on_split: Callable[[], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Measurements:
-    """Run the pipeline and the ranking on every split, with one ridge for the heads and for every predictor.
+    """Run the pipeline and compute the gap on every split, with one ridge for the heads and for every predictor.
 
     Args:
-        weak: name -> representation of all molecules.
-        strong: The strong model's representation of the same molecules.
+        weak: name -> (n, d_weak) representation of all samples.
+        strong: The strong model's representation of the same samples.
         target: Their labels.
         splits: Row numbers of the three parts.
         ridge: What is added to K/n of unit-trace representations: of the heads, and therefore of the predictors.
-        on_split: Called after each split.
+        progress: Called with (done, total) splits.
+
+    Raises:
+        InputError: as `w2sg_jax.gap` and `w2sg_jax.weak_to_strong`; the weak model is named.
+
+    Cost: two gaps and one pipeline for each split and weak model.
     """
     values: dict[str, list[list[float]]] = {quantity: [] for quantity in MEASURED + PREDICTED}
-    for train, w2s, test in zip(splits.train, splits.w2s, splits.test, strict=True):
-        ranking = rank(
-            {name: rows[w2s] for name, rows in weak.items()},
-            strong[w2s],
-            target[w2s],
-            train=({name: rows[train] for name, rows in weak.items()}, strong[train], target[train]),
-            ridge=ridge,
-            bootstrap=0,
-        )
-        predictions = {row.name: row for row in ranking.rows}
-        results = [
-            weak_to_strong(
+    for done, (train, w2s, test) in enumerate(zip(splits.train, splits.w2s, splits.test, strict=True), start=1):
+        for found in values.values():
+            found.append([])
+        for name, rows in weak.items():
+            on_w2s, on_train = (_gap(name, rows[part], strong[part], target[part], ridge) for part in (w2s, train))
+            result = weak_to_strong(
                 (rows[train], target[train]),
                 (rows[w2s], strong[w2s], target[w2s]),
                 (rows[test], strong[test], target[test]),
                 ridge,
                 ids=(train, w2s, test),  # type: ignore[arg-type]
             )
-            for rows in weak.values()
-        ]
-        for quantity in MEASURED:
-            values[quantity].append([getattr(result, quantity) for result in results])
-        for quantity in PREDICTED:
-            values[quantity].append([getattr(predictions[name], quantity) for name in weak])
-        if on_split is not None:
-            on_split()
+            numbers = {quantity: getattr(result, quantity) for quantity in MEASURED}
+            numbers |= {quantity: getattr(on_w2s, quantity) for quantity in PREDICTED if quantity != "supervised"}
+            numbers["supervised"] = on_train.predicted
+            for quantity, value in numbers.items():
+                values[quantity][-1].append(value)
+        if progress is not None:
+            progress(done, len(splits))
     return Measurements(tuple(weak), {name: np.array(rows, float).T for name, rows in values.items()})
+
+
+def _gap(
+    name: str, weak: Float[np.ndarray, "n _"], strong: Float[np.ndarray, "n _"], target: np.ndarray, ridge: float
+) -> Gap:
+    """The gap of one weak model on some of the samples."""
+    try:
+        return gap(moments(weak, strong, target), ridge)
+    except InputError as error:
+        raise InputError(f"weak model {name!r}: {error}") from error

@@ -8,31 +8,19 @@ import numpy as np
 
 from ..datasets import MoleculeSet
 from ..datasets.splits import Splits
-from .correlation import Correlation, correlate
+from .correlation import Correlation, Predictor, correlate
 from .measure import Measurements
 
-
-@dataclass(frozen=True)
-class Predictor:
-    """Something known before the strong model is trained on weak labels (Err_w needs test labels: for comparison)."""
-
-    quantity: str
-    """name of its table in `Measurements.tables`, or "width" """
-    title: str
-    """what tables call it"""
-    sign: int
-    """+1 when a larger value should go with a larger error"""
-
-
 PREDICTORS = (
-    Predictor("norm", "gap norm", +1),
-    Predictor("frobenius", "Frobenius norm", +1),
-    Predictor("supervised", "predicted gap, supervised split", +1),
-    Predictor("predicted", "predicted gap, hidden labels", +1),
+    Predictor("norm", "gap norm"),
+    Predictor("frobenius", "Frobenius norm"),
+    Predictor("supervised", "predicted gap, supervised split"),
+    Predictor("predicted", "predicted gap, hidden labels"),
     Predictor("dof_weak", "effective dimension", -1),
     Predictor("width", "width", -1),
-    Predictor("err_weak", "Err_w, needs test labels", +1),
+    Predictor("err_weak", "Err_w, needs test labels"),
 )
+"""Each has a table in `Measurements.tables`, `width` aside."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +38,7 @@ class DatasetResult:
     widths: tuple[int, ...]
     """width of each weak model"""
     correlations: dict[str, Correlation]
-    """quantity of a predictor -> its correlation with the measured Err_w2s"""
+    """name of a predictor -> its correlation with the measured Err_w2s"""
     seed: int
     """of the splits and of the bootstrap"""
 
@@ -90,9 +78,9 @@ class QuickstartResult:
     ridge: float
     """of the heads and of every predictor, added to K/n of unit-trace representations"""
     models: dict[str, str]
-    """name of an encoder -> hash of everything that it depends on"""
+    """name of an encoder -> hash of everything that its weights depend on; the same for those trained together"""
     reused: bool
-    """whether every encoder was there from an earlier run"""
+    """whether every encoder and every representation was there from an earlier run"""
     seconds: float
     """wall time of this run"""
     versions: dict[str, str]
@@ -119,7 +107,7 @@ def summarise(
     """Correlate every predictor with the measured Err_w2s."""
     error = measured.tables["err_w2s"]
     tables = measured.tables | {"width": np.repeat(np.array(widths, float)[:, None], error.shape[1], axis=1)}
-    found = {one.quantity: correlate(tables[one.quantity], error, seed=seed) for one in PREDICTORS}
+    found = {one.name: correlate(tables[one.name], error, seed=seed) for one in PREDICTORS}
     return DatasetResult(data, strong, splits, measured, widths, found, seed)
 
 

@@ -188,7 +188,7 @@ def correlation_table(results: tuple[DatasetResult, ...]) -> Table:
     for result in results:
         table.add_column(result.data.name, justify="right", no_wrap=True)
     for predictor in PREDICTORS:
-        found = [result.correlations[predictor.quantity] for result in results]
+        found = [result.correlations[predictor.name] for result in results]
         cells = [f"{c.value:.2f} [{c.low:.2f}, {c.high:.2f}]" for c in found]
         table.add_row(predictor.title + (" (-)" if predictor.sign < 0 else ""), *cells)
     return table

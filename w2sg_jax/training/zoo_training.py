@@ -1,9 +1,8 @@
-"""Train the zoo and extract representations, two models at a time, with everything finished kept on disk.
+"""Train a zoo, group by group, with everything finished kept on disk.
 
-Each model has a folder `cache/NAME-KEY`, where KEY is a hash of all that its content depends on: both
-configurations, the corpus, the molecules to represent, the code of the encoders and of their training, and
-the versions of JAX, Flax and Optax. So a second run reuses exactly what is still valid, and an interrupted
-one goes on from its last checkpoint. What is damaged counts as missing.
+A group of equal shapes has a folder `cache/NAME-KEY`; KEY is a hash of all that its models depend on: shape, trainings,
+corpus, vocabulary, the version of the arithmetic, and the versions of JAX, Flax and Optax. Another corpus is another
+key, so nothing stale is ever read, and an interrupted run goes on from its last checkpoints.
 """
 
 import functools
@@ -14,91 +13,201 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .. import store
 from .._errors import InputError
-from ..datasets import MoleculeSet
-from ..encoders import Encoder, SmilesTokenizer, TokenSet, encode, load_encoder, save_encoder
-from ..store.atomic import remove_stale
-from ..store.trees import read_metadata
-from . import TrainingProgress, pretrain
+from ..encoders import Encoder, EncoderConfig, SmilesTokenizer, TokenSet, load_encoder, save_encoder
+from ..store.atomic import remove_stale, save_safetensors
+from ..terminal.progress import Lines
 from .checkpoint import code_fingerprint, run_fingerprint
-from .zoo import ModelPlan
+from .loop import TrainingProgress
+from .together import pretrain_together
+from .zoo import Group, Zoo, grouped
 
-ENCODING_SHARE = 0.05
-"""Share of a model's cost that extracting its representations takes, for the bar."""
+WORKERS = 2
+"""Groups trained at a time: matrices this small leave a core idle when only one is."""
+CHECKPOINT_EVERY = 50
+"""Steps lost at most to an interruption, of each group that is running."""
+LONGEST = EncoderConfig(1).max_length
+"""Tokens of a molecule that an encoder takes."""
 
 
-class ZooProgress:
-    """Progress of several models that are trained at the same time, from several threads."""
+class Damaged(InputError):
+    """A file that an earlier run left in the cache is damaged."""
 
-    def __init__(self, plans: tuple[ModelPlan, ...], console: Console):
-        self._console, self._plans, self._lock = console, plans, threading.Lock()
-        self._done = dict.fromkeys((plan.name for plan in plans), 0.0)
-        self._finished = 0
-        self._lines: dict[str, TaskID] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console)
-        self._all = self._bar.add_task(self._title(), total=sum(plan.cost for plan in plans))
 
-    def __enter__(self) -> "ZooProgress":
-        self._bar.start()
-        return self
+@dataclass(frozen=True)
+class Corpus:
+    """What all models of a zoo share: the vocabulary, and the molecules to train on."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+    tokenizer: SmilesTokenizer
+    """covers the molecules to be represented too, so that none of their tokens is unknown"""
+    tokens: TokenSet
+    """what models are trained on"""
+    too_long: int
+    """molecules left out of the training because they are longer than batches are padded to"""
 
-    def resumed(self, plan: ModelPlan) -> None:
-        """A model's training was interrupted and goes on."""
-        self._console.print(f"  {plan.name:<14} goes on from its last checkpoint", highlight=False)
+    @classmethod
+    def build(cls, smiles: Sequence[str], represented: Mapping[str, Sequence[str]], *, longest: int) -> "Corpus":
+        """Tokenize once.
 
-    def damaged(self, plan: ModelPlan, name: str) -> None:
-        """A file of an earlier run is damaged and was deleted."""
-        self._console.print(f"  {plan.name:<14} {name} is damaged and is made again", highlight=False)
+        Args:
+            smiles: molecules to train on.
+            represented: name of a set -> the molecules that will be represented (structures, no labels).
+            longest: tokens of a molecule to train on, as ``Zoo.longest``; those with more are left out and counted.
 
-    def training(self, plan: ModelPlan, state: TrainingProgress) -> None:
-        """A model has come to `state.step`."""
+        Raises:
+            InputError: no molecule short enough to train on, or one to represent that is too long for an encoder.
+        """
+        tokenizer = SmilesTokenizer.from_corpus([*smiles, *(one for own in represented.values() for one in own)])
+        tokens = tokenizer.encode(smiles)
+        fits = np.flatnonzero(tokens.lengths <= longest)
+        if not len(fits):
+            raise InputError(f"corpus: all of its {len(tokens)} molecules have more than {longest} tokens")
+        for name, own in represented.items():
+            lengths = tokenizer.encode(own).lengths
+            if lengths.max() > LONGEST:
+                row = int(lengths.argmax())
+                raise InputError(f"{name}: row {row} has {lengths[row]} tokens; encoders take {LONGEST}")
+        if len(fits) < len(tokens):
+            tokens = tokenizer.encode([smiles[int(row)] for row in fits])
+        return cls(tokenizer, tokens, len(smiles) - len(fits))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """One model of a zoo, trained."""
+
+    encoder: Encoder
+    """its weights"""
+    key: str
+    """hash of everything that they depend on; models that are trained together have the same"""
+    reused: bool
+    """whether it was there already"""
+
+
+def train_zoo(
+    zoo: Zoo, corpus: Corpus, cache: Path, console: Console, *, retrain_damaged: bool
+) -> dict[str, TrainedModel]:
+    """Train what is not trained yet, equal shapes together; read what an earlier run left in `cache`.
+
+    An interruption (Ctrl-C) stops the workers at their next report and is raised again; finished groups and the
+    checkpoints of the others stay.
+
+    Args:
+        zoo: The models.
+        corpus: What they are trained on.
+        cache: Folder of everything that is kept.
+        console: A line for each group that is done, and, on a terminal, how far the others are.
+        retrain_damaged: Train a group again, and say so, when a file of it is damaged.
+
+    Returns:
+        name -> model, in the order of `zoo.plans`.
+
+    Raises:
+        Damaged: a file of an earlier run is damaged, and `retrain_damaged` is False.
+        InputError, FloatingPointError: as ``pretrain_together``.
+
+    Cost: that of ``pretrain_together``; memory for two groups at a time.
+    """
+    stop = threading.Event()
+    groups = sorted(grouped(zoo.plans), key=lambda group: -group.cost)  # the largest first, so that none is last
+    keys = {group: group_key(group, corpus) for group in groups}
+    folders = {group: cache / f"{group.name}-{key[:12]}" for group, key in keys.items()}
+    with Lines(console, "encoders", {folders[group].name: group.cost for group in groups}) as lines:
+        jobs = {
+            folders[group].name: functools.partial(_group, group, folders[group], corpus, lines, stop, retrain_damaged)
+            for group in groups
+        }
+        done = run_jobs(jobs, WORKERS, stop)
+    found: dict[str, TrainedModel] = {}
+    for group in groups:
+        encoders, reused = done[folders[group].name]
+        found |= {
+            name: TrainedModel(encoder, keys[group], reused)
+            for name, encoder in zip(group.names, encoders, strict=True)
+        }
+    return {plan.name: found[plan.name] for plan in zoo.plans}
+
+
+def group_key(group: Group, corpus: Corpus) -> str:
+    """sha256 of everything that the weights of a group depend on."""
+    encoder = group.shape.encoder(corpus.tokenizer.size)
+    digest = hashlib.sha256(run_fingerprint(encoder, corpus.tokens, *group.trainings).encode())
+    digest.update("\0".join(corpus.tokenizer.tokens).encode())
+    digest.update(code_fingerprint().encode())
+    return digest.hexdigest()
+
+
+def load_group(group: Group, folder: Path) -> list[Encoder] | None:
+    """The encoders of a group that has been trained; None where one is missing (InputError where one is damaged)."""
+    paths = [folder / f"{name}.safetensors" for name in group.names]
+    if not all(path.exists() for path in paths):
+        return None
+    encoders = [load_encoder(path) for path in paths]
+    for path, encoder in zip(paths, encoders, strict=True):
+        if encoder.config != group.shape.encoder(encoder.config.vocabulary):
+            raise InputError(f"path: {path} holds an encoder of another shape; delete it and make it again")
+    return encoders
+
+
+def _group(
+    group: Group, folder: Path, corpus: Corpus, lines: Lines, stop: threading.Event, retrain_damaged: bool
+) -> tuple[list[Encoder], bool]:
+    """The encoders of a group, and whether they were there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)
+    started = time.perf_counter()
+    train = functools.partial(_train, group, folder, corpus, lines, stop)
+    try:
+        kept = load_group(group, folder)
+        encoders = train() if kept is None else kept
+    except InputError as error:
+        files = list(folder.glob("*.safetensors"))
+        if not files:
+            raise
+        if not retrain_damaged:
+            raise Damaged(str(error)) from error
+        lines.print(f"{group.name:<14} a file is damaged and all is trained again ({error})")
+        for path in files:
+            path.unlink()
+        kept, encoders = None, train()
+    models = "" if len(encoders) == 1 else f"{len(encoders)} models "
+    seconds = time.perf_counter() - started
+    how = "reused from an earlier run" if kept is not None else f"trained in {seconds:.0f} s"
+    lines.finished(folder.name, f"{group.name:<14} {models}{how}")
+    return encoders, kept is not None
+
+
+def _train(group: Group, folder: Path, corpus: Corpus, lines: Lines, stop: threading.Event) -> list[Encoder]:
+    """Train a group, from its checkpoint where there is one, and keep its encoders and their losses."""
+
+    def report(state: TrainingProgress) -> None:
         text = f"step {state.step}/{state.steps}, loss {state.loss:.3f}, {state.tokens_per_second:,.0f} tokens/s"
-        self._update(plan, (1 - ENCODING_SHARE) * state.step / state.steps, text)
+        lines.running(folder.name, state.step / state.steps, f"{group.name:<14} {text}")
+        if stop.is_set():
+            raise Stopped(group.name)
 
-    def representing(self, plan: ModelPlan, done: int, total: int) -> None:
-        """A trained model has represented `done` of `total` molecules."""
-        self._update(plan, 1 - ENCODING_SHARE * (1 - done / total), f"representations {done}/{total}")
-
-    def finished(self, plan: ModelPlan, seconds: float, *, reused: bool) -> None:
-        """A model is trained and its representations are on disk."""
-        with self._lock:
-            if plan.name in self._lines:
-                self._bar.remove_task(self._lines.pop(plan.name))
-            self._finished += 1
-            self._advance(plan, 1.0)
-        how = "reused from an earlier run" if reused else f"trained in {seconds:.0f} s"
-        self._console.print(f"  {plan.name:<14} {how}", highlight=False)
-
-    def _update(self, plan: ModelPlan, share: float, text: str) -> None:
-        with self._lock:
-            if plan.name not in self._lines:
-                self._lines[plan.name] = self._bar.add_task("", total=1.0)
-            line = self._lines[plan.name]
-            self._bar.update(line, completed=share, description=f"  {plan.name:<14} {text}")
-            self._advance(plan, share)
-
-    def _advance(self, plan: ModelPlan, share: float) -> None:
-        self._done[plan.name] = share
-        completed = sum(model.cost * self._done[model.name] for model in self._plans)
-        self._bar.update(self._all, completed=completed, description=self._title())
-
-    def _title(self) -> str:
-        return f"encoders {self._finished}/{len(self._plans)}"
+    checkpoint = folder / "checkpoint.safetensors"
+    if checkpoint.exists():
+        lines.print(f"{group.name:<14} goes on from its last checkpoint")
+    trained = pretrain_together(
+        group.shape.encoder(corpus.tokenizer.size),
+        corpus.tokens,
+        group.trainings,
+        order_seed=group.order_seed,
+        checkpoint=checkpoint,
+        checkpoint_every=CHECKPOINT_EVERY,
+        on_progress=report,
+    )
+    for name, one in zip(group.names, trained, strict=True):
+        save_safetensors(folder / f"{name}-losses.safetensors", {"losses": one.losses})
+        save_encoder(folder / f"{name}.safetensors", one.encoder)
+    checkpoint.unlink(missing_ok=True)
+    return [one.encoder for one in trained]
 
 
 Result = TypeVar("Result")
@@ -133,182 +242,3 @@ def run_jobs(jobs: Mapping[str, Callable[[], Result]], workers: int, stop: threa
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return {name: future.result() for name, future in futures.items()}
-
-
-WORKERS = 2
-"""Models trained at a time: matrices this small leave a core idle when only one is."""
-
-CHECKPOINT_EVERY = 50
-"""Steps lost at most to an interruption."""
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What all models share: the text they are trained on and the molecules that they represent."""
-
-    tokenizer: SmilesTokenizer
-    """vocabulary of all molecules, labelled sets included (their structures, not their labels)"""
-    pretraining: TokenSet
-    """the unlabelled molecules that models are trained on"""
-    datasets: tuple[MoleculeSet, ...]
-    """the labelled sets to represent"""
-
-    @classmethod
-    def build(cls, pretraining: Sequence[str], datasets: Sequence[MoleculeSet]) -> "Corpus":
-        """Tokenize once. The vocabulary covers every set, so that no token of a labelled molecule is unknown."""
-        everything = [*pretraining, *(one for data in datasets for one in data.smiles)]
-        tokenizer = SmilesTokenizer.from_corpus(everything)
-        return cls(tokenizer, tokenizer.encode(pretraining), tuple(datasets))
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """One model of the zoo, trained, with its representations."""
-
-    plan: ModelPlan
-    """what was trained"""
-    key: str
-    """hash of everything that the result depends on"""
-    folder: Path
-    """where it is kept"""
-    representations: dict[str, Float32[np.ndarray, "n width"]]
-    """name of the data set -> one row a molecule, in the order of the set"""
-    reused: bool
-    """whether all of it was there already"""
-
-
-def train_zoo(
-    plans: Sequence[ModelPlan], corpus: Corpus, cache: Path, progress: ZooProgress
-) -> dict[str, TrainedModel]:
-    """Train every model and extract its representations, or read what an earlier run left in `cache`.
-
-    An interruption (Ctrl-C) stops the workers at their next report and is raised again; the finished models and the
-    checkpoints of the others stay.
-
-    Returns:
-        name -> model, in the order of `plans`.
-
-    Cost: see `DEFAULT_ZOO`; memory for two models at a time.
-    """
-    stop = threading.Event()
-    jobs = {plan.name: functools.partial(_prepare, plan, corpus, cache, progress, stop) for plan in plans}
-    return run_jobs(jobs, WORKERS, stop)
-
-
-def model_key(plan: ModelPlan, corpus: Corpus) -> str:
-    """sha256 of everything that a model's weights and representations depend on."""
-    digest = hashlib.sha256()
-    digest.update(run_fingerprint(plan.encoder(corpus.tokenizer.size), corpus.pretraining, plan.training).encode())
-    for text in (*corpus.tokenizer.tokens, *(one for data in corpus.datasets for one in (data.name, *data.smiles))):
-        digest.update(text.encode() + b"\0")
-    digest.update(code_fingerprint().encode())
-    return digest.hexdigest()
-
-
-def _prepare(
-    plan: ModelPlan, corpus: Corpus, cache: Path, progress: ZooProgress, stop: threading.Event
-) -> TrainedModel:
-    key = model_key(plan, corpus)
-    folder = cache / f"{plan.name}-{key[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_stale(folder)
-    started = time.perf_counter()
-    representations = _kept(plan, corpus, folder, progress)
-    reused = representations is not None
-    if representations is None:
-        encoder = _train(plan, corpus, folder, progress, stop)
-        _represent(plan, corpus, encoder, folder, progress, stop)
-        representations = {data.name: np.asarray(store.load(_path(folder, data))) for data in corpus.datasets}
-    progress.finished(plan, time.perf_counter() - started, reused=reused)
-    return TrainedModel(plan, key, folder, representations, reused)
-
-
-def _path(folder: Path, data: MoleculeSet) -> Path:
-    return folder / f"{data.name}.safetensors"
-
-
-def _kept(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress) -> dict[str, np.ndarray] | None:
-    """The representations of an earlier run, if all of them and their encoder are there and whole.
-
-    Damaged files are deleted, so that they are made again.
-    """
-    found: dict[str, np.ndarray] = {}
-    encoder = folder / "encoder.safetensors"
-    complete = encoder.exists()
-    if complete:
-        try:
-            read_metadata(encoder)
-        except InputError:
-            complete = _drop(plan, encoder, progress)
-    for data in corpus.datasets:
-        path = _path(folder, data)
-        if not path.exists():
-            continue
-        try:
-            found[data.name] = np.asarray(store.load(path))
-            if found[data.name].shape != (len(data), plan.width):
-                complete = _drop(plan, path, progress)
-        except InputError:
-            complete = _drop(plan, path, progress)
-    return found if complete and len(found) == len(corpus.datasets) else None
-
-
-def _drop(plan: ModelPlan, path: Path, progress: ZooProgress) -> bool:
-    """Deletes a damaged file; False, for what is no longer complete."""
-    path.unlink()
-    progress.damaged(plan, path.name)
-    return False
-
-
-def _train(plan: ModelPlan, corpus: Corpus, folder: Path, progress: ZooProgress, stop: threading.Event) -> Encoder:
-    def report(state: TrainingProgress) -> None:
-        progress.training(plan, state)
-        if stop.is_set():
-            raise Stopped(plan.name)
-
-    path, checkpoint = folder / "encoder.safetensors", folder / "checkpoint.safetensors"
-    if path.exists():
-        try:
-            return load_encoder(path)
-        except InputError:
-            _drop(plan, path, progress)
-    train = functools.partial(
-        pretrain,
-        plan.encoder(corpus.tokenizer.size),
-        corpus.pretraining,
-        plan.training,
-        checkpoint=checkpoint,
-        checkpoint_every=CHECKPOINT_EVERY,
-        on_progress=report,
-    )
-    if checkpoint.exists():
-        progress.resumed(plan)
-    try:
-        trained = train()
-    except InputError:
-        if not checkpoint.exists():
-            raise
-        _drop(plan, checkpoint, progress)
-        trained = train()
-    save_encoder(path, trained.encoder)
-    checkpoint.unlink()
-    return trained.encoder
-
-
-def _represent(
-    plan: ModelPlan, corpus: Corpus, encoder: Encoder, folder: Path, progress: ZooProgress, stop: threading.Event
-) -> None:
-    done, total = 0, sum(map(len, corpus.datasets))
-
-    def report(molecules: int) -> None:
-        nonlocal done
-        done += molecules
-        progress.representing(plan, done, total)
-        if stop.is_set():
-            raise Stopped(plan.name)
-
-    smiles = [one for data in corpus.datasets for one in data.smiles]
-    rows = encode(encoder, corpus.tokenizer, smiles, on_batch=report)
-    ends = np.cumsum([len(data) for data in corpus.datasets])[:-1]
-    for data, part in zip(corpus.datasets, np.split(rows, ends), strict=True):
-        store.save(_path(folder, data), part)

@@ -1,0 +1,1 @@
+"""Predictors of weak-to-strong generalization, one file a published one."""
