@@ -1,4 +1,4 @@
-"""The README's tables, made from the committed results, so that no number in it is typed.
+"""The tables of the documentation's results pages, made from the committed results, so that no number in it is typed.
 
     python -m benchmarks.report
 
@@ -9,6 +9,7 @@ benchmarks/results/<device>/NAME.json, for each device that has one; where NAME 
 
 import json
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,21 @@ from typing import Any
 from benchmarks.results import RESULTS
 from w2sg_jax.store.atomic import write_text
 
-README = Path(__file__).parents[1] / "README.md"
+PAGES = tuple(sorted((Path(__file__).parents[1] / "docs" / "results").glob("*.md")))
 EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "results"
 BLOCK = re.compile(r"(<!-- ([\w/]+):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
 
 
-def main(readme: Path = README, results: Path = RESULTS, experiments: Path = EXPERIMENTS) -> bool:
-    """Rewrite the README's blocks; return whether anything changed."""
-    text = readme.read_text(encoding="utf-8")
-    made = rewritten(text, results, experiments)
-    if made != text:
-        write_text(readme, made)
-    return made != text
+def main(pages: Sequence[Path] = PAGES, results: Path = RESULTS, experiments: Path = EXPERIMENTS) -> list[Path]:
+    """Rewrite the pages' blocks; return the pages that changed."""
+    changed = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        made = rewritten(text, results, experiments)
+        if made != text:
+            write_text(page, made)
+            changed.append(page)
+    return changed
 
 
 def rewritten(text: str, results: Path = RESULTS, experiments: Path = EXPERIMENTS) -> str:
@@ -76,4 +80,4 @@ def where(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print("README.md is rewritten" if main() else "README.md is as the results say")
+    print(f"rewritten: {', '.join(page.name for page in main()) or 'none, the pages are as the results say'}")
