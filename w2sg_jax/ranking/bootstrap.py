@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import expit
 
 from ..numerics.linalg import Host
 from ..second_moments.moments import Moments, merge
@@ -101,7 +100,7 @@ def _unbounded(x: np.ndarray, above: float | None) -> np.ndarray:
 
 
 def _bounded(y: np.ndarray, above: float | None) -> np.ndarray:
-    return np.exp(y) if above is None else above * expit(y)
+    return np.exp(y) if above is None else above * np.exp(-np.logaddexp(0.0, -y))
 
 
 def few_blocks(blocks: int) -> tuple[str, ...]:
