@@ -93,8 +93,7 @@ def known_norm(width: int, ridge: float, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def memory() -> Iterator[dict[str, float | None]]:
-    """Growth of this process's anonymous memory, at its peak so far, in MiB: pages of files do not count. Linux
-    alone."""
+    """Growth of this process's anonymous memory so far, at its peak, in MiB: no pages of files. Linux alone."""
     grown: dict[str, float | None] = {"mib": None}
     if not Path("/proc/self/status").exists():
         yield grown

@@ -91,7 +91,7 @@ def main(config: Config) -> dict[str, Any]:
             rows = part(config, machine)
         result[name] = {"rows": rows, "exponents": exponents(rows, name)}
         fitted = ", ".join(f"{key} {value:.2f}" for key, value in result[name]["exponents"].items())
-        caption = f"exponents over the largest points: {fitted}"
+        caption = f"exponents over the largest points: {fitted}" if fitted else ""
         console.print(table(f"Scaling in {name}", *_cells(name, result[name]), caption=caption, words=()))
     entry = save("scaling", config, result)
     draw(folder_of(config.out) / "scaling.png", lambda: figure(entry["result"]), console)

@@ -19,6 +19,7 @@ from w2sg_jax.report import style
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.tables import correlation, markdown_table, number, ranking_table, table
 
+ROOT = Path(__file__).parents[1]
 WAIT = 600
 """Seconds for a command in a process of its own, on a machine that has other things to do."""
 SETTINGS = {
@@ -80,6 +81,17 @@ def test_a_matplotlibrc_that_nothing_helps_against_costs_the_figure_alone(repres
     assert "wrote out/ranking.json and ranking.txt" in done.stderr
     assert len(json.loads(Path("out/ranking.json").read_text())["result"]["rows"]) == 3
     assert not Path("out/ranking.png").exists()
+
+
+def test_nothing_that_computes_first_imports_matplotlib():
+    """Else a matplotlibrc that cannot be read would end a run before its results, not its figure alone."""
+    drawing = ["anisotropy", "benign", "convergence", "copying", "predicted_gap", "regimes"]
+    modules = ["w2sg_jax.quickstart", "experiments.molecules.run", *(f"experiments.theory.{name}" for name in drawing)]
+    modules += ["benchmarks.peers", "benchmarks.ridge_fits", "benchmarks.scaling"]
+    done = in_process(
+        "-c", f"import sys, {', '.join(modules)}; print('matplotlib' in sys.modules)", PYTHONPATH=str(ROOT)
+    )
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_no_backend_for_windows_is_loaded_and_the_users_settings_stay(tmp_path):

@@ -46,6 +46,14 @@ def test_kept_results_are_drawn_again_and_not_measured_again(made, monkeypatch):
         theory.main(theory.Options(figure=("benign",), out=out))
 
 
+def test_a_drawing_that_fails_costs_no_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.theory.benign.figure", lambda _: 1 // 0)
+    entry = theory.main(theory.Options(figure=("benign",), out=tmp_path), toy=True)["benign"]
+    assert json.loads((tmp_path / "benign.json").read_text()) == entry
+    assert not (tmp_path / "benign.svg").exists()
+    assert f"warning: {tmp_path}/benign.svg: no figure was drawn (ZeroDivisionError: " in capsys.readouterr().err
+
+
 def test_unknown_figure(tmp_path):
     with pytest.raises(InputError, match="gap: there is no such figure; the figures are predicted_gap"):
         theory.main(theory.Options(figure=("gap",), out=tmp_path))

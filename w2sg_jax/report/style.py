@@ -122,7 +122,9 @@ def _matplotlib() -> Any:
     return matplotlib
 
 
-def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple["Figure", np.ndarray]:
+def panels(
+    rows: int, columns: int, width: float | int, height: float | int, **options: Any
+) -> tuple["Figure", np.ndarray]:
     """A figure that belongs to no window, and its axes (rows, columns).
 
     Args:
