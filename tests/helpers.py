@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 
 import ml_dtypes
 import numpy as np
@@ -97,3 +98,27 @@ def small_disk(folder, size):
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a process may still be leaving it
+
+
+MINUTES = 10
+"""How long a test waits for another process: far longer than it takes, so that no busy machine fails it."""
+
+
+def wait_for(what, condition, *processes):
+    """Wait until the condition holds, while these processes run; what it returned last."""
+    deadline = time.monotonic() + 60 * MINUTES
+    while not (found := condition()):
+        for process in processes:
+            assert process.poll() is None, f"it ended before there was {what}: {process.communicate()}"
+        assert time.monotonic() < deadline, f"waited {MINUTES} minutes for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def output_of(process, what):
+    """What a process printed by its end."""
+    try:
+        return process.communicate(timeout=60 * MINUTES)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"waited {MINUTES} minutes for the end of {what}: {process.communicate()}") from None
