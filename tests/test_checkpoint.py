@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from helpers import small_disk
+from helpers import output_of, small_disk, wait_for
 from safetensors import safe_open
 
 import w2sg_jax as w2sg
@@ -194,12 +193,15 @@ m = w2sg.moments(weak, strong, block_rows=400, checkpoint=f"{sys.argv[1]}/state"
 np.save(f"{sys.argv[1]}/second.npy", m.second)
 """
     state = tmp_path / "state"
+
+    def saved():
+        return {path: path.stat().st_mtime_ns for path in state.glob("pass-*")}
+
     for kills in range(4):
+        before = saved()
         process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
         if kills < 3:
-            before = {path: path.stat().st_mtime_ns for path in state.glob("pass-*")}
-            while process.poll() is None and before == {p: p.stat().st_mtime_ns for p in state.glob("pass-*")}:
-                time.sleep(0.01)
+            wait_for("a further checkpoint", lambda before=before: saved() != before, process)
             process.send_signal(signal.SIGKILL)
-        process.wait(timeout=60)
+        output_of(process, "a pass over the files")
     np.testing.assert_array_equal(np.load(tmp_path / "second.npy"), w2sg.moments(weak, strong, block_rows=400).second)

@@ -63,6 +63,16 @@ def test_moments_and_rankings_do_not_depend_on_the_devices(devices):
         assert a.intervals["norm"] == pytest.approx(b.intervals["norm"], rel=1e-9)
 
 
+def test_batches_are_not_written_over_while_devices_compute_on_them(monkeypatch):
+    """A device of the host may use a block where it lies, after the next one has been asked for."""
+    blocks, add = [], DeviceAccumulator.add
+    monkeypatch.setattr(
+        DeviceAccumulator, "add", lambda self, weak, target: (blocks.append(weak[0]), add(self, weak, target))
+    )
+    w2sg.moments_from_batches([(WEAK[:220], STRONG[:220]), (WEAK[220:], STRONG[220:])], block_rows=100, devices="all")
+    np.testing.assert_array_equal(np.concatenate(blocks), WEAK)
+
+
 def test_an_offset_costs_no_digits_on_devices():
     moved = w2sg.moments(WEAK + 2.0**24, STRONG, block_rows=50, devices="all")
     exact = w2sg.moments((WEAK + 2.0**24) - 2.0**24, STRONG)

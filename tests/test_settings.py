@@ -186,6 +186,9 @@ CASES = {
     "w2sg_jax.moments_from_batches, on devices": lambda: w2sg.moments_from_batches(
         [ON_DEVICE, ON_DEVICE], block_rows=16, devices="all"
     ),
+    "w2sg_jax.moments_from_batches, of many device samples": lambda: w2sg.moments_from_batches(
+        [[jax.device_put(np.tile(x, (80, 1)).astype(np.float32)) for x in (WEAK, OTHER)]]
+    ),
     "w2sg_jax.rank": lambda: w2sg.rank(BOTH, STRONG, Y, train=(BOTH, STRONG, Y), bootstrap=3),
     "w2sg_jax.rank, on devices": lambda: w2sg.rank(BOTH, STRONG, threshold=1e-2, bootstrap=2, devices="all"),
     "w2sg_jax.rank, of device arrays": lambda: w2sg.rank({"a": ON_DEVICE[0]}, ON_DEVICE[1], CLASSES, bootstrap=2),

@@ -96,7 +96,7 @@ def limit(p: Population, effective: EffectiveRidges) -> Limit:
     Source: arXiv 2502.00620, main theorem, on the population.
     """
     s_weak, s_strong = function_smoother(p.weak, effective.weak), function_smoother(p.strong, effective.strong)
-    target = np.asarray(p.target)
+    target = np.asarray(jax.device_get(p.target))
     f_weak, f_ceiling = s_weak @ target, s_strong @ target
     f_w2s = s_strong @ f_weak
     error, copied = f_weak - target, f_w2s - f_ceiling
@@ -108,9 +108,9 @@ def limit(p: Population, effective: EffectiveRidges) -> Limit:
 @np.errstate(under="ignore")
 def function_smoother(a: Float[Any, "k p"], ridge: Any) -> Float[np.ndarray, "p p"]:
     r"""$S = A^T (A A^T + \rho I)^{-1} A$, (p, p); at ridge $\rho = 0$ the projector on the functions that A spans."""
-    _, singular, right = np.linalg.svd(np.asarray(a, np.float64), full_matrices=False)
+    _, singular, right = np.linalg.svd(np.asarray(jax.device_get(a), np.float64), full_matrices=False)
     keep = singular > np.finfo(float).eps * max(a.shape) * singular.max(initial=0.0)
-    gains = singular[keep] ** 2 / (singular[keep] ** 2 + float(ridge))
+    gains = singular[keep] ** 2 / (singular[keep] ** 2 + float(jax.device_get(ridge)))
     return (right[keep].T * gains) @ right[keep]
 
 
@@ -144,7 +144,7 @@ def inherited_variance(p: Population, n_train: int, n_w2s: int) -> float:
 
     Source: Dong et al., arXiv 2502.05075; derived and checked by Monte Carlo in this package's tests.
     """
-    d_weak, d_strong = (int(np.linalg.matrix_rank(np.asarray(a))) for a in (p.weak, p.strong))
+    d_weak, d_strong = (int(np.linalg.matrix_rank(jax.device_get(a))) for a in (p.weak, p.strong))
     shared = correlation_dimension(p)
     own = d_strong / (n_w2s - d_strong - 1) * (d_weak - shared)
-    return float(p.noise) ** 2 / (n_train - d_weak - 1) * (shared + own)
+    return float(jax.device_get(p.noise)) ** 2 / (n_train - d_weak - 1) * (shared + own)

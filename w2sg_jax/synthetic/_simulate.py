@@ -44,7 +44,7 @@ def stack(populations: Sequence[Population]) -> Population:
     """
     if not populations:
         raise InputError("populations: empty; pass at least one")
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(x, np.float64) for x in leaves]), *populations)
+    return jax.tree.map(lambda *leaves: np.stack(leaves).astype(np.float64), *jax.device_get(list(populations)))
 
 
 def simulate(
@@ -78,6 +78,8 @@ def simulate(
     minute on 2 cores. vmapped on an accelerator, 64 at a time; on a CPU ``lax.map`` runs one draw after the other,
     because there batches of decompositions may wait for each other's threads for ever.
     """
+    populations = jax.device_get(populations)
+    ridge_weak, ridge_strong = (np.asarray(jax.device_get(ridges)) for ridges in (ridge_weak, ridge_strong))
     configs = _configurations(populations, ridge_weak, ridge_strong)
     if not len(seeds):
         raise InputError("seeds: empty; pass at least one")
@@ -88,8 +90,8 @@ def simulate(
         for start in range(0, len(places), size):
             rows = np.minimum(np.arange(start, start + size), len(places) - 1)  # the last one fills up the last chunk
             chosen = places[rows]
-            one_each = jax.tree.map(lambda x, chosen=chosen: np.asarray(x)[chosen], populations)
-            ridges = EffectiveRidges(np.asarray(ridge_weak)[chosen], np.asarray(ridge_strong)[chosen])
+            one_each = jax.tree.map(lambda x, chosen=chosen: x[chosen], populations)
+            ridges = EffectiveRidges(ridge_weak[chosen], ridge_strong[chosen])
             options = {"n_train": n_train, "n_w2s": n_w2s, "latents": latents, "check": check, "batch": _batch()}
             placed = jax.device_put((one_each, ridges, chosen, draws[rows]))
             chunks.append(jax.device_get(_simulate(*placed, **options)))
