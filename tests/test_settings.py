@@ -50,6 +50,7 @@ CLASSES = (Y[:, 0] > 0).astype(np.int64)
 FEW = slice(8)
 """Fewer samples than columns: the dual side."""
 ON_DEVICE = [jax.device_put(x.astype(np.float32)) for x in (WEAK, STRONG, Y)]
+MANY_ON_DEVICE = [jax.device_put(np.tile(x, (80, 1)).astype(np.float32)) for x in (WEAK, STRONG)]
 KEY = jax.random.key(0)
 
 SMILES = ("C", "CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "N#Cc1ccncc1", "O")
@@ -65,10 +66,9 @@ def population():
     return synthetic.spiked([1.0, 0.5], [0.7, 0.0], [1.0, -1.0], noise=0.1, **TAILS)
 
 
-@functools.cache
 def drawn():
-    with float64():
-        return synthetic.draw(KEY, population(), 12, 10)
+    """In the precision that is switched on, which callers of pure functions choose."""
+    return jax.jit(synthetic.draw, static_argnums=(2, 3))(KEY, jax.device_put(population()), 12, 10)
 
 
 @functools.cache
@@ -76,10 +76,10 @@ def summed():
     return w2sg.moments(WEAK, STRONG, Y)
 
 
-def wide(function, *arguments):
-    """In float64, as a caller of pure functions has to choose it."""
+def of_draw(function, *arguments):
+    """A pure function of a draw, in float64."""
     with float64():
-        return jax.device_get(function(*arguments))
+        return jax.device_get(jax.jit(function)(drawn(), *jax.device_put(arguments)))
 
 
 def split(rows):
@@ -110,7 +110,7 @@ def encoder_from_disk(tmp_path):
     return weights(encoders.load_encoder(tmp_path / "encoder.safetensors"))
 
 
-def resumed(tmp_path, train, *arguments):
+def resumed(tmp_path):
     """A run that goes on from its checkpoint."""
 
     def stop(progress):
@@ -119,8 +119,8 @@ def resumed(tmp_path, train, *arguments):
 
     options = {"checkpoint": tmp_path / "state", "checkpoint_every": 1, "report_every": 1}
     with contextlib.suppress(InterruptedError):
-        train(*arguments, **options, on_progress=stop)
-    return trained(train(*arguments, **options))
+        training.pretrain(SHAPE, TOKENIZER.encode(SMILES), TRAINING, **options, on_progress=stop)
+    return trained(training.pretrain(SHAPE, TOKENIZER.encode(SMILES), TRAINING, **options))
 
 
 def differentiated(function, *arrays):
@@ -129,10 +129,10 @@ def differentiated(function, *arrays):
     return value, gradients, function(*arrays)
 
 
-def simulated(check):
+def simulated():
     populations = synthetic.stack([population(), population()])
     ridges = np.array([0.1, 0.0])
-    return synthetic.simulate(populations, ridges, ridges, n_train=12, n_w2s=10, seeds=range(2), check=check)
+    return synthetic.simulate(populations, ridges, ridges, n_train=12, n_w2s=10, seeds=range(2), check=True)
 
 
 GROUP = [TRAINING, replace(TRAINING, seed=1, steps=2)]
@@ -186,9 +186,7 @@ CASES = {
     "w2sg_jax.moments_from_batches, on devices": lambda: w2sg.moments_from_batches(
         [ON_DEVICE, ON_DEVICE], block_rows=16, devices="all"
     ),
-    "w2sg_jax.moments_from_batches, of many device samples": lambda: w2sg.moments_from_batches(
-        [[jax.device_put(np.tile(x, (80, 1)).astype(np.float32)) for x in (WEAK, OTHER)]]
-    ),
+    "w2sg_jax.moments_from_batches, of many device samples": lambda: w2sg.moments_from_batches([MANY_ON_DEVICE]),
     "w2sg_jax.rank": lambda: w2sg.rank(BOTH, STRONG, Y, train=(BOTH, STRONG, Y), bootstrap=3),
     "w2sg_jax.rank, on devices": lambda: w2sg.rank(BOTH, STRONG, threshold=1e-2, bootstrap=2, devices="all"),
     "w2sg_jax.rank, of device arrays": lambda: w2sg.rank({"a": ON_DEVICE[0]}, ON_DEVICE[1], CLASSES, bootstrap=2),
@@ -208,19 +206,14 @@ CASES = {
     "w2sg_jax.encoders.save_encoder": encoder_from_disk,
     "w2sg_jax.encoders.split_smiles": lambda: len(encoders.split_smiles(SMILES[3])),
     "w2sg_jax.training.pretrain": lambda: trained(training.pretrain(SHAPE, TOKENIZER.encode(SMILES), TRAINING)),
-    "w2sg_jax.training.pretrain, resumed": lambda tmp_path: resumed(
-        tmp_path, training.pretrain, SHAPE, TOKENIZER.encode(SMILES), TRAINING
-    ),
+    "w2sg_jax.training.pretrain, resumed": resumed,
     "w2sg_jax.training.pretrain_together": lambda: trained(
-        training.pretrain_together(SHAPE, TOKENIZER.encode(SMILES), GROUP)
+        training.pretrain_together(SHAPE, TOKENIZER.encode(SMILES), GROUP, at_once=2)
     ),
-    "w2sg_jax.training.pretrain_together, at once and resumed": lambda tmp_path: resumed(
-        tmp_path, functools.partial(training.pretrain_together, at_once=2), SHAPE, TOKENIZER.encode(SMILES), GROUP
-    ),
-    "w2sg_jax.synthetic.conditions": lambda: wide(synthetic.conditions, drawn(), synthetic.EffectiveRidges(0.3, 0.2)),
+    "w2sg_jax.synthetic.conditions": lambda: of_draw(synthetic.conditions, synthetic.EffectiveRidges(0.3, 0.2)),
     "w2sg_jax.synthetic.correlated_pair": lambda: synthetic.correlated_pair([0.5], [1.0, 2.0], strong_only=1),
     "w2sg_jax.synthetic.correlation_dimension": lambda: synthetic.correlation_dimension(population()),
-    "w2sg_jax.synthetic.draw": lambda: synthetic.draw(KEY, population(), 12, 10),
+    "w2sg_jax.synthetic.draw": drawn,
     "w2sg_jax.synthetic.effective_ridges": lambda: synthetic.effective_ridges(population(), 0.1, 0.2, 12, 10),
     "w2sg_jax.synthetic.error_copying": lambda: synthetic.error_copying(0.5, **TAILS).weak,
     "w2sg_jax.synthetic.error_correction": lambda: synthetic.error_correction(0.5, **TAILS).weak,
@@ -231,8 +224,8 @@ CASES = {
         synthetic.low_rank([1.0, 1e-170], [1.0, 1.0], [1.0, 1e-170]), synthetic.EffectiveRidges(0.3, 0.2)
     ),
     "w2sg_jax.synthetic.low_rank": lambda: synthetic.low_rank([1.0, 0.0], [0.5, 1.0], [1.0, 1e-170]),
-    "w2sg_jax.synthetic.measure": lambda: wide(synthetic.measure, drawn(), 0.1, 0.2),
-    "w2sg_jax.synthetic.predict": lambda: wide(synthetic.predict, drawn(), synthetic.EffectiveRidges(0.3, 0.2)),
+    "w2sg_jax.synthetic.measure": lambda: of_draw(synthetic.measure, 0.1, 0.2),
+    "w2sg_jax.synthetic.predict": lambda: of_draw(synthetic.predict, synthetic.EffectiveRidges(0.3, 0.2)),
     "w2sg_jax.synthetic.rademacher": lambda: synthetic.rademacher(KEY, (5,)),
     "w2sg_jax.synthetic.samples": lambda: synthetic.samples(KEY, population(), 7),
     "w2sg_jax.synthetic.samples, with independent tails": lambda: synthetic.samples(
@@ -243,8 +236,7 @@ CASES = {
         7,
         synthetic.student_t(5.0),
     ),
-    "w2sg_jax.synthetic.simulate": lambda: simulated(False),
-    "w2sg_jax.synthetic.simulate, with conditions": lambda: simulated(True),
+    "w2sg_jax.synthetic.simulate": simulated,
     "w2sg_jax.synthetic.spiked": lambda: population().weak,
     "w2sg_jax.synthetic.stack": lambda: synthetic.stack([population(), population()]),
     "w2sg_jax.synthetic.student_t": lambda: synthetic.student_t(5.0)(KEY, (5,)),
