@@ -138,7 +138,7 @@ def projection(config: Config) -> list[dict[str, Any]]:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     settings, result = entry["settings"], entry["result"]
     tables = _tables(entry)
     (first, points), (second, rows) = tables.items()

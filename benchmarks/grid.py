@@ -78,7 +78,7 @@ def time_pair(widths: tuple[int, int], config: Config) -> dict[str, Any]:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     return markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
 
 

@@ -107,7 +107,7 @@ def time_whole_gap(config: Config) -> dict[str, Any]:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     made = markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
     whole = entry["result"]["whole"]
     return made if whole is None else f"{made}\n\n{_whole(whole)}"

@@ -196,7 +196,7 @@ def _table(result: dict[str, Any]) -> Table:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     parts = []
     for result in entry["result"]["widths"]:
         title = f"Seconds, widths {result['d_weak']} and {result['d_strong']}:"

@@ -1,4 +1,4 @@
-"""Where benchmarks leave their results: one JSON a benchmark and device, from which the README's tables are made."""
+"""Where benchmarks leave their results: one JSON a benchmark and device, from which the tables of the documentation are made."""
 
 import os
 from dataclasses import asdict

@@ -197,7 +197,7 @@ def difference(found: Errors, truth: Errors) -> float:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     return markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
 
 

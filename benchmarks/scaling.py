@@ -191,7 +191,7 @@ def exponents(rows: Sequence[dict[str, Any]], axis: str) -> dict[str, float]:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     parts = []
     for name in ("n", "d", "models", "devices"):
         part = entry["result"][name]

@@ -91,7 +91,7 @@ def _timed(run: Callable[[], list[Pretrained]]) -> tuple[list[Pretrained], float
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     return markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
 
 

@@ -109,7 +109,7 @@ def by_eigenpairs(m: w2sg.Moments, ridge: float, threshold: float) -> w2sg.Gap:
 
 
 def markdown(entry: dict[str, Any]) -> str:
-    """The result for the README."""
+    """The result for its page of the documentation."""
     made = markdown_table(HEADINGS, map(_cells, entry["result"]["rows"]))
     widest = entry["result"]["widest"]
     return f"{made}\n\n{_sentence(widest)}" if widest else made

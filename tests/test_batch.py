@@ -601,14 +601,14 @@ def test_the_command_line_and_its_exit_codes(folder, capsys):
     assert "no.toml: cannot be read" in output_of(unknown, "a run")[0] and unknown.returncode == 2
 
 
-def test_the_readmes_sweep(folder, capsys):
-    readme = (Path(w2sg.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```py\n(# sweep.py\n.*?)^```$", readme, re.DOTALL | re.MULTILINE)
-    (plan,) = re.findall(r"^printf '(.*?)' > sweep.toml", readme, re.MULTILINE)
+def test_the_guides_sweep(folder, capsys):
+    guide = (Path(__file__).parents[1] / "docs/guides/trials.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```py(?:thon)?\n(# sweep.py\n.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    (plan,) = re.findall(r"^printf '(.*?)' > sweep.toml", guide, re.MULTILINE)
     (folder / "toy_trials.py").write_text(code)
     (folder / "sweep.toml").write_text(plan.replace("\\n", "\n"))
     rng = np.random.default_rng(0)
-    arrays = {name: rng.normal(size=(200, width)) for name, width in (("s", 20), ("a", 5), ("b", 9))}
+    arrays = {name: rng.normal(size=(200, width)) for name, width in (("strong", 20), ("a", 5), ("b", 9))}
     for name, array in arrays.items():
         w2sg.save(folder / f"{name}.npy", array)
     sweep = start(folder, "--config", "sweep.toml", "--out", "runs/sweep")
@@ -618,7 +618,7 @@ def test_the_readmes_sweep(folder, capsys):
     norms = {(row["config"]["weak"], row["config"]["ridge"]): row["result"]["norm"] for row in rows}
     assert len(norms) == 4
     for (weak, ridge), norm in norms.items():
-        assert norm == pytest.approx(dense_gap(arrays[weak[0]], arrays["s"], ridge=ridge).norm, rel=1e-9)
+        assert norm == pytest.approx(dense_gap(arrays[weak[0]], arrays["strong"], ridge=ridge).norm, rel=1e-9)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")

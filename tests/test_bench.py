@@ -1,4 +1,4 @@
-"""Benchmarks at toy sizes, the cost model against hand counts, verdicts, and the README's tables."""
+"""Benchmarks at toy sizes, the cost model against hand counts, verdicts, and the tables of the results pages."""
 
 import json
 import time
@@ -208,25 +208,26 @@ def test_cost_model(tmp_path):
     assert "A model, not a measurement." in text and "NVIDIA H100 data sheet" in text and "| 512 × TPU v5p |" in text
 
 
-def test_the_readmes_tables_are_those_of_the_results():
-    text = report.README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.stem)
+def test_the_pages_tables_are_those_of_the_results(page):
+    text = page.read_text(encoding="utf-8")
     assert report.rewritten(text) == text, "run python -m benchmarks.report"
 
 
 def test_a_report_rewrites_what_stands_between_markers_alone(tmp_path):
     config = limits.Config(widths=(8,), flops=1e5, whole_n=0, out=tmp_path / "results" / "toy", **TINY)
     entry = limits.main(config)
-    readme = tmp_path / "README.md"
-    readme.write_text("a\n<!-- limits:begin -->\nold\n<!-- limits:end -->\nb\n")
-    assert report.main(readme, tmp_path / "results")
-    text = readme.read_text()
+    page = tmp_path / "speed.md"
+    page.write_text("a\n<!-- limits:begin -->\nold\n<!-- limits:end -->\nb\n")
+    assert report.main([page], tmp_path / "results") == [page]
+    text = page.read_text()
     assert limits.markdown(entry) in text and "old" not in text
     assert text.startswith("a\n<!-- limits:begin -->\n") and text.endswith("<!-- limits:end -->\nb\n")
     assert report.where(entry) in text
-    assert not report.main(readme, tmp_path / "results")
-    readme.write_text("<!-- scaling:begin -->\n<!-- scaling:end -->\n")
+    assert not report.main([page], tmp_path / "results")
+    page.write_text("<!-- scaling:begin -->\n<!-- scaling:end -->\n")
     with pytest.raises(FileNotFoundError, match=r"run python -m benchmarks\.scaling"):
-        report.main(readme, tmp_path / "results")
+        report.main([page], tmp_path / "results")
 
 
 def test_parts_of_rows_come_back_in_order_whatever_the_threads():

@@ -65,7 +65,7 @@ def test_rank_draws_its_figure_whatever_the_users_matplotlib_says(representation
         variables = variables | {"MATPLOTLIBRC": str(representations / "settings")}
     done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--bootstrap", "20", "--out", "out", **variables)
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr and "warning: " not in done.stderr
+    assert "Traceback" not in done.stderr and "no figure was drawn" not in done.stderr
     assert "wrote out/ranking.json, ranking.txt and ranking.png" in done.stderr
     assert (representations / "out/ranking.png").read_bytes().startswith(b"\x89PNG")
 
@@ -75,7 +75,7 @@ def test_a_matplotlibrc_that_nothing_helps_against_costs_the_figure_alone(repres
     Path("matplotlibrc").write_bytes(b"font.family: caf\xe9\n")
     done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--bootstrap", "0", "--out", "out")
     assert done.returncode == 0, done.stderr
-    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    (warning,) = [line for line in done.stderr.splitlines() if "no figure was drawn" in line]
     assert warning.startswith("warning: out/ranking.png: no figure was drawn (UnicodeDecodeError: ")
     assert "Traceback" not in done.stderr
     assert "wrote out/ranking.json and ranking.txt" in done.stderr

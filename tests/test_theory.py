@@ -1,4 +1,4 @@
-"""The theory laboratory: every figure at toy size, kept results, and the README's numbers."""
+"""The theory laboratory: every figure at toy size, kept results, and the numbers of the results page."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from experiments.theory import predicted_gap, regimes
 from w2sg_jax import InputError
 
 pytestmark = pytest.mark.driver
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -112,23 +113,24 @@ def test_maps_are_of_cells_that_differ():
     assert len({(*cell["spearman"]["err_w2s"]["norm"], cell["gain"]) for cell in cells}) == len(cells)
 
 
-def test_readme_tables_are_what_the_results_say(tmp_path):
-    text = report.README.read_text(encoding="utf-8")
+def test_the_pages_tables_are_what_the_results_say(tmp_path):
+    text = (DOCS / "results/theory.md").read_text(encoding="utf-8")
     assert report.rewritten(text) == text, "run python -m benchmarks.report"
     figures = re.findall(r"<!-- theory/(\w+):begin -->", text)
     assert sorted(figures) == sorted(theory.FIGURES)
-    copy = tmp_path / "README.md"
+    copy = tmp_path / "theory.md"
     copy.write_text(text.replace("R² log-log", "changed"))
-    assert report.main(copy) and copy.read_text() == text
-    assert not report.main(copy)
+    assert report.main([copy]) == [copy] and copy.read_text() == text
+    assert not report.main([copy])
     with pytest.raises(FileNotFoundError):
         report.of_experiment("theory/benign", tmp_path)
 
 
-def test_readme_example_runs(capsys):
-    text = report.README.read_text(encoding="utf-8")
-    (example,) = [code for code in re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "syn" in code]
-    exec(compile(example, "README.md", "exec"), {})
+def test_the_guides_example_finds_what_was_put_in(capsys):
+    text = (DOCS / "guides/decomposability.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```py(?:thon)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (example,) = [code for code in blocks if "syn.spiked" in code]
+    exec(compile(example, "decomposability.md", "exec"), {})
     rank, gamma, _delta, *_ = capsys.readouterr().out.split()
     assert rank == "3" and float(gamma) == pytest.approx(0.2, rel=0.02)
 

@@ -1,4 +1,4 @@
-"""What the README shows of the experiment, made from its results."""
+"""What the documentation shows of the experiment, made from its results."""
 
 from collections.abc import Mapping
 from typing import Any
