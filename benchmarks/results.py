@@ -1,4 +1,5 @@
-"""Where benchmarks leave their results: one JSON a benchmark and device, from which the tables of the documentation are made."""
+"""Where benchmarks leave their results: one JSON a benchmark and device, from which the tables of the documentation are
+made."""
 
 import os
 from dataclasses import asdict
