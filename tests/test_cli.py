@@ -706,3 +706,19 @@ def test_shards_devices_and_checkpoints(tmp_path, capsys):
     ranked = json.loads(_run(capsys, "rank", str(tmp_path / "strong"), str(tmp_path / "weak"), *options)[1])
     assert ranked["result"]["rows"][0]["norm"] == pytest.approx(whole["result"]["norm"], rel=1e-9)
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_scores_are_not_written_over_an_input(samples, capsys):
+    before = Path("weak.npy").read_bytes()
+    assert main(["gap", "weak.npy", "strong.npy", "--labels", "y.npy", "--scores", "./weak.npy"]) == 2
+    assert "--scores: ./weak.npy is an input of this command; write to another file" in capsys.readouterr().err
+    assert Path("weak.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize("platforms", ["cpu,nonsense", "nonsense,cpu"])
+def test_a_platform_that_is_not_there_is_one_line_wherever_it_is_named(samples, platforms):
+    command = [sys.executable, "-m", "w2sg_jax.cli", "gap", "weak.npy", "strong.npy"]
+    variables = os.environ | {"JAX_PLATFORMS": platforms}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"w2sg: JAX_PLATFORMS={platforms}: ") and done.stderr.count("\n") == 1

@@ -11,7 +11,7 @@ import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.ranking import rank
 from w2sg_jax.ranking.bootstrap import recentred_interval
-from w2sg_jax.theory import gap, gap_operator, spectrum
+from w2sg_jax.theory import gap_operator, spectrum
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
@@ -155,13 +155,14 @@ def test_a_bootstrap_sample_without_a_gap_does_not_end_the_ranking():
 
 
 @pytest.mark.parametrize("ridge", [1e-6, 1e-2, 1.0])
-def test_no_interval_leaves_the_range_of_its_quantity(ridge):
+@pytest.mark.parametrize("n", [8, 60])
+def test_no_interval_leaves_the_range_of_its_quantity(n, ridge):
     """Norms near 1 and near 0, gaps near 0, and effective dimensions near the rank, on few samples."""
-    n = 60
     weak = {"other": RNG.normal(size=(n, 8)), "near": STRONG[:n] + 1e-3 * RNG.normal(size=STRONG[:n].shape)}
     ranking = w2sg.rank(weak, STRONG[:n], Y[:n], ridge=ridge, confidence=0.999)
     for row in ranking.rows:
         above = {"norm": 1.0, "dof_weak": row.rank_weak, "dof_strong": row.rank_strong}
+        above |= {"frobenius": np.sqrt(row.rank_strong / n), "predicted": Y[:n].var()}
         for quantity, (low, high) in row.intervals.items():
             assert 0 <= low <= getattr(row, quantity) <= high <= above.get(quantity, np.inf), quantity
     assert any(row.intervals["norm"][1] > 0.9 for row in ranking.rows) or ridge > 1e-2
@@ -196,7 +197,7 @@ def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch,
     buckets = {4, 6, 8, 12, 16, 24, 32, 48}
     assert len(set(widths)) > 20
     chex.clear_trace_counter()
-    kernels = {spectrum: ("_primal", "_dual"), gap_operator: ("_components",), gap: ("gap_operator",)}
+    kernels = {spectrum: ("_primal", "_dual"), gap_operator: ("_components", "_compiled")}
     for module, names in kernels.items():
         for name in names:
             kernel = getattr(module, name).__wrapped__

@@ -221,3 +221,12 @@ def test_a_package_that_fetches_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
     with pytest.raises(w2sg.InputError, match=r'pip install "w2sg_jax\[data\]"'):
         locate(replace(published("file", b""), path="other"))
+
+
+def test_words_that_could_be_in_another_column_are_refused(tmp_path):
+    path = tmp_path / "named.smi"
+    path.write_text("name smiles\nethanol CCO\na b CCO\n")
+    with pytest.raises(w2sg.InputError, match="row 1 has more words than the first line names"):
+        load_corpus(str(path))
+    path.write_text("smiles name\nCCO ethyl alcohol\n")
+    assert load_corpus(str(path)) == ("CCO",)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from numpy.random import (
     MT19937,
     get_bit_generator,  # pyright: ignore[reportAttributeAccessIssue]
@@ -20,8 +21,8 @@ SEED = 0
 def same_for_every_trial(folder: Path) -> Iterator[None]:
     """Run one trial in a folder, with the environment of its process, and with random numbers from a fixed state.
 
-    Working directory, environment and random state are as before afterwards, whatever the trial did to them: a worker
-    runs many trials, and which ones depends on chance.
+    Working directory, environment, random state and what NumPy does about floating-point errors are as before
+    afterwards, whatever the trial did to them: a worker runs many trials, and which ones depends on chance.
 
     Args:
         folder: where the run started. On a node of a cluster that has no such folder, the trial runs where it is.
@@ -31,6 +32,7 @@ def same_for_every_trial(folder: Path) -> Iterator[None]:
         stack.callback(_restore_environment, environment)
         stack.callback(random.setstate, numbers)
         stack.callback(set_bit_generator, generator)
+        stack.enter_context(np.errstate())  # puts back what np.seterr changes
         with contextlib.suppress(OSError):  # it may be gone already
             stack.callback(_enter, Path.cwd())
         _enter(folder)

@@ -24,6 +24,16 @@ def read(location: str) -> "np.ndarray | Shards":
     return unmapped(load(path, key=key))
 
 
+def refuse_input(target: str, locations: Sequence[str], option: str) -> None:
+    """Refuse to write over a file that is read (InputError)."""
+    from ..store.representations import split_location
+
+    for location in locations:
+        source = Path(split_location(location)[0])
+        if source.exists() and Path(target).exists() and source.samefile(target):
+            raise InputError(f"{option}: {target} is an input of this command; write to another file")
+
+
 def named(locations: Sequence[str], what: str) -> dict[str, str]:
     """Names every location: NAME of `NAME=FILE`, else the array of `FILE::array`, else the file's stem.
 

@@ -96,11 +96,12 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     from ..report.record import record
     from ..report.tables import gap_table, print_warnings
     from ..theory.scores import scores_of
-    from .files import described, read
+    from .files import described, read, refuse_input
 
+    locations = {"weak": options.weak, "strong": options.strong, "labels": options.labels}
     if options.scores:
         store.check_target(options.scores)
-    locations = {"weak": options.weak, "strong": options.strong, "labels": options.labels}
+        refuse_input(options.scores, [location for location in locations.values() if location], "--scores")
     arrays = {role: (location, read(location)) for role, location in locations.items() if location}
     weak, strong = arrays["weak"][1], arrays["strong"][1]
     labels = arrays["labels"][1] if options.labels else None

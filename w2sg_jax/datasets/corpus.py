@@ -77,6 +77,12 @@ def _molecules(content: bytes, name: str) -> list[str]:
     lines = text.splitlines()
     if "smiles" in (names := head.lower().split()):
         place = names.index("smiles")
+        longer = next((row for row, line in enumerate(lines[1:]) if len(line.split()) > len(names)), None)
+        if longer is not None and place > 0:
+            raise InputError(
+                f"corpus {name}: row {longer} has more words than the first line names, so that its smiles cannot be"
+                " told; separate the columns by tabs or commas"
+            )
         return [(line.split()[place : place + 1] or [""])[0] for line in lines[1:]]
     if delimiter := next((one for one in DELIMITERS if one in head and not _is_named(head, one)), None):
         raise InputError(

@@ -154,13 +154,13 @@ def refuse_overflow(name: str) -> None:
 def _as_array(x: Any, name: str) -> Array:
     x = unmapped(x)
     if not isinstance(x, Shards):
-        return _checked_in_memory(x, name)
+        return as_array(x, name)
     _refuse_wrong_numbers(x, name)
     return x
 
 
 def _labels_in_memory(y: Any, name: str) -> InMemory:
-    array = _checked_in_memory(np.asarray(y) if isinstance(y, Shards) else y, name)
+    array = as_array(np.asarray(y) if isinstance(y, Shards) else y, name)
     if isinstance(y, Shards) and not np.isfinite(array.astype(np.float64)).all():
         refuse_non_finite(y, name)
     return array
@@ -171,7 +171,8 @@ def _origin(array: Any) -> str:
     return f" ({array.path})" if isinstance(array, Shards) else ""
 
 
-def _checked_in_memory(x: Any, name: str) -> InMemory:
+def as_array(x: Any, name: str) -> InMemory:
+    """An array of real numbers in memory, of any framework and any shape (InputError)."""
     if isinstance(x, Tracer):
         raise InputError(
             f"{name} is being traced by jit, vmap or grad; this function chooses precision and device itself."

@@ -60,6 +60,13 @@ class Candidates(NamedTuple):
         """Strong representation, and labels if there are any."""
         return [self.strong] if self.labels is None else [self.strong, self.labels]
 
+    def label_square(self, center: bool) -> float:
+        """Mean squared length of the labels, centred as asked, which no predicted gap exceeds; 0 without labels."""
+        if self.labels is None:
+            return 0.0
+        y = np.asarray(self.labels).astype(np.float64)
+        return float(((y - y.mean(axis=0, keepdims=True) if center else y) ** 2).sum() / len(y))
+
 
 def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> Candidates:
     """The representations of one split, each of the same samples; ``prefix`` stands before their names in messages."""
@@ -228,9 +235,10 @@ def _rows(samples: list[Candidates], settings: _Settings, progress: Progress | N
             replicates.append(_replicates([gaps[1:] for gaps in found]))
     if progress is not None:
         progress(len(names), len(names))
+    second_moments = [sample.label_square(settings.options.center) for sample in samples]
     best = share_best([drawn.get(settings.by) for drawn in replicates], settings.by)
     return [
-        _row(name, gaps, drawn, share, settings.confidence)
+        _row(name, gaps, drawn, share, settings.confidence, second_moments)
         for name, gaps, drawn, share in zip(names, estimates, replicates, best, strict=True)
     ]
 
@@ -307,8 +315,14 @@ def _replicates(found: list[list[Gap | None]]) -> dict[str, np.ndarray]:
 
 
 def _row(
-    name: str, gaps: list[Gap], replicates: dict[str, np.ndarray], share: float | None, confidence: float
+    name: str,
+    gaps: list[Gap],
+    replicates: dict[str, np.ndarray],
+    share: float | None,
+    confidence: float,
+    second_moments: list[float],
 ) -> RankingRow:
+    """The row of one model; ``second_moments`` are those of the labels of each split."""
     g = gaps[0]
     supervised = gaps[1].predicted if len(gaps) > 1 else None
     values = {
@@ -319,7 +333,14 @@ def _row(
         "predicted": g.predicted,
         "supervised": supervised,
     }
-    above = {"norm": 1.0, "dof_weak": float(g.rank_weak), "dof_strong": float(g.rank_strong)}
+    above = {
+        "norm": 1.0,
+        "frobenius": float(np.sqrt(g.rank_strong / g.n)),
+        "dof_weak": float(g.rank_weak),
+        "dof_strong": float(g.rank_strong),
+        "predicted": second_moments[0],
+        "supervised": second_moments[-1],
+    }
     intervals = {
         key: recentred_interval(values[key], drawn, confidence, above=above.get(key))
         for key, drawn in replicates.items()

@@ -59,7 +59,7 @@ def ending(error: BaseException) -> tuple[int, str]:
         return READER_GONE, ""
     trace = "".join(traceback.format_exception(error)).rstrip()
     if isinstance(error, RuntimeError | AssertionError):  # JAX raises both where it finds no device
-        error = missing_device() or error
+        error = missing_device() or _unknown_platform(error) or error
     if isinstance(error, InputError | OSError):
         line = printable(" ".join(_reason(error).split()))
         return USAGE_ERROR, f"{line}\n{trace}" if os.environ.get("W2SG_DEBUG") else line
@@ -81,6 +81,15 @@ def missing_device() -> InputError | None:
             " cpu, or leave the variable unset"
         )
     return None
+
+
+def _unknown_platform(error: BaseException) -> InputError | None:
+    """A platform that JAX complained of while it has others by now: those before it in JAX_PLATFORMS."""
+    wanted = os.environ.get("JAX_PLATFORMS")
+    reason = str(error).partition(" (set JAX_PLATFORMS")[0]
+    if not wanted or not reason.startswith(("Unable to initialize backend", "Unknown backend")):
+        return None
+    return InputError(f"JAX_PLATFORMS={wanted}: {reason}; name devices of this machine alone, such as cpu")
 
 
 def _reason(error: InputError | OSError) -> str:

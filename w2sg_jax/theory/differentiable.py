@@ -4,13 +4,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.checks import as_ridge, at_least_two, check_option, same_rows
+from ..numerics.checks import as_array, as_ridge, at_least_two, check_option, same_rows
 from ..numerics.linalg import HIGHEST, Device, product
 from ..numerics.settings import own_settings
 from .smoother import of_rows
@@ -107,12 +106,8 @@ def _checked_pair(weak: ArrayLike, strong: ArrayLike, center: bool, scale: str) 
 
 
 def _real(x: ArrayLike, name: str) -> jax.Array:
-    """Real numbers in at least float32, in which linear solves exist."""
-    try:
-        foreign = hasattr(x, "__dlpack__") and not isinstance(x, jax.Array | np.ndarray)
-        array = jnp.from_dlpack(x) if foreign else jnp.asarray(x)
-    except (TypeError, ValueError, BufferError) as error:
-        raise InputError(f"{name}: expected an array of real numbers, got a {type(x).__name__} ({error})") from error
+    """Real numbers in at least float32, in which linear solves exist; what is no array yet is read as everywhere."""
+    array = x if isinstance(x, Tracer) else jnp.asarray(as_array(x, name))
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise InputError(f"{name}: complex numbers ({array.dtype}); pass real features")
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))

@@ -78,7 +78,7 @@ def scores_of(
     if head is None:
         pair = make_pair(m, factor)
         refuse_ambiguous_rank(pair, parameters)
-        head = strong_head(pair, parameters)
+        head = _compiled(pair, parameters)
     direction = head * np.sqrt(factor.traces.labels / factor.traces.strong)
     mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
@@ -97,4 +97,4 @@ def _strong_head(pair: Pair, p: Parameters) -> Float[Any, "d_strong c"]:
     return product(pair.strong.eigenvectors, inverse[:, None] * product(pair.strong_components.T, missed))
 
 
-strong_head = compiled(_strong_head)
+_compiled = compiled(_strong_head)

@@ -44,10 +44,11 @@ class WeakToStrong:
 
     Attributes:
         err_weak, err_w2s, err_ceiling: Err_w, Err_w2s and Err_sc.
-        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$;  pred_gap_01: share of samples where the two
-        disagree. pgr: $(Err_w - Err_{w2s}) / (Err_w - Err_{sc})$; NaN, undefined, while the denominator is within two
-        standard errors
-            of 0 (paired over test samples).  pgr_denominator, pgr_noise: that denominator and its standard error.
+        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$.
+        pred_gap_01: share of samples where the two disagree.
+        pgr: $(Err_w - Err_{w2s}) / (Err_w - Err_{sc})$; NaN, undefined, while the denominator is within two standard
+            errors of 0 (paired over test samples).
+        pgr_denominator, pgr_noise: that denominator and its standard error.
         residual_w2s: mean squared residual of the strong head on the pseudo-labels that it was fitted on.
         ridge_weak, ridge_strong: what was added to K/n, in units of ``scale``.
         warnings: what the reader should know of these numbers, such as a class that a head never saw; mostly empty.
