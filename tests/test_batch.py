@@ -82,6 +82,7 @@ def toy(config: Config) -> dict[str, object]:
     if config.does == "state":
         found = {"folder": os.getcwd(), "left": os.environ.get("LEFT"), "home": os.environ["HOME"]}
         found |= {"numbers": [random.random(), np.random.random()], "text": config.data.read_text()}
+        found["over"] = np.seterr(all="raise")["over"]
         os.chdir("/")
         os.environ["LEFT"] = str(config.seed)
         del os.environ["HOME"]

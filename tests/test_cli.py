@@ -709,15 +709,15 @@ def test_shards_devices_and_checkpoints(tmp_path, capsys):
 
 
 def test_scores_are_not_written_over_an_input(samples, capsys):
-    before = Path("weak.npy").read_bytes()
-    assert main(["gap", "weak.npy", "strong.npy", "--labels", "y.npy", "--scores", "./weak.npy"]) == 2
-    assert "--scores: ./weak.npy is an input of this command; write to another file" in capsys.readouterr().err
-    assert Path("weak.npy").read_bytes() == before
+    before = (samples / "weak5.npy").read_bytes()
+    given = ("gap", "weak5.npy", "strong.safetensors", "--labels", "labels.npy", "--scores", "./weak5.npy")
+    assert "--scores: ./weak5.npy is an input of this command; write to another file" in _fails(capsys, *given)
+    assert (samples / "weak5.npy").read_bytes() == before
 
 
 @pytest.mark.parametrize("platforms", ["cpu,nonsense", "nonsense,cpu"])
 def test_a_platform_that_is_not_there_is_one_line_wherever_it_is_named(samples, platforms):
-    command = [sys.executable, "-m", "w2sg_jax.cli", "gap", "weak.npy", "strong.npy"]
+    command = [sys.executable, "-m", "w2sg_jax.cli", "gap", "weak5.npy", "strong.safetensors"]
     variables = os.environ | {"JAX_PLATFORMS": platforms}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2, done.stderr
