@@ -124,6 +124,15 @@ def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(partial(kernel, Device()))
 
 
+def mapped_together(most: int) -> int | None:
+    """Items that ``jax.lax.map`` takes at a time, its ``batch_size``: so many on an accelerator, one by one on a CPU.
+
+    On a CPU, JAX hands a batch of decompositions to its pool of threads and waits for them on one of these; two batches
+    at once on two cores wait for ever. Other work is no faster in a batch there, with the cores busy already.
+    """
+    return None if on_cpu() else max(1, most)
+
+
 def padded_widths(widths: Iterable[int]) -> dict[int, int]:
     """Which width each one is padded to: itself while they are few, else the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...
 

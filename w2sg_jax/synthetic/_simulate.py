@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import float64, on_cpu
+from ..numerics.backend import float64, mapped_together
 from ._conditions import Conditions, conditions
 from ._draw import draw
 from ._entries import Entries, gaussian
@@ -92,7 +92,13 @@ def simulate(
             chosen = places[rows]
             one_each = jax.tree.map(lambda x, chosen=chosen: x[chosen], populations)
             ridges = EffectiveRidges(ridge_weak[chosen], ridge_strong[chosen])
-            options = {"n_train": n_train, "n_w2s": n_w2s, "latents": latents, "check": check, "batch": _batch()}
+            options = {
+                "n_train": n_train,
+                "n_w2s": n_w2s,
+                "latents": latents,
+                "check": check,
+                "batch": mapped_together(CHUNK),
+            }
             placed = jax.device_put((one_each, ridges, chosen, draws[rows]))
             chunks.append(jax.device_get(_simulate(*placed, **options)))
     return jax.tree.map(lambda *x: np.concatenate(x)[: len(places)].reshape(configs, len(seeds)), *chunks)
@@ -107,10 +113,6 @@ def _configurations(populations: Population, *ridges: Float[np.ndarray, " config
         if np.shape(values) != (count,) or not (np.asarray(values) >= 0).all():
             raise InputError(f"{name}: expected one ridge, 0 or more, for each of {count} populations, got {values!r}")
     return count
-
-
-def _batch() -> int | None:
-    return None if on_cpu() else CHUNK
 
 
 @partial(jax.jit, static_argnames=("n_train", "n_w2s", "latents", "check", "batch"))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled, on_cpu
+from ..numerics.backend import compiled, mapped_together
 from ..numerics.checks import (
     ArrayInput,
     as_labels,
@@ -29,6 +29,7 @@ from .targets import Split, as_targets, checked_ids, checked_rows, checked_split
 NOISE_ERRORS = 2.0
 """PGR is undefined while its denominator is below this many standard errors."""
 BATCH_BYTES = 1 << 28
+"""Of representations of the splits that are measured together on an accelerator."""
 TWINS = ("err_weak_01", "err_w2s_01", "err_ceiling_01", "pred_gap_01", "pgr_01")
 INTERNAL = ("pgr_denominator_01", "pgr_noise_01", "constant_weak", "constant_strong")
 
@@ -180,19 +181,10 @@ def weak_to_strong_splits(
         center=center,
         scale=scale,
         squared=may_square(pairs, scale),
-        batch=_batch(row_bytes),
+        batch=mapped_together(BATCH_BYTES // row_bytes),
     )
     notes = missing_classes(targets, *indices[:2])
     return _record(measured, targets.classes, pairs[:, 0], pairs[:, 1], center, scale, notes)
-
-
-def _batch(row_bytes: int) -> int | None:
-    """Splits at a time; None for one after the other.
-
-    On a CPU, JAX hands a batch of decompositions to its pool of threads and waits for them on one of these; two batches
-    at once on two cores wait for ever.
-    """
-    return None if on_cpu() else max(1, BATCH_BYTES // row_bytes)
 
 
 def _measure_splits(weak, strong, y, indices, ridges, boundary, *, batch, **options):

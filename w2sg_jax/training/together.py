@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import Encoder, EncoderConfig
-from ..numerics.backend import on_cpu
+from ..numerics.backend import mapped_together
 from ..numerics.checks import as_count
 from ..numerics.settings import own_settings
 from .batches import BatchPlan
@@ -70,7 +70,7 @@ def pretrain_together(
     """
     _check(encoder, tokens, configs)
     as_count(order_seed, "order_seed", 0)
-    at_once = as_count(at_once, "at_once", 1) if at_once is not None else _all_but_on_a_cpu(len(configs))
+    at_once = as_count(at_once, "at_once", 1) if at_once is not None else mapped_together(len(configs)) or 1
     longest, members = max(config.steps for config in configs), jax.device_put(_members(configs))
     plan = BatchPlan(tokens, configs[0].bucket_edges, configs[0].batch_size, order_seed)
     graph, state = _initial(encoder, configs, longest)
@@ -89,10 +89,6 @@ def pretrain_together(
         Pretrained(nnx.merge(graph, params), losses[: config.steps])
         for config, params, losses in zip(configs, each, state.losses.T.copy(), strict=True)
     ]
-
-
-def _all_but_on_a_cpu(models: int) -> int:
-    return 1 if on_cpu() else models
 
 
 def _check(encoder: EncoderConfig, tokens: TokenSet, configs: Sequence[PretrainConfig]) -> None:
