@@ -23,6 +23,8 @@ GROWTH = 1.25
 """The basis grows by this factor between two tests of convergence, whose cost is that of a small eigendecomposition."""
 ENDED = 1e-13
 """What is left of a vector, relative to the operator, where the Krylov space has ended."""
+LITTLE = 1e-2
+"""Of a vector, relative to the operator: where less is left, it is made orthogonal to the basis once more."""
 MOST_VECTORS = 512
 """Of a basis, by default: a caller that needs more is better served by a full decomposition."""
 SHARPEST = 1e-10
@@ -95,7 +97,8 @@ def lanczos(
         projected[:stop, first:stop] = overlap
         projected[first:stop, :stop] = overlap.T
         largest = max(largest, float(np.linalg.norm(overlap, axis=0).max()))
-        rest = orthogonal(known, image - _product(known, overlap))
+        rest = image - _product(known, overlap)
+        rest = rest - _product(known, _cross(known, rest))  # twice is enough: what rounding left of the first time
         vectors, triangle = _next_block(known, rest, largest, rng)
         if stop >= GROWTH * tested or stop == most:
             tested = stop
@@ -141,7 +144,10 @@ def _next_block(
     if basis.shape[0] - basis.shape[1] < rest.shape[1]:  # no room is left: the space is whole
         return rest, np.zeros((rest.shape[1], rest.shape[1]))
     block, triangle = orthonormal(rest)
-    ended = np.abs(np.diagonal(triangle)) <= ENDED * max(largest, np.finfo(np.float64).tiny)
+    sizes, scale = np.abs(np.diagonal(triangle)), max(largest, np.finfo(np.float64).tiny)
+    if (sizes > LITTLE * scale).all():
+        return block, triangle
+    ended = sizes <= ENDED * scale
     block[:, ended] = rng.standard_normal((len(basis), int(ended.sum())))
     triangle[ended] = 0.0
     block, again = orthonormal(orthogonal(basis, block))
@@ -149,12 +155,16 @@ def _next_block(
 
 
 def _cross(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """B^T x."""
+    """B^T x; a block of one is a vector to BLAS."""
+    if x.ndim == 2 and x.shape[1] == 1:
+        return Host().matvec(basis, x[:, 0], transposed=True)[:, None]
     return Host().matvec(basis, x, transposed=True)
 
 
 def _product(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """B x."""
+    """B x; a block of one is a vector to BLAS."""
+    if x.ndim == 2 and x.shape[1] == 1:
+        return Host().matvec(basis, x[:, 0])[:, None]
     return Host().matvec(basis, x)
 
 
