@@ -117,6 +117,7 @@ def run_command(command, capsys):
         pytest.fail(f"{command}: neither run here nor marked with what it needs")
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page)])
 def test_a_page_does_what_it_says(name, samples, capsys):
     variables, printed = {"__name__": "page"}, None

@@ -15,6 +15,7 @@ import w2sg_jax as w2sg
 from w2sg_jax import encoders, synthetic, training
 from w2sg_jax.numerics.backend import float64
 
+pytestmark = pytest.mark.driver  # 64-bit types are opened in scopes of their own, whatever the default
 STRICT = {
     "rank_promotion": {"jax_numpy_rank_promotion": "raise"},
     "dtype_promotion": {"jax_numpy_dtype_promotion": "strict"},
