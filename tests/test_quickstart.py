@@ -8,12 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import output_of, wait_for
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -173,44 +173,21 @@ def start_toy(out: Path, steps: int) -> subprocess.Popen:
     return subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-PATIENCE = 600
-"""Seconds that a test waits for what takes a moment on an idle machine."""
-
-
-def wait_for(out: Path, pattern: str, process: subprocess.Popen) -> Path:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        found = list(out.glob(pattern))
-        if found:
-            return found[0]
-        assert process.poll() is None, process.stdout and process.stdout.read().decode()
-        time.sleep(0.05)
-    raise AssertionError(f"no {pattern} after {PATIENCE} s")
-
-
-def ended(process: subprocess.Popen, what: str) -> str:
-    """The output of a process, once it has ended."""
-    try:
-        return process.communicate(timeout=PATIENCE)[0].decode()
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise AssertionError(f"{what} has not ended after {PATIENCE} s") from None
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, how):
     """Killed while the strong model trains; the second run starts at the checkpoint, not at the first step."""
     with start_toy(tmp_path, 400) as process:
-        checkpoint = wait_for(tmp_path, "cache/w8-d1-s400-*/checkpoint.safetensors", process)
+        pattern = "cache/w8-d1-s400-*/checkpoint.safetensors"
+        (checkpoint,) = wait_for("a checkpoint", lambda: list(tmp_path.glob(pattern)), process)
         process.send_signal(how)
-        ended(process, f"the run that got {how.name}")
+        output_of(process, f"the run that got {how.name}")
     assert process.returncode != 0
     assert checkpoint.exists() and not (checkpoint.parent / "w8-d1-s400.safetensors").exists()
     assert not (tmp_path / "results.json").exists()
     step = int(load_file(checkpoint)["step"])
     assert step % 50 == 0 and 50 <= step < 400
     with start_toy(tmp_path, 400) as process:
-        text = ended(process, "the second run")
+        text = output_of(process, "the second run")[0].decode()
     assert process.returncode == 0, text
     assert "w8-d1-s400     goes on from its last checkpoint" in text
     assert json.loads((tmp_path / "results.json").read_text())["datasets"][0]["dataset"] == "FreeSolv"

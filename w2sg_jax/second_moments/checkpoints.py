@@ -1,6 +1,5 @@
 """Checkpoints of a pass over the samples: a killed run goes on where it was, and ends with the same bits."""
 
-import hashlib
 import json
 import os
 import time
@@ -16,6 +15,7 @@ from ..numerics.checks import Array
 from ..numerics.settings import rows_of
 from ..parallel.processes import ALONE, Process
 from ..store.atomic import save_safetensors
+from ..store.content import bytes_hash
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout
 
@@ -134,15 +134,15 @@ def identity_of(
     mesh = None if layout.mesh is None else dict(layout.mesh.shape)
     settings = [layout.weak_widths, layout.d_strong, layout.d_labels, layout.center, layout.dtype, mesh, rows, groups]
     settings.append(None if process is None else [process.index, process.count])
-    digest = hashlib.sha256(json.dumps(settings).encode())
+    parts = [json.dumps(settings).encode()]
     for array in arrays:
         n = array.shape[0]
-        digest.update(f"{array.shape} {array.dtype}".encode())
+        parts.append(f"{array.shape} {array.dtype}".encode())
         if process is not None and isinstance(array, Shards):
-            digest.update(array.stamp.encode())
+            parts.append(array.stamp.encode())
         for start in (0, max(0, n // 2 - SAMPLED_ROWS // 2), max(0, n - SAMPLED_ROWS)):
-            digest.update(_bytes(rows_of(array, slice(start, start + SAMPLED_ROWS))))
-    return digest.hexdigest()
+            parts.append(_bytes(rows_of(array, slice(start, start + SAMPLED_ROWS))))
+    return bytes_hash(*parts)
 
 
 def _bytes(rows: Any) -> bytes:

@@ -1,6 +1,5 @@
 """The whole state of a training run in one file, replaced atomically: a killed run goes on from it."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,6 +12,7 @@ import numpy as np
 from .._errors import InputError
 from ..encoders.tokens import TokenSet
 from ..encoders.transformer import EncoderConfig
+from ..store.content import bytes_hash
 from ..store.trees import read_metadata, read_tree, write_tree
 
 _FORMAT = "w2sg_jax training state 1"
@@ -66,13 +66,11 @@ short run, and fails where they change and this number does not."""
 def run_fingerprint(encoder: EncoderConfig, tokens: TokenSet, *configs: Any) -> str:
     """sha256 of everything that a run's result depends on: all configurations and the corpus."""
     described = [asdict(config) for config in (encoder, *configs)]
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    digest.update(tokens.ids.tobytes())
-    digest.update(np.asarray(tokens.offsets, np.int64).tobytes())
-    return digest.hexdigest()
+    offsets = np.asarray(tokens.offsets, np.int64)
+    return bytes_hash(json.dumps(described, sort_keys=True).encode(), tokens.ids.tobytes(), offsets.tobytes())
 
 
 def code_fingerprint() -> str:
     """sha256 of the version of the arithmetic, and of the versions of JAX, Flax and Optax."""
     names = " ".join(f"{package} {version(package)}" for package in ("jax", "flax", "optax"))
-    return hashlib.sha256(f"arithmetic {ARITHMETIC} {names}".encode()).hexdigest()
+    return bytes_hash(f"arithmetic {ARITHMETIC} {names}".encode())

@@ -6,7 +6,6 @@ key, so nothing stale is ever read, and an interrupted run goes on from its last
 """
 
 import functools
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from rich.console import Console
 from .._errors import InputError
 from ..encoders import Encoder, EncoderConfig, SmilesTokenizer, TokenSet, load_encoder, save_encoder
 from ..store.atomic import remove_stale, save_safetensors
+from ..store.content import bytes_hash
 from ..terminal.progress import Lines
 from .checkpoint import code_fingerprint, run_fingerprint
 from .loop import TrainingProgress
@@ -136,10 +136,8 @@ def train_zoo(
 def group_key(group: Group, corpus: Corpus) -> str:
     """sha256 of everything that the weights of a group depend on."""
     encoder = group.shape.encoder(corpus.tokenizer.size)
-    digest = hashlib.sha256(run_fingerprint(encoder, corpus.tokens, *group.trainings).encode())
-    digest.update("\0".join(corpus.tokenizer.tokens).encode())
-    digest.update(code_fingerprint().encode())
-    return digest.hexdigest()
+    run = run_fingerprint(encoder, corpus.tokens, *group.trainings)
+    return bytes_hash(run.encode(), "\0".join(corpus.tokenizer.tokens).encode(), code_fingerprint().encode())
 
 
 def load_group(group: Group, folder: Path) -> list[Encoder] | None:
