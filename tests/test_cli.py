@@ -442,7 +442,7 @@ def test_interruption_is_exit_code_130(samples, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gap, "ridges", interrupted)
+    monkeypatch.setattr(gap, "progress_bar", interrupted)
     code, out, err = _run(capsys, "gap", "weak5.npy", "strong.safetensors")
     assert (code, out, err) == (130, "", "w2sg: interrupted\n")
 

@@ -107,6 +107,12 @@ def test_only_numerics_says_what_rounding_is():
     assert not wrong
 
 
+def test_only_the_store_hashes():
+    """Digests stand in ids and file names: what they cover is written once."""
+    paths = [(path, set(imported(path, tree))) for folder in (PACKAGE, "experiments") for path, tree in modules(folder)]
+    assert [path for path, names in paths if "hashlib" in names] == [f"{PACKAGE}/store/content.py"]
+
+
 def test_experiments_and_benchmarks_use_public_names_and_not_each_other():
     wrong = []
     for folder, other in (("experiments", "benchmarks"), ("benchmarks", "experiments")):

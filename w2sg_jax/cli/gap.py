@@ -1,20 +1,18 @@
 """`w2sg gap`: one weak and one strong model."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from rich.console import Console
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
 from .._errors import InputError
 from ..terminal.progress import progress_bar
-
-FILE = arg(metavar="FILE")
-FLOAT = arg(metavar="FLOAT")
+from .options import FILE, PairOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class GapOptions:
+class GapOptions(PairOptions):
     """How much of a strong model's potential one weak supervisor would cost, told from representations.
 
     Row i of every file belongs to sample i. The samples are those that the weak model would label; no
@@ -39,46 +37,8 @@ class GapOptions:
     """Representations of the samples by the weak model, (n, d_weak)."""
     strong: Annotated[Positional[str], arg(metavar="STRONG")]
     """Representations of the same samples by the strong model, (n, d_strong)."""
-    labels: Annotated[str | None, FILE] = None
-    """Labels of the samples, (n,) or (n, columns)."""
-    ridge: float = 1e-2
-    """Added to K/n of both models, in units of unit trace (raw units with --scale none)."""
-    ridge_weak: Annotated[float | None, FLOAT] = None
-    """Ridge of the weak model, if it is another."""
-    ridge_strong: Annotated[float | None, FLOAT] = None
-    """Ridge of the strong model, if it is another."""
-    threshold: float = 0.0
-    """Keep directions whose variance is at least this share of the largest; 0 keeps all."""
-    center: bool = True
-    """Subtract the means of representations and labels."""
-    scale: Literal["trace", "none"] = "trace"
-    """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["auto", "float64", "float32"] = "auto"
-    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
-    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
-    """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
-    checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
-    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
-    checkpoint_every: float = 120.0
-    """Seconds between two checkpoints."""
-    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
-    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
-    hosts_timeout: int = 300
-    """Seconds to wait for all processes of --hosts to start."""
     scores: Annotated[str | None, FILE] = None
     """Write |P_s (I - P_w) y| of every sample here, (n,): which samples carry the loss. Needs --labels."""
-    json: Annotated[bool, FlagCreatePairsOff] = False
-    """Print one JSON object, with settings, versions and content hashes; the table goes to stderr."""
-
-
-def ridges(options: Any) -> float | tuple[float, float]:
-    """--ridge alone, or the (weak, strong) pair if a model has its own."""
-    if options.ridge_weak is None and options.ridge_strong is None:
-        return options.ridge
-    return (
-        options.ridge if options.ridge_weak is None else options.ridge_weak,
-        options.ridge if options.ridge_strong is None else options.ridge_strong,
-    )
 
 
 def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, Any]:
@@ -110,20 +70,16 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
             weak,
             strong,
             labels,
-            center=options.center,
-            dtype=None if options.precision == "auto" else options.precision,
-            devices=options.devices,
-            checkpoint=options.checkpoint,
-            checkpoint_every=options.checkpoint_every,
+            **options.of_pass,
             progress=report,
         )
     with progress.status("computing the gap"):
-        gap = w2sg.gap(m, ridges(options), options.threshold, scale=options.scale)
+        gap = w2sg.gap(m, options.ridges, options.threshold, scale=options.scale)
     tables.print(gap_table(gap, options.weak, options.strong))
     print_warnings(progress, gap.warnings)
     if options.scores and labels is not None:
         with progress.status("scoring the samples"):
-            scores = scores_of(m, as_samples(strong, "strong"), ridges(options), options.threshold, scale=options.scale)
+            scores = scores_of(m, as_samples(strong, "strong"), options.ridges, options.threshold, scale=options.scale)
             store.save(options.scores, scores)
         progress.print(f"wrote {options.scores}", markup=False, highlight=False, soft_wrap=True)
     inputs = described(arrays) if options.json else {}

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
 from .._errors import InputError
 from ..terminal.progress import progress_bar
-from .gap import FILE, FLOAT, ridges
+from .options import FILE, PairOptions
 
 if TYPE_CHECKING:
     from ..ranking.result import Ranking
 
 
 @dataclasses.dataclass(frozen=True)
-class RankOptions:
+class RankOptions(PairOptions):
     """Which of several weak models would supervise a strong one best, with intervals.
 
     Row i of every file belongs to sample i: the samples that a weak model would label. Without labels the
@@ -39,28 +39,12 @@ class RankOptions:
     """Representations of the samples by the strong model, (n, d_strong)."""
     weak: Annotated[Positional[tuple[str, ...]], arg(metavar="WEAK [WEAK ...]")]
     """Representations of the same samples by each weak model, (n, d_weak)."""
-    labels: Annotated[str | None, FILE] = None
-    """Labels of the samples, (n,) or (n, columns), if there are any: adds the predicted gap."""
     train_strong: Annotated[str | None, FILE] = None
     """The strong model's representations of the set that the weak models are fitted on."""
     train_weak: Annotated[tuple[str, ...], arg(metavar="FILE [FILE ...]")] = ()
     """The weak models' representations of that set: one each, in the order of WEAK, or NAME=FILE for all."""
     train_labels: Annotated[str | None, FILE] = None
     """Labels of that set."""
-    ridge: float = 1e-2
-    """Added to K/n of all models, in units of unit trace (raw units with --scale none)."""
-    ridge_weak: Annotated[float | None, FLOAT] = None
-    """Ridge of the weak models, if it is another."""
-    ridge_strong: Annotated[float | None, FLOAT] = None
-    """Ridge of the strong model, if it is another."""
-    threshold: float = 0.0
-    """Keep directions whose variance is at least this share of the largest; 0 keeps all."""
-    center: bool = True
-    """Subtract the means of representations and labels."""
-    scale: Literal["trace", "none"] = "trace"
-    """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
-    precision: Literal["auto", "float64", "float32"] = "auto"
-    """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
     bootstrap: int = 200
@@ -69,20 +53,8 @@ class RankOptions:
     """Coverage of the intervals."""
     seed: int = 0
     """Seed of the bootstrap draws."""
-    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
-    """Share the pass over the samples among all devices; by default the CPU, or the first accelerator."""
-    checkpoint: Annotated[str | None, arg(metavar="DIR")] = None
-    """Save the sums here now and then; a killed run goes on from there. Removed at the end."""
-    checkpoint_every: float = 120.0
-    """Seconds between two checkpoints."""
-    hosts: Annotated[str | None, arg(metavar="{auto,ADDRESS:PORT,INDEX,COUNT}")] = None
-    """Share the pass among processes, each started with this command. auto: on Slurm, Open MPI, Cloud TPU."""
-    hosts_timeout: int = 300
-    """Seconds to wait for all processes of --hosts to start."""
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
-    json: Annotated[bool, FlagCreatePairsOff] = False
-    """Print one JSON object, with settings, versions and content hashes; the table goes to stderr."""
 
 
 def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, Any]:
@@ -124,18 +96,14 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             data["strong"],
             data.get("labels"),
             train=train,
-            ridge=ridges(options),
+            ridge=options.ridges,
             threshold=options.threshold,
             by=options.by,
             bootstrap=options.bootstrap,
             confidence=options.confidence,
             seed=options.seed,
-            center=options.center,
             scale=options.scale,
-            dtype=None if options.precision == "auto" else options.precision,
-            devices=options.devices,
-            checkpoint=options.checkpoint,
-            checkpoint_every=options.checkpoint_every,
+            **options.of_pass,
             progress=progress,
         )
 
