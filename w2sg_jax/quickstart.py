@@ -1,6 +1,5 @@
 """`w2sg quickstart`: the whole method on real molecules, offline."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from .evaluation.result import DatasetResult, QuickstartResult, summarise
 from .extraction.extract import extract
 from .numerics.checks import as_count
 from .report.figures import metric_against_error
+from .report.record import to_json
 from .report.style import draw
 from .report.tables import correlation_table, model_table
 from .store.atomic import check_writable, replacing, write_text
@@ -131,7 +131,7 @@ def run_quickstart(
         versions={package: version(package) for package in ("jax", "jaxlib", "flax", "optax", "numpy")},
         out=config.out,
     )
-    write_text(config.out / "results.json", json.dumps(result.to_dict(), indent=1))
+    write_text(config.out / "results.json", to_json(result.to_dict(), indent=1))
     for found in results:
         draw(config.out / f"{found.data.name}.png", partial(metric_against_error, found), console)
     console.print(f"{result.seconds:.0f} s; results, figures and representations are in {config.out}", highlight=False)

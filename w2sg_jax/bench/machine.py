@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..numerics.backend import on_cpu, wide_types
+from ..numerics.backend import on_cpu
 from ..numerics.linalg import product
+from ..numerics.settings import wide_types
 from ..second_moments.host_sums import add_product
 
 PRODUCT_SIZE = 4096
