@@ -7,7 +7,7 @@ Sources: Golub and Underwood (1977) for blocks; Musco and Musco (2015) for rando
 without reorthogonalisation; Kato and Temple for the bound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -80,7 +80,55 @@ def lanczos(
         most: vectors of the basis, at most.
         start: the first block, (size, block); random by default.
 
-    Cost: 4 size m flops a vector to keep m of them orthogonal.
+    Cost: 2 size m flops a vector to keep m of them orthogonal.
+    """
+    steps = _krylov(size, accept, block, most, start)
+    vectors = next(steps)
+    while True:
+        image = apply(vectors[:, 0])[:, None] if vectors.shape[1] == 1 else apply(vectors)
+        try:
+            vectors = steps.send(image)
+        except StopIteration as ended:
+            return ended.value
+
+
+def lanczos_together(
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    size: int,
+    accept: Callable[[np.ndarray, np.ndarray], int],
+    count: int,
+    *,
+    most: int = MOST_VECTORS,
+) -> list[Ritz | None]:
+    """``lanczos`` of many operators of one size, a step of each at a time: what they share is a product with a matrix.
+
+    Args:
+        apply: (x, which) -> column j is the operator of number ``which[j]`` times column j of x, (size, k).
+        size, accept, most: as in ``lanczos``.
+        count: of the operators.
+    """
+    steps = [_krylov(size, accept, 1, most, None) for _ in range(count)]
+    found: list[Ritz | None] = [None] * count
+    which, vectors = np.arange(count), [next(each) for each in steps]
+    while len(which):
+        images, vectors, left = apply(np.concatenate(vectors, axis=1), which), [], []
+        for place, number in enumerate(which):
+            try:
+                vectors.append(steps[number].send(images[:, place : place + 1]))
+                left.append(number)
+            except StopIteration as ended:
+                found[number] = ended.value
+        which = np.array(left, int)
+    return found
+
+
+def _krylov(
+    size: int, accept: Callable[[np.ndarray, np.ndarray], int], block: int, most: int, start: np.ndarray | None
+) -> Generator[np.ndarray, np.ndarray, Ritz | None]:
+    """The steps of ``lanczos``: yields a block (size, block), is sent its image, and returns what was found.
+
+    A step takes from the image what lies in the last two blocks, which is all there is but for rounding, and then what
+    rounding left in the whole basis: twice is enough, and the first time is cheap.
     """
     block = min(block, size)
     most = max(block, min(most, size) // block * block)
@@ -89,16 +137,16 @@ def lanczos(
     vectors = orthonormal(rng.standard_normal((size, block)) if start is None else start)[0]
     tested, largest = 0, 0.0
     for first in range(0, most, block):
-        stop = first + block
+        before, stop = max(first - block, 0), first + block
         basis[:, first:stop] = vectors
-        known = basis[:, :stop]
-        image = apply(vectors[:, 0])[:, None] if block == 1 else apply(vectors)
-        overlap = _cross(known, image)
-        projected[:stop, first:stop] = overlap
-        projected[first:stop, :stop] = overlap.T
+        known, recent = basis[:, :stop], basis[:, before:stop]
+        image = yield vectors
+        overlap = _cross(recent, image)
+        projected[before:stop, first:stop] = overlap
+        projected[first:stop, before:stop] = overlap.T
         largest = max(largest, float(np.linalg.norm(overlap, axis=0).max()))
-        rest = image - _product(known, overlap)
-        rest = rest - _product(known, _cross(known, rest))  # twice is enough: what rounding left of the first time
+        rest = image - _product(recent, overlap)
+        rest = rest - _product(known, _cross(known, rest))
         vectors, triangle = _next_block(known, rest, largest, rng)
         if stop >= GROWTH * tested or stop == most:
             tested = stop
