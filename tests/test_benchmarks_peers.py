@@ -8,6 +8,8 @@ from oracles import dense_gap
 
 from benchmarks import peer_routes, peers, problems, ridge_fits
 
+pytestmark = pytest.mark.driver
+
 
 @pytest.fixture(params=[(60, 8, 12), (20, 24, 40)], ids=str)
 def problem(request):

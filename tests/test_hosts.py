@@ -17,6 +17,8 @@ from w2sg_jax.cli import hosts
 from w2sg_jax.cli.gap import GapOptions
 from w2sg_jax.parallel.processes import Process
 
+pytestmark = pytest.mark.driver
+
 LIBRARY = """
 import sys, jax, numpy as np
 index, count, address, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -45,7 +47,7 @@ def computed():
     few = w2sg.moments(weak[:16], strong[:16], y[:16], block_rows=3)
     raw = w2sg.moments(weak - 1e6, strong, block_rows=50, center=False, devices="all")
     train = ({"a": weak[::-1], "b": strong}, strong[::-1], y)
-    ranking = w2sg.rank({"a": weak, "b": -strong}, strong, y, train=train, bootstrap=5)
+    ranking = w2sg.rank({"a": weak, "b": -strong}, strong, y, train=train)
     rows = [[r.norm, r.predicted, r.supervised, *chain(*r.intervals.values())] for r in ranking.rows]
     return {"many": many.second, "mean": many.mean, "few": few.rows, "raw": raw.second, "ranking": np.array(rows)}
 
