@@ -78,8 +78,8 @@ def test_rankings_go_on_and_leave_nothing(tmp_path, kill_after, saves):
     arm, disarm = kill_after
     weak = {"a": WEAK, "b": -STRONG}
     train = ({"a": WEAK[::-1], "b": STRONG}, STRONG[::-1], Y)
-    truth = w2sg.rank(weak, STRONG, Y, train=train, bootstrap=5)
-    options = {"train": train, "bootstrap": 5, "checkpoint": tmp_path, "checkpoint_every": 1e-9}
+    truth = w2sg.rank(weak, STRONG, Y, train=train)
+    options = {"train": train, "checkpoint": tmp_path, "checkpoint_every": 1e-9}
     arm(1)
     for _ in range(saves):
         try:

@@ -168,7 +168,7 @@ def test_json_says_nothing_on_stdout_when_it_fails(samples, capsys):
 
 
 WEAK: tuple[str, ...] = ("weak2", "weak5", "wide")
-RANK = ("rank", "strong.safetensors", "weak2.npy", "weak5.npy", "wide=weak9.npy", "--bootstrap", "20")
+RANK = ("rank", "strong.safetensors", "weak2.npy", "weak5.npy", "wide=weak9.npy")
 
 
 def _arrays(*locations):
@@ -178,10 +178,10 @@ def _arrays(*locations):
 def test_rank_prints_the_library_s_ranking(samples, capsys):
     code, out, _ = _run(capsys, *RANK)
     strong, *weak = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy")
-    expected = w2sg.rank(dict(zip(WEAK, weak, strict=True)), strong, bootstrap=20)
+    expected = w2sg.rank(dict(zip(WEAK, weak, strict=True)), strong)
     assert code == 0
     assert "Weak supervisors for strong.safetensors, best first, 300 samples" in out
-    lines = [line.split() for line in out.splitlines()]
+    lines = [line.replace("●", " ").split() for line in out.splitlines()]
     lines = [line for line in lines if line and line[0] in ("1", "2", "3")]
     assert [line[1] for line in lines] == list(expected.names)
     for line, row in zip(lines, expected.rows, strict=True):
@@ -198,18 +198,17 @@ def test_rank_prints_the_library_s_ranking(samples, capsys):
         (["--no-center", "--scale", "none"], {"center": False, "scale": "none"}),
         (["--precision", "float32"], {"dtype": "float32"}),
         (["--by", "frobenius"], {"by": "frobenius"}),
-        (["--seed", "1", "--confidence", "0.5"], {"seed": 1, "confidence": 0.5}),
-        (["--bootstrap", "0"], {"bootstrap": 0}),
+        (["--confidence", "0.5"], {"confidence": 0.5}),
+        (["--groups", "labels.npy"], {"groups": "labels.npy"}),
     ],
 )
 def test_rank_options_reach_the_library(samples, capsys, options, library):
     code, out, err = _run(capsys, *RANK, "--json", *options)
     strong, *weak = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy")
     weak = dict(zip(WEAK, weak, strict=True))
-    library = {"bootstrap": 20, "labels": None} | library
-    labels = library.pop("labels")
-    expected = w2sg.rank(weak, strong, labels and store.load(labels), **library)
-    default = w2sg.rank(weak, strong, bootstrap=20)
+    files = {name: store.load(location) for name, location in library.items() if str(location).endswith(".npy")}
+    expected = w2sg.rank(weak, strong, **(library | files))
+    default = w2sg.rank(weak, strong)
     assert code == 0
     assert "weak model" in err
     assert _strict_json(out)["result"] == _strict_json(to_json(expected.to_dict()))
@@ -223,11 +222,11 @@ def test_rank_options_reach_the_library(samples, capsys, options, library):
 def test_rank_on_the_supervised_split(samples, capsys, train_weak):
     """Without labels of the samples, the training set's own labels give the ranking."""
     code, out, _ = _run(
-        capsys, "rank", "strong.safetensors", "a=weak2.npy", "b=weak9.npy", "--bootstrap", "5", "--json",
+        capsys, "rank", "strong.safetensors", "a=weak2.npy", "b=weak9.npy", "--json",
         "--train-strong", "strong.safetensors", "--train-labels", "labels.npy", "--train-weak", *train_weak,
     )  # fmt: skip
     strong, two, five, nine, labels = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy", "labels.npy")
-    expected = w2sg.rank({"a": two, "b": nine}, strong, train=({"a": five, "b": two}, strong, labels), bootstrap=5)
+    expected = w2sg.rank({"a": two, "b": nine}, strong, train=({"a": five, "b": two}, strong, labels))
     assert code == 0
     record = _strict_json(out)
     assert record["result"] == _strict_json(to_json(expected.to_dict()))
@@ -271,7 +270,7 @@ def test_rank_refuses_bad_input(samples, capsys):
 def test_ranking_figure_shows_every_predictor_with_its_interval(rng):
     strong = rng.standard_normal((60, 6))
     weak = {f"model $a_{i}$": strong[:, : i + 1] for i in range(3)}
-    ranking = w2sg.rank(weak, strong, strong[:, 0], bootstrap=10)
+    ranking = w2sg.rank(weak, strong, strong[:, 0])
     figure = ranking_figure(ranking, "s")
     predicted, norm = figure.axes
     assert predicted.get_xlabel() == "predicted gap\n(squared label units)"
@@ -289,10 +288,10 @@ def test_ranking_figure_shows_every_predictor_with_its_interval(rng):
 
 def test_ranking_figure_says_when_models_are_left_out(rng):
     strong = rng.standard_normal((20, 3))
-    ranking = w2sg.rank({str(i): strong[:, :1] for i in range(70)}, strong, bootstrap=0)
+    ranking = w2sg.rank({str(i): strong[:, :1] for i in range(70)}, strong)
     figure = ranking_figure(ranking, "s")
     assert "(the best 60 of 70)" in figure.get_suptitle()
-    assert len(figure.axes[0].lines) == 60
+    assert len(figure.axes[0].lines) == 2 * 60
 
 
 def test_quickstart_options_are_those_of_the_library():
@@ -497,7 +496,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_file_is_named(samples, capsys, mo
     code, out, _ = _run(
         capsys, "rank", "~/strong.safetensors", "a=~/weak2.npy", "b=~/all.npz::weak", "--labels=~/all.npz::labels",
         "--train-strong=~/strong.safetensors", "--train-weak", "b=~/weak5.npy", "a=~/weak2.npy",
-        "--train-labels=~/labels.npy", "--out=~/ranked", "--bootstrap", "0", "--json", "--checkpoint=~/state",
+        "--train-labels=~/labels.npy", "--out=~/ranked", "--json", "--checkpoint=~/state",
     )  # fmt: skip
     assert code == 0
     assert _strict_json(out)["inputs"]["weak/b"]["location"] == f"{samples}/all.npz::weak"
@@ -586,7 +585,7 @@ def test_ascii_terminals_get_escapes(samples):
 def test_file_names_that_are_not_utf8(samples, capsys):
     name = os.fsdecode(b"w\xff.npy")
     os.link("weak5.npy", name)
-    code, out, _ = _run(capsys, "rank", "strong.safetensors", name, "--out", "out", "--json", "--bootstrap", "5")
+    code, out, _ = _run(capsys, "rank", "strong.safetensors", name, "--out", "out", "--json")
     assert code == 0
     assert out.isascii()
     assert _strict_json(out)["settings"]["weak"] == [name]
@@ -595,8 +594,10 @@ def test_file_names_that_are_not_utf8(samples, capsys):
 
 def test_letters_that_the_font_lacks_are_no_warning(samples, capsys):
     os.link("weak5.npy", "模型.npy")
-    code, _, err = _run(capsys, "rank", "strong.safetensors", "模型.npy", "--out", "out", "--bootstrap", "0")
-    assert (code, err) == (0, "wrote out/ranking.json, ranking.txt and ranking.png\n")
+    code, _, err = _run(capsys, "rank", "strong.safetensors", "模型.npy", "--out", "out")
+    *warnings, wrote = err.splitlines()
+    assert (code, wrote) == (0, "wrote out/ranking.json, ranking.txt and ranking.png")
+    assert len(warnings) == 1 and "1 weak model only" in warnings[0]
     assert (samples / "out/ranking.png").exists()
 
 

@@ -3,7 +3,7 @@
 Every block `sh`, `python` or `py` of a page is run, in the order of the page, in a folder with small files of the names
 that pages use (`samples`). The blocks of a page share that folder, and `python` blocks their variables.
 
-- `sh`: each command. `w2sg` runs in this process, `rank` with fewer bootstrap draws than the default; what the shell
+- `sh`: each command. `w2sg` runs in this process; what the shell
   does by itself and scripts of the page run in a shell.
 - `python`: run; a block `text` right after it is what it prints, up to the last digit of decimals.
 - `py`: a file, whose name its first line has as a comment.
@@ -102,8 +102,7 @@ def run_command(command, capsys):
     if target:
         words.pop()
     if words[0] == "w2sg":
-        fewer = ["--bootstrap", "10"] if words[1] == "rank" else []
-        assert main([*words[1:], *fewer]) == 0, command
+        assert main(words[1:]) == 0, command
         out = capsys.readouterr().out
         if target:
             Path(target).write_text(out)

@@ -101,8 +101,8 @@ def test_labels_of_torch_raise_no_warning():
     labels, truth = torch.tensor(Y), w2sg.moments(WEAK, STRONG, Y)
     assert labels.dtype == torch.int64
     same(w2sg.moments(torch.tensor(WEAK, requires_grad=True), torch.nn.Parameter(torch.tensor(STRONG)), labels), truth)
-    ranked = w2sg.rank({"a": torch.tensor(WEAK)}, torch.tensor(STRONG), labels, bootstrap=0)
-    assert ranked == w2sg.rank({"a": WEAK}, STRONG, Y, bootstrap=0)
+    ranked = w2sg.rank({"a": torch.tensor(WEAK)}, torch.tensor(STRONG), labels)
+    assert ranked == w2sg.rank({"a": WEAK}, STRONG, Y)
     with pytest.raises(w2sg.InputError, match=r"labels: integers up to .* overflow float64"):
         w2sg.moments(WEAK, STRONG, labels + 2**60)
 

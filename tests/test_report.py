@@ -47,7 +47,7 @@ def representations(tmp_path, monkeypatch):
 @pytest.fixture
 def ranking(rng):
     strong = rng.normal(size=(60, 8))
-    return w2sg.rank({"[red]a[/red]": strong[:, :3], "b\x1b[2J": strong[:, :6]}, strong, bootstrap=20)
+    return w2sg.rank({"[red]a[/red]": strong[:, :3], "b\x1b[2J": strong[:, :6]}, strong)
 
 
 def in_process(*arguments, **environment):
@@ -63,7 +63,7 @@ def test_rank_draws_its_figure_whatever_the_users_matplotlib_says(representation
     if matplotlibrc is not None:
         (representations / "settings").write_bytes(matplotlibrc)
         variables = variables | {"MATPLOTLIBRC": str(representations / "settings")}
-    done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--bootstrap", "20", "--out", "out", **variables)
+    done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--out", "out", **variables)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "no figure was drawn" not in done.stderr
     assert "wrote out/ranking.json, ranking.txt and ranking.png" in done.stderr
@@ -73,7 +73,7 @@ def test_rank_draws_its_figure_whatever_the_users_matplotlib_says(representation
 def test_a_matplotlibrc_that_nothing_helps_against_costs_the_figure_alone(representations):
     """matplotlib reads the working directory's first."""
     Path("matplotlibrc").write_bytes(b"font.family: caf\xe9\n")
-    done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--bootstrap", "0", "--out", "out")
+    done = in_process("-m", "w2sg_jax.cli", "rank", *FILES, "--out", "out")
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if "no figure was drawn" in line]
     assert warning.startswith("warning: out/ranking.png: no figure was drawn (UnicodeDecodeError: ")
@@ -159,7 +159,7 @@ def test_a_failure_is_raised_where_it_is_looked_for(tmp_path, monkeypatch):
 
 def test_rank_has_written_its_results_before_a_figure_fails(representations, monkeypatch, capsys):
     monkeypatch.setattr("w2sg_jax.report.ranking_figure.ranking_figure", lambda *_: 1 // 0)
-    assert main(["rank", *FILES, "--bootstrap", "0", "--out", "out"]) == 0
+    assert main(["rank", *FILES, "--out", "out"]) == 0
     err = capsys.readouterr().err
     assert "warning: out/ranking.png: no figure was drawn (ZeroDivisionError: " in err
     assert "wrote out/ranking.json and ranking.txt\n" in err

@@ -188,9 +188,10 @@ CASES = {
         [ON_DEVICE, ON_DEVICE], block_rows=16, devices="all"
     ),
     "w2sg_jax.moments_from_batches, of many device samples": lambda: w2sg.moments_from_batches([MANY_ON_DEVICE]),
-    "w2sg_jax.rank": lambda: w2sg.rank(BOTH, STRONG, Y, train=(BOTH, STRONG, Y), bootstrap=3),
-    "w2sg_jax.rank, on devices": lambda: w2sg.rank(BOTH, STRONG, threshold=1e-2, bootstrap=2, devices="all"),
-    "w2sg_jax.rank, of device arrays": lambda: w2sg.rank({"a": ON_DEVICE[0]}, ON_DEVICE[1], CLASSES, bootstrap=2),
+    "w2sg_jax.bootstrap_gap": lambda: w2sg.bootstrap_gap(WEAK, STRONG, Y, draws=2),
+    "w2sg_jax.rank": lambda: w2sg.rank(BOTH, STRONG, Y, train=(BOTH, STRONG, Y)),
+    "w2sg_jax.rank, on devices": lambda: w2sg.rank(BOTH, STRONG, threshold=1e-2, devices="all"),
+    "w2sg_jax.rank, of device arrays": lambda: w2sg.rank({"a": ON_DEVICE[0]}, ON_DEVICE[1], CLASSES),
     "w2sg_jax.ridge_path": lambda: heads(w2sg.ridge_path(WEAK, Y, [0.0, 1e-2]), WEAK),
     "w2sg_jax.ridge_path, of few device samples": lambda: heads(
         w2sg.ridge_path(ON_DEVICE[1], ON_DEVICE[2], [1e-2], center=False, scale="none"), ON_DEVICE[1]

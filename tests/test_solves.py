@@ -13,7 +13,6 @@ import w2sg_jax as w2sg
 from w2sg_jax.numerics.lanczos import largest_eigenvalue
 from w2sg_jax.numerics.linalg import Device, Host
 from w2sg_jax.theory import cholesky
-from w2sg_jax.theory.cholesky import strong_head_by_solves
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
 from w2sg_jax.theory.kernel import joint_factor
@@ -95,7 +94,6 @@ def test_kernels_of_few_samples_equal_eigenpairs_and_the_dense_definition(name, 
     assert any(side.dual for side in cholesky.grams_for(m, factor, parameters))
     if ridge == 1e-2:
         assert cholesky.gap_operator_by_solves(m, factor, parameters) is not None
-        assert strong_head_by_solves(m, factor, parameters) is not None
     by_kernels = w2sg.gap(m, ridge)
     by_eigenpairs = gap_of_pair(m, factor, make_pair(m, factor), ridge, 0.0)
     truth = dense_gap(weak, strong, labels, ridge=ridge, center=center)
@@ -119,7 +117,6 @@ def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs():
         m = w2sg.moments(wide, strong, labels_for(strong))
         factor, parameters = joint_factor(m), Parameters(ridge, ridge, 0.0, 0.0)
         assert (cholesky.gap_operator_by_solves(m, factor, parameters) is not None) == covered
-        assert (strong_head_by_solves(m, factor, parameters) is not None) == covered
         assert relative(w2sg.gap(m, ridge).norm, dense_gap(wide, strong, ridge=ridge).norm) <= 1e-9
 
 

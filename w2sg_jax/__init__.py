@@ -9,7 +9,10 @@ from typing import Any as _Any
 from ._errors import InputError as InputError
 
 if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg --help` need not wait for JAX
+    from .ranking.bootstrap import GapBootstrap as GapBootstrap
+    from .ranking.bootstrap import bootstrap_gap as bootstrap_gap
     from .ranking.rank import rank as rank
+    from .ranking.result import Difference as Difference
     from .ranking.result import Ranking as Ranking
     from .ranking.result import RankingRow as RankingRow
     from .second_moments.from_arrays import moments as moments
@@ -36,8 +39,9 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
     from .theory.weak_to_strong import weak_to_strong_splits as weak_to_strong_splits
 
 _HOMES = {
+    "ranking.bootstrap": ("GapBootstrap", "bootstrap_gap"),
     "ranking.rank": ("rank",),
-    "ranking.result": ("Ranking", "RankingRow"),
+    "ranking.result": ("Difference", "Ranking", "RankingRow"),
     "second_moments.from_arrays": ("moments",),
     "second_moments.from_batches": ("moments_from_batches",),
     "second_moments.moments": ("Moments", "merge"),
@@ -62,7 +66,9 @@ except _PackageNotFoundError:  # run from a checkout that is not installed
 
 __all__ = [
     "Decomposability",
+    "Difference",
     "Gap",
+    "GapBootstrap",
     "GapGrid",
     "InputError",
     "LeadingGap",
@@ -71,6 +77,7 @@ __all__ = [
     "RankingRow",
     "RidgeHead",
     "WeakToStrong",
+    "bootstrap_gap",
     "decomposability",
     "gap",
     "gap_grid",

@@ -47,12 +47,14 @@ class RankOptions(PairOptions):
     """Labels of that set."""
     by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
-    bootstrap: int = 200
-    """Bootstrap draws of the samples for the intervals; 0 for none."""
+    groups: Annotated[str | None, FILE] = None
+    """Which samples belong together, one name or number each: they count as one draw for the intervals."""
+    train_groups: Annotated[str | None, FILE] = None
+    """The same of the set that the weak models are fitted on."""
     confidence: float = 0.95
-    """Coverage of the intervals."""
-    seed: int = 0
-    """Seed of the bootstrap draws."""
+    """Of the intervals over samples, and of the set of models that may be the best."""
+    errors: Literal["row", "raise"] = "row"
+    """A constant representation is a row with its reason (row), or the end of the ranking (raise)."""
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
 
@@ -75,7 +77,8 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     tables.print(table)
     print_warnings(progress, ranking.warnings)
     for row in ranking.rows:
-        print_warnings(progress, tuple(f"{row.name}: {text}" for text in row.warnings))
+        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
+        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
     inputs = described(arrays) if options.json or out else {}
     result = record("rank", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
@@ -98,10 +101,11 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             train=train,
             ridge=options.ridges,
             threshold=options.threshold,
+            groups=data.get("groups"),
+            train_groups=data.get("train_groups"),
             by=options.by,
-            bootstrap=options.bootstrap,
             confidence=options.confidence,
-            seed=options.seed,
+            errors=options.errors,
             scale=options.scale,
             **options.of_pass,
             progress=progress,
@@ -128,6 +132,8 @@ def _locations(options: RankOptions) -> dict[str, str]:
         "labels": options.labels,
         "train_strong": options.train_strong,
         "train_labels": options.train_labels,
+        "groups": options.groups,
+        "train_groups": options.train_groups,
     }
     return (
         {role: location for role, location in single.items() if location}

@@ -120,6 +120,23 @@ def as_threshold(threshold: Any) -> tuple[float, float]:
     return pair
 
 
+def as_groups(groups: ArrayLike | None, n: int, name: str) -> np.ndarray | None:
+    """Check which samples belong together, by names or numbers, and return groups counted from 0; None for none."""
+    if groups is None:
+        return None
+    found = np.asarray(groups)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim != 1 or len(found) != n:
+        raise InputError(f"{name}: got shape {found.shape}; expected one name or number for each of {n} samples")
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        raise InputError(f"{name}: NaN at row {int(np.flatnonzero(np.isnan(found))[0])}; give every sample a group")
+    try:
+        return np.unique(found, return_inverse=True)[1]
+    except TypeError as error:
+        raise InputError(f"{name}: names of several kinds ({error}); pass strings or numbers alone") from error
+
+
 def check_option(value: Any, name: str, allowed: Sequence[Any]) -> None:
     """Refuse a word, or a truth value, that is not one of the allowed ones."""
     if not any(value is option or (isinstance(value, str) and value == option) for option in allowed):

@@ -15,6 +15,8 @@ from . import rounding
 
 TILE = 128
 """Rows and columns of what is transposed at once."""
+FEW = 4
+"""Columns that a symmetric matrix is faster multiplied with one by one: it is read by half."""
 HIGHEST = jax.lax.Precision.HIGHEST
 """float32 products default to TF32 on Ampere and Hopper and to bfloat16 on TPU: pinned."""
 
@@ -25,7 +27,7 @@ def product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 class Host:
-    """SciPy's BLAS and LAPACK; NumPy arrays, without a copy where they are in Fortran order.
+    """SciPy's BLAS and LAPACK; NumPy arrays, without a copy where they are in Fortran order (products: in either).
 
     L is lower triangular, S symmetric.
     """
@@ -34,20 +36,34 @@ class Host:
         """The rows of A above those of B."""
         return np.concatenate([a, b])
 
+    def columns(self, *parts: np.ndarray) -> np.ndarray:
+        """Arrays side by side."""
+        return np.concatenate(parts, axis=1)
+
+    def inner(self, a: np.ndarray, b: np.ndarray) -> float:
+        """The sum of the products of two matrices' entries, without a third one where both have one order."""
+        if a.flags.f_contiguous != b.flags.f_contiguous:
+            return float((a * b).sum())
+        return float(np.dot(a.ravel(order="K"), b.ravel(order="K")))
+
     def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """A B."""
-        return _blas("gemm", a, b)(1.0, a, b)
+        return _gemm(a, b)
 
     def cross(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """A^T B."""
-        return _blas("gemm", a, b)(1.0, a, b, trans_a=1)
+        return _gemm(a.T, b)
+
+    def cross_transposed(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """A^T B^T."""
+        return _gemm(a.T, b.T)
 
     def gram(self, a: np.ndarray) -> np.ndarray:
         """A^T A."""
         # syrk takes the Fortran order of either A or A^T and computes the upper half.
         upper = _blas("syrk", a)(1.0, a.T) if a.flags.c_contiguous else _blas("syrk", a)(1.0, a, trans=1)
         mirror(upper)
-        return upper.T
+        return upper
 
     def shifted(self, s: np.ndarray, ridge: float) -> np.ndarray:
         """S + ridge I."""
@@ -68,9 +84,9 @@ class Host:
             raise ArithmeticError(f"Cholesky factorisation: the leading block of order {info} is not positive definite")
         return lower
 
-    def solve(self, lower: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """L^-1 B."""
-        return _blas("trsm", lower, b)(1.0, lower, b, lower=1)
+    def solve(self, lower: np.ndarray, b: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """L^-1 B, or L^-T B."""
+        return _blas("trsm", lower, b)(1.0, lower, b, lower=1, trans_a=int(transposed))
 
     def right_solve(self, lower: np.ndarray, f: np.ndarray) -> np.ndarray:
         """F L^-T."""
@@ -98,9 +114,28 @@ class Host:
         mirror(found.T)
         return found
 
+    def triangular_inverse(self, lower: np.ndarray) -> np.ndarray:
+        """L^-1."""
+        (trtri,) = get_lapack_funcs(("trtri",), (lower,))
+        found, info = trtri(lower, lower=1)
+        if info != 0:
+            raise ArithmeticError(f"triangular inverse: element {info} of the diagonal is zero")
+        return found
+
     def times(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
         """S x for a vector or a matrix, from the lower half of S."""
-        return _blas("symv", s, x)(1.0, s, x, lower=1) if x.ndim == 1 else _blas("symm", s, x)(1.0, s, x, lower=1)
+        if x.ndim == 1:
+            return _blas("symv", s, x)(1.0, symmetric(s), x, lower=int(s.flags.f_contiguous))
+        if x.shape[1] > FEW:
+            return _blas("symm", s, x)(1.0, symmetric(s), x, lower=int(s.flags.f_contiguous))
+        found = np.empty(x.shape, order="F")
+        for column in range(x.shape[1]):
+            found[:, column] = self.times(s, x[:, column])
+        return found
+
+    def smoothed(self, s: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """S x, S filled in both halves: the fastest way for few columns and for many."""
+        return self.times(s, x) if x.ndim == 1 or x.shape[1] <= FEW else self.product(s, x)
 
     def lower_times(self, lower: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
         """L x, or L^T x."""
@@ -109,7 +144,8 @@ class Host:
     def matvec(self, a: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
         """A x, or A^T x, for a vector or a matrix."""
         if x.ndim == 1:
-            return _blas("gemv", a, x)(1.0, a, x, trans=int(transposed))
+            turned = not a.flags.f_contiguous
+            return _blas("gemv", a, x)(1.0, a.T if turned else a, x, trans=int(transposed != turned))
         return self.cross(a, x) if transposed else self.product(a, x)
 
 
@@ -120,6 +156,14 @@ class Device:
         """The rows of A above those of B."""
         return jnp.concatenate([a, b])
 
+    def columns(self, *parts: jax.Array) -> jax.Array:
+        """Arrays side by side."""
+        return jnp.concatenate(parts, axis=1)
+
+    def inner(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """The sum of the products of two matrices' entries."""
+        return jnp.vdot(a, b, precision=HIGHEST)
+
     def product(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """A B."""
         return product(a, b)
@@ -127,6 +171,10 @@ class Device:
     def cross(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """A^T B."""
         return self.product(a.T, b)
+
+    def cross_transposed(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """A^T B^T."""
+        return self.product(a.T, b.T)
 
     def gram(self, a: jax.Array) -> jax.Array:
         """A^T A."""
@@ -144,9 +192,9 @@ class Device:
         """L with L L^T = S, S positive definite."""
         return jax.lax.linalg.cholesky(s, symmetrize_input=False)
 
-    def solve(self, lower: jax.Array, b: jax.Array) -> jax.Array:
-        """L^-1 B."""
-        return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
+    def solve(self, lower: jax.Array, b: jax.Array, *, transposed: bool = False) -> jax.Array:
+        """L^-1 B, or L^-T B."""
+        return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True, transpose_a=transposed)
 
     def right_solve(self, lower: jax.Array, f: jax.Array) -> jax.Array:
         """F L^-T."""
@@ -154,8 +202,7 @@ class Device:
 
     def resolve(self, lower: jax.Array, b: jax.Array) -> jax.Array:
         """(L L^T)^-1 B."""
-        once = self.solve(lower, b)
-        return jax.lax.linalg.triangular_solve(lower, once, left_side=True, lower=True, transpose_a=True)
+        return self.solve(lower, self.solve(lower, b), transposed=True)
 
     def inverse(self, lower: jax.Array) -> jax.Array:
         """(L L^T)^-1."""
@@ -165,10 +212,18 @@ class Device:
         """(L L^T)^-1."""
         return self.gram(self.solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype)))
 
+    def triangular_inverse(self, lower: jax.Array) -> jax.Array:
+        """L^-1."""
+        return self.solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype))
+
     def times(self, s: jax.Array, x: jax.Array) -> jax.Array:
         """S x, from the lower half of S."""
         lower = jnp.tril(s)
         return product(lower, x) + product(jnp.tril(s, -1).T, x)
+
+    def smoothed(self, s: jax.Array, x: jax.Array) -> jax.Array:
+        """S x, S filled in both halves."""
+        return product(s, x)
 
     def lower_times(self, lower: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
         """L x, or L^T x."""
@@ -242,6 +297,13 @@ def transposed_solve(upper: np.ndarray, b: np.ndarray) -> np.ndarray:
 def symmetric(s: np.ndarray) -> np.ndarray:
     """A symmetric matrix in Fortran order, for LAPACK: a C-ordered one transposed, without a copy."""
     return s if s.flags.f_contiguous else s.T
+
+
+def _gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A B, in Fortran order; arrays in C order are read as the transposed ones that they are to BLAS."""
+    turned = [not x.flags.f_contiguous for x in (a, b)]
+    left, right = (x.T if turn else x for x, turn in zip((a, b), turned, strict=True))
+    return _blas("gemm", a, b)(1.0, left, right, trans_a=int(turned[0]), trans_b=int(turned[1]))
 
 
 def _blas(name: str, *arrays: np.ndarray) -> Any:

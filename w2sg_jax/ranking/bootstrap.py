@@ -1,132 +1,93 @@
-"""Bootstrap over samples from the moments of blocks: resampling costs no second pass over the data."""
+"""The bootstrap of rows: the gap on samples that are drawn again, for small work and to check intervals with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
-from ..numerics.linalg import Host
-from ..second_moments.moments import Moments, merge
-
-MOST_BLOCKS = 32
-"""Of rows, whose moments are kept."""
-MOST_BYTES = 1 << 31
-"""Of the moments of all blocks."""
-FEW_BLOCKS = 20
-"""Fewer give bootstrap samples that are much alike."""
-SMALLEST = 1e-300
-"""A quantity of 0 counts as this on the scale of the logarithm."""
+from .._errors import InputError
+from ..numerics.checks import ArrayInput, as_count, as_groups, as_labels, as_samples, same_rows
+from ..numerics.settings import own_settings, rows_of
+from ..second_moments.from_arrays import moments
+from ..theory.gap import gap
 
 
-def block_count(n: int, width: int) -> int:
-    """How many blocks the moments are kept for: at most 32, fewer where width^2 matrices would pass 2 GiB."""
-    return int(max(2, min(MOST_BLOCKS, n // 4, MOST_BYTES // (8 * width**2))))
+@dataclass(frozen=True, eq=False)
+class GapBootstrap:
+    """The gap on samples drawn with replacement.
+
+    Attributes:
+        norm, frobenius: (draws,), as in ``Gap``; NaN where a representation is constant on what was drawn.
+        predicted: (draws,), or None without labels.
+    """
+
+    norm: Float[np.ndarray, " draws"]
+    frobenius: Float[np.ndarray, " draws"]
+    predicted: Float[np.ndarray, " draws"] | None
+
+    def standard_error(self, quantity: str) -> float:
+        """Standard deviation of a quantity over the draws, those without a value left out."""
+        return float(np.nanstd(getattr(self, quantity), ddof=1))
 
 
-def merge_all(blocks: list[Moments]) -> Moments:
-    """Moments of the union, merged as a balanced tree."""
-    while len(blocks) > 1:
-        pairs = [merge(a, b) for a, b in zip(blocks[::2], blocks[1::2], strict=False)]
-        blocks = pairs + blocks[2 * len(pairs) :]
-    return blocks[0]
-
-
-def resampling_counts(count: int, replicates: int, seed: int) -> Int[np.ndarray, "replicates count"]:
-    """How often each block is drawn in each replicate: multinomial, ``count`` draws."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-
-
-def resampled(blocks: list[Moments], counts: Int[np.ndarray, "replicates count"]) -> Iterator[Moments]:
-    """Moments of each bootstrap sample: a weighted sum of block moments."""
-    template = blocks[0]
-    n = np.array([block.n for block in blocks])
-    shift = template.mean
-    means = np.stack([(block.mean - shift) + block.mean_rest for block in blocks])
-    seconds = np.stack([block.second for block in blocks])
-    for row in counts:
-        weights = row * n / (row @ n)
-        mean = weights @ means
-        product = Host().matvec(seconds.reshape(len(seconds), -1).T, weights).reshape(seconds.shape[1:])
-        if template.center:
-            centred = means - mean
-            product += Host().gram(centred * np.sqrt(weights)[:, None])
-        yield Moments(
-            float(row @ n),
-            shift + mean,
-            np.zeros_like(mean),
-            None,
-            product,
-            template.d_weak,
-            template.d_strong,
-            template.d_labels,
-            template.center,
-            template.dtype,
-        )
-
-
-def recentred_interval(
-    estimate: float,
-    replicates: Float[np.ndarray, " replicates"],
-    confidence: float,
+@own_settings()
+def bootstrap_gap(
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
+    ridge: float | tuple[float, float] = 1e-2,
+    threshold: float | tuple[float, float] = 0.0,
     *,
-    above: float | None = None,
-) -> tuple[float, float]:
-    """Quantiles of the replicates, moved so that their median is the estimate, where the quantity can lie.
+    draws: int = 200,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    center: bool = True,
+    scale: str = "trace",
+    dtype: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> GapBootstrap:
+    """Compute the gap on n samples drawn from the n with replacement, again and again.
 
-    Drawing samples twice lowers the number of distinct ones, which biases every replicate of a spectral quantity alike;
-    the spread is what the bootstrap tells. It is moved on the scale of the logarithm, or of the logit below an upper
-    bound, so that no interval leaves the range of its quantity. Replicates without a value are left out.
+    ``rank`` has intervals that cost no draw; this is what they can be checked with. Samples that are drawn twice lower
+    the number of distinct ones, which moves norms and gaps of wide representations: the spread is what tells, not the
+    place.
 
     Args:
-        estimate: of a quantity that is not negative.
-        replicates: NaN where one has no value.
-        confidence: of the interval.
-        above: the bound of the quantity, if it has one.
+        weak, strong, labels, ridge, threshold, center, scale, dtype: as in ``moments`` and ``gap``.
+        draws: how many.
+        seed: of the draws.
+        groups: (n,) which samples belong together: whole groups are drawn.
+        progress: called with (done, draws).
+
+    Raises:
+        InputError: as ``moments`` and ``gap``.
+
+    Cost: ``moments`` and ``gap``, ``draws`` times.
+    Source: Efron (1979).
     """
-    replicates = replicates[~np.isnan(replicates)]
-    if len(replicates) == 0:
-        return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    drawn = _unbounded(replicates, above)
-    moved = np.quantile(drawn, [tail, 1 - tail]) - np.median(drawn) + _unbounded(np.array([estimate]), above)
-    low, high = _bounded(moved, above)
-    return float(min(low, estimate)), float(max(high, estimate))
-
-
-def _unbounded(x: np.ndarray, above: float | None) -> np.ndarray:
-    """log x, or log(x / (above - x)); at an end of the range, that of the next number inside."""
-    inside = np.clip(x, SMALLEST, None if above is None else np.nextafter(above, 0.0))
-    return np.log(inside) - (0.0 if above is None else np.log(above - inside))
-
-
-def _bounded(y: np.ndarray, above: float | None) -> np.ndarray:
-    return np.exp(y) if above is None else above * np.exp(-np.logaddexp(0.0, -y))
-
-
-def few_blocks(blocks: int) -> tuple[str, ...]:
-    """A warning where bootstrap samples are drawn from so few blocks that many of them are alike."""
-    if blocks >= FEW_BLOCKS:
-        return ()
-    return (
-        f"bootstrap samples are drawn from {blocks} blocks of samples only (more would not fit into memory, or there"
-        f" are few samples): intervals from fewer than {FEW_BLOCKS} blocks are rough, and mostly too narrow",
-    )
-
-
-def left_out(replicates: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """A warning where some replicates have no value."""
-    missing = max((int(np.isnan(drawn).sum()) for drawn in replicates.values()), default=0)
-    if not missing:
-        return ()
-    return (f"constant in {missing} bootstrap samples, which are left out of the intervals and count as lost",)
-
-
-def share_best(replicates: list[np.ndarray | None], by: str) -> list[float | None]:
-    """Share of bootstrap samples that each model wins; a tie is shared."""
-    drawn = [one for one in replicates if one is not None]
-    if not drawn:
-        return [None] * len(replicates)
-    table = np.stack(drawn) * (-1.0 if by == "dof_weak" else 1.0)
-    table[np.isnan(table)] = np.inf
-    first = table == table.min(axis=0)
-    return [float(share) for share in (first / first.sum(axis=0)).mean(axis=1)]
+    parts: list[Any] = [as_samples(weak, "weak"), as_samples(strong, "strong")]
+    n = same_rows(parts, ("weak", "strong"))
+    parts += [] if labels is None else [as_labels(labels, n)]
+    draws, seed = as_count(draws, "draws", 1), as_count(seed, "seed", 0)
+    group = as_groups(groups, n, "groups")
+    members = [np.flatnonzero(group == number) for number in range(group.max() + 1)] if group is not None else None
+    rng, found = np.random.default_rng(seed), np.full((3, draws), np.nan)
+    for draw in range(draws):
+        if members is None:
+            rows = rng.integers(n, size=n)
+        else:
+            rows = np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))])
+        drawn = [np.asarray(rows_of(part, slice(None)))[rows] for part in parts]
+        try:
+            g = gap(moments(*drawn, center=center, dtype=dtype), ridge, threshold, scale=scale)
+        except InputError:
+            if draw == 0:  # what is wrong with the samples themselves is said, not counted
+                gap(moments(*parts, center=center, dtype=dtype), ridge, threshold, scale=scale)
+            continue
+        found[:, draw] = g.norm, g.frobenius, np.nan if g.predicted is None else g.predicted
+        if progress is not None:
+            progress(draw + 1, draws)
+    return GapBootstrap(found[0], found[1], found[2] if labels is not None else None)

@@ -1,17 +1,19 @@
-"""The computation of a ranking: many weak models against one strong model, with bootstrap intervals."""
+"""The computation of a ranking: many weak models against one strong model, with intervals over samples."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
+from numpy.typing import ArrayLike
 
 from .._errors import InputError
 from ..numerics.backend import padded_widths, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
-    as_count,
+    as_groups,
     as_labels,
     as_ridge,
     as_samples,
@@ -19,56 +21,55 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
+from ..numerics.rounding import LARGEST_RIDGE
 from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
-from ..second_moments.accumulator import Accumulator
 from ..second_moments.checkpoints import Checkpoints
-from ..second_moments.from_arrays import PassOptions, Progress, accumulate, pair_moments
-from ..second_moments.moments import Moments
-from ..theory.gap import Gap, gap_of_pair
-from ..theory.gap_operator import make_pair
-from ..theory.kernel import joint_factor
+from ..second_moments.from_arrays import PassOptions, Progress, accumulate, refuse_bad_values
+from ..second_moments.moments import Part, Target, pair_of
+from ..theory.gap import accuracy, close, gap_of_pair
+from ..theory.gap_operator import functions_of_pair, make_pair
+from ..theory.influence import Functions
+from ..theory.kernel import Traces, joint_factor
+from ..theory.smoother import Parameters, unit_trace_ridges
+from ..theory.solved import Strong, Weak, applies, side_of, solve, strong_of, trace_of
 from ..theory.spectrum import Spectrum
-from .bootstrap import (
-    block_count,
-    few_blocks,
-    left_out,
-    merge_all,
-    recentred_interval,
-    resampled,
-    resampling_counts,
-    share_best,
-)
-from .result import Ranking, RankingRow, order, ordered
-
-SPECTRA_BYTES = 1 << 30
-"""Of the strong model's eigenpairs on bootstrap samples that are kept for all weak models."""
+from .intervals import Joint, best, corrected, intervals
+from .result import Ranking, RankingRow, failed_row, order, ordered
+from .second_pass import Covariances, Model, covariances
 
 SUMS_BYTES = 1 << 32
-"""Of the sums of weak models that are accumulated in one pass."""
+"""Of the sums and factors of weak models that are held together."""
+FEW_MODELS = 10
+"""Weak models; fewer do not tell how well a predictor orders them."""
+FEW_DRAWS = 10
+"""Samples of equal influence that would tell a variance as well; fewer come from a few outliers."""
+FEW_GROUPS = 30
+"""Groups of samples; from fewer, intervals are too narrow."""
 
 
 class Candidates(NamedTuple):
-    """The samples that one predictor is computed on."""
+    """The samples that one predictor is computed on; ``groups`` are counted from 0."""
 
     weak: Mapping[str, Array]
     strong: Array
     labels: Array | None
+    groups: Int[np.ndarray, " n"] | None
 
     @property
     def target(self) -> list[Array]:
         """Strong representation, and labels if there are any."""
         return [self.strong] if self.labels is None else [self.strong, self.labels]
 
-    def label_square(self, center: bool) -> float:
-        """Mean squared length of the labels, centred as asked, which no predicted gap exceeds; 0 without labels."""
-        if self.labels is None:
-            return 0.0
-        y = np.asarray(self.labels).astype(np.float64)
-        return float(((y - y.mean(axis=0, keepdims=True) if center else y) ** 2).sum() / len(y))
+    @property
+    def n_groups(self) -> int | None:
+        """How many groups there are; None where samples are drawn one by one."""
+        return None if self.groups is None else int(self.groups.max()) + 1
 
 
-def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str) -> Candidates:
+def checked_candidates(
+    weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str, groups: ArrayLike | None = None
+) -> Candidates:
     """The representations of one split, each of the same samples; ``prefix`` stands before their names in messages."""
     if not isinstance(weak, Mapping) or not weak:
         raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
@@ -82,7 +83,8 @@ def checked_candidates(weak: Any, strong: ArrayInput, labels: ArrayInput | None,
     n = checked_strong.shape[0]
     if n < 8:
         raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least 8")
-    return Candidates(checked, checked_strong, None if labels is None else as_labels(labels, n, f"{prefix}labels"))
+    checked_labels = None if labels is None else as_labels(labels, n, f"{prefix}labels")
+    return Candidates(checked, checked_strong, checked_labels, as_groups(groups, n, f"{prefix}groups"))
 
 
 def train_parts(train: Any) -> tuple[Any, Any, Any]:
@@ -105,10 +107,8 @@ class _Settings(NamedTuple):
     Attributes:
         ridge, threshold, scale: as in ``gap``.
         options, checkpoints: of its passes over the samples.
-        counts: how often each block of samples is drawn in each bootstrap sample.
-        widths: what each weak width is padded to.
-        confidence: of the intervals.
-        by: the quantity that orders the models.
+        widths: what each weak width is padded to where principal components are needed.
+        skip: whether a model whose representation is constant is a row with its reason, not the end.
     """
 
     ridge: tuple[float, float]
@@ -116,10 +116,8 @@ class _Settings(NamedTuple):
     scale: str
     options: PassOptions
     checkpoints: Checkpoints
-    counts: np.ndarray
     widths: dict[int, int]
-    confidence: float
-    by: str
+    skip: bool
 
 
 @own_settings()
@@ -129,12 +127,13 @@ def rank(
     labels: ArrayInput | None = None,
     *,
     train: tuple[Mapping[str, ArrayInput], ArrayInput, ArrayInput] | None = None,
+    groups: ArrayLike | None = None,
+    train_groups: ArrayLike | None = None,
     ridge: float | tuple[float, float] = 1e-2,
     threshold: float | tuple[float, float] = 0.0,
     by: str | None = None,
-    bootstrap: int = 200,
     confidence: float = 0.95,
-    seed: int = 0,
+    errors: str = "row",
     center: bool = True,
     scale: str = "trace",
     dtype: str | None = None,
@@ -143,7 +142,7 @@ def rank(
     checkpoint_every: float = 120.0,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Rank weak models as supervisors of one strong model, best first, with bootstrap intervals over samples.
+    r"""Rank weak models as supervisors of one strong model, best first, with intervals over samples.
 
     Args:
         weak: name -> (n, d) representation of the same samples by each weak model.
@@ -151,104 +150,228 @@ def rank(
         labels: (n,) or (n, c) labels of those samples, if known: gives ``predicted``.
         train: the labelled split that the weak models are fitted on, as (name -> (n~, d), (n~, d_strong), labels):
             gives ``supervised``, the label-aware predictor that needs no label beyond those of any set-up.
+        groups: (n,) which samples belong together, such as several answers to one question, by names or numbers: they
+            are counted as one draw. Without it every sample is drawn by itself.
+        train_groups: (n~,) the same of the labelled split.
         ridge, threshold, scale: as in ``gap``; label-aware quantities are sharpest at the ridge of the heads.
         by: the quantity to order by: "supervised", "predicted", "norm", "frobenius" (ascending) or "dof_weak"
             (descending); by default the first of these that can be computed.
-        bootstrap: number of bootstrap samples; 0 for none. Blocks of rows are drawn, the same for all models.
-        confidence: of the intervals.  seed: of the bootstrap.
+        confidence: of the intervals, and of the set of models that may be best.
+        errors: "row": a weak model whose representation is constant comes last, with its reason. "raise": it ends the
+            ranking.
         center, dtype, devices, checkpoint, checkpoint_every: as in ``moments``.
         progress: called with (done, total) models.
 
     Returns:
-        Ranking. Its intervals lie where the quantities can: they are quantiles of bootstrap samples on the scale of the
-        logarithm, or of the logit where there is an upper bound, moved so that their median is the estimate.
+        Ranking. Its intervals come from the influence of each sample (see ``theory.influence``), on the scale of the
+        logarithm or, of the norm, of the logit, so that they lie where the quantities can. They cover what is expected
+        at this number of samples, for these models, at this ridge; ``frobenius`` and the dimensions have none.
 
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
 
-    Cost: one pass over the samples for all weak models that fit into 4 GiB of sums together; the strong model is
-    decomposed once, and once a bootstrap sample (kept for all models up to 1 GiB), each weak model once and once a
-    bootstrap sample.
+    Cost: two passes over the samples, the first for all weak models that fit into 4 GiB of sums together, the second
+    only where there are more samples than columns. The strong model is factored once; each weak model costs
+    $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ flops, or $n^2 d_w + 2 n^3$ of fewer samples than it has columns, and the norm
+    some 50 products with vectors.
+    Source: arXiv 2502.00620 for what is ranked by; the intervals are ours.
     """
-    samples = [checked_candidates(weak, strong, labels, "")]
+    samples = [checked_candidates(weak, strong, labels, "", groups)]
     if train is not None:
-        samples.append(checked_candidates(*train_parts(train), "train "))
+        samples.append(checked_candidates(*train_parts(train), "train ", train_groups))
         same_names(samples[0].weak, samples[1].weak)
+    elif train_groups is not None:
+        raise InputError("train_groups: given without train=(weak, strong, labels)")
     by = order(by, labels is not None, train is not None)
-    bootstrap, seed = as_count(bootstrap, "bootstrap", 0), as_count(seed, "seed", 0)
     if not isinstance(confidence, float) or not 0 < confidence < 1:
         raise InputError(f"confidence: got {confidence!r}; expected a share in (0, 1), such as 0.95")
     check_option(scale, "scale", ("trace", "none"))
     check_option(center, "center", (True, False))
-    widths = padded_widths(array.shape[1] for sample in samples for array in sample.weak.values())
-    width = max(widths) + samples[0].strong.shape[1] + 1
-    blocks = min(block_count(sample.strong.shape[0], width) for sample in samples)
-    counts = resampling_counts(blocks, bootstrap, seed)
+    check_option(errors, "errors", ("row", "raise"))
     dtype = product_dtype(dtype, as_mesh(devices))
     options = PassOptions(center, dtype, None, devices, checkpoint, checkpoint_every)
-    settings = _Settings(
-        as_ridge(ridge),
-        as_threshold(threshold),
-        scale,
-        options,
-        options.checkpoints(),
-        counts,
-        widths,
-        confidence,
-        by,
-    )
-    rows = ordered(_rows(samples, settings, progress), by)
-    settings.checkpoints.clear()
-    return Ranking(
-        rows=tuple(rows),
-        by=by,
-        ridge=settings.ridge,
-        threshold=settings.threshold,
-        n=samples[0].strong.shape[0],
-        n_train=samples[1].strong.shape[0] if train is not None else None,
-        bootstrap=bootstrap,
-        blocks=blocks,
-        confidence=confidence,
-        seed=seed,
-        center=center,
-        scale=scale,
-        dtype=dtype,
-        warnings=few_blocks(blocks) if bootstrap else (),
-    )
-
-
-def _rows(samples: list[Candidates], settings: _Settings, progress: Progress | None) -> list[RankingRow]:
-    """One for each weak model, in the order that they were given in."""
-    caches = [_StrongSpectra(), _StrongSpectra()]
-    names = list(samples[0].weak)
-    estimates, replicates = [], []
-    for batch in _batches(samples, settings.counts.shape[1]):
-        sums = [_sums(sample, batch, settings) for sample in samples]
-        for index, name in enumerate(batch):
-            if progress is not None:
-                progress(len(estimates), len(names))
-            found = []
-            for sample, groups, cache in zip(samples, sums, caches, strict=False):
-                blocks = pair_moments(groups, index, f"weak model {name!r}", sample.weak[name], sample.target)
-                found.append(_gaps(blocks, name, settings, cache))
-            estimates.append([gaps[0] for gaps in found if gaps[0] is not None])
-            replicates.append(_replicates([gaps[1:] for gaps in found]))
-    if progress is not None:
-        progress(len(names), len(names))
-    second_moments = [sample.label_square(settings.options.center) for sample in samples]
-    best = share_best([drawn.get(settings.by) for drawn in replicates], settings.by)
-    return [
-        _row(name, gaps, drawn, share, settings.confidence, second_moments)
-        for name, gaps, drawn, share in zip(names, estimates, replicates, best, strict=True)
+    widths = padded_widths(array.shape[1] for sample in samples for array in sample.weak.values())
+    skip = errors == "row" and len(samples[0].weak) > 1
+    settings = _Settings(as_ridge(ridge), as_threshold(threshold), scale, options, options.checkpoints(), widths, skip)
+    splits = [
+        _Split(sample, settings, "train " if index else "", with_norm=index == 0)
+        for index, sample in enumerate(samples)
     ]
+    names = list(samples[0].weak)
+    if progress is not None:
+        progress(0, len(names))
+    done = 0
+    for batch in _batches(samples):
+        for split in splits:
+            split.measure(batch)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(names))
+    made = _ranking(splits, names, by, settings, confidence)
+    settings.checkpoints.clear()
+    return made
 
 
-def _batches(samples: list[Candidates], groups: int) -> Iterator[list[str]]:
+class _Measured(NamedTuple):
+    """One weak model on one split, with NaN for what was not asked for; the last two are for the second pass."""
+
+    norm: float
+    frobenius: float
+    predicted: float | None
+    rank: int
+    dof: float
+    warnings: tuple[str, ...]
+    functions: Functions
+    model: Model
+
+
+class _Split:
+    """The samples of one split, and what is known of each weak model on them.
+
+    Args:
+        sample: checked.
+        settings: of the ranking.
+        prefix: before names in messages.
+        with_norm: whether norms, Frobenius norms and ranks are asked for, or predicted gaps alone.
+    """
+
+    def __init__(self, sample: Candidates, settings: _Settings, prefix: str, *, with_norm: bool):
+        self.sample, self.settings, self.prefix, self.with_norm = sample, settings, prefix, with_norm
+        self.measured: dict[str, _Measured] = {}
+        self.failed: dict[str, str] = {}
+        self.strong: Strong | None = None
+        self.spectrum: Spectrum | None = None
+        self.strong_model: Model | None = None
+        self.label_mean, self.label_square = np.zeros(0), 0.0
+        self.rank_strong, self.dof_strong = 0, float("nan")
+
+    def measure(self, names: Sequence[str]) -> None:
+        """Some weak models together."""
+        settings, arrays = self.settings, [self.sample.weak[name] for name in names]
+        (sums,) = accumulate(
+            arrays, self.sample.target, settings.options, checkpoints=settings.checkpoints, at_once=True
+        )
+        target = sums.target()
+        strong = self._strong(target)
+        parts: dict[str, tuple[Part, np.ndarray | None, float]] = {}
+        for index, name in enumerate(names):
+            part, cross = sums.weak(index)
+            refuse_bad_values(part, arrays[index], f"{self.prefix}weak model {name!r}")
+            try:
+                parts[name] = (part, cross, trace_of(part, "weak", dtype=target.dtype, center=target.center))
+            except InputError as error:
+                if not settings.skip:
+                    raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
+                self.failed[name] = f"{self.prefix}{error}"
+        left = list(parts)
+        if strong is not None:
+            left = self._solve(target, strong, parts)
+        for name in left:
+            self._decompose(target, name, *parts[name])
+
+    def covariances(self, names: Sequence[str], groups: np.ndarray | None) -> Covariances:
+        """Of these models' estimates."""
+        assert self.strong_model is not None
+        chosen = [(self.measured[name].functions, self.measured[name].model) for name in names]
+        labels = None if self.sample.labels is None else (self.sample.labels, self.label_mean)
+        center, scale = self.settings.options.center, self.settings.scale
+        return covariances(chosen, self.strong_model, labels, groups, center=center, scale=scale)
+
+    def _strong(self, target: Target) -> Strong | None:
+        """The strong model, factored the first time; None where solves do not apply."""
+        if self.strong_model is not None:
+            return self.strong
+        if self.sample.labels is not None:
+            refuse_bad_values(Part(None, None, None, target.label_mean), self.sample.labels, f"{self.prefix}labels")
+        refuse_bad_values(target.strong, self.sample.strong, f"{self.prefix}strong")
+        trace = trace_of(target.strong, f"{self.prefix}strong", dtype=target.dtype, center=target.center)
+        self.strong_model = Model(self.sample.strong, target.strong.mean, trace)
+        self.label_mean, self.label_square = target.label_mean, float(np.trace(target.label_second))
+        ridge = self._ridges(1.0)[1]
+        if applies(self._ridges(1.0), self.settings.threshold):
+            self.strong = strong_of(target, trace, ridge)
+            self.dof_strong = self.strong.dof()
+            if self.with_norm:
+                self.rank_strong = self.strong.rank
+        return self.strong
+
+    def _ridges(self, trace: float) -> tuple[float, float]:
+        """Both at unit trace, of a weak model with this trace."""
+        assert self.strong_model is not None
+        traces = Traces(trace, self.strong_model.trace, 0.0)
+        return unit_trace_ridges(self.settings.ridge, traces, self.settings.scale)
+
+    def _solve(
+        self, target: Target, strong: Strong, parts: Mapping[str, tuple[Part, np.ndarray | None, float]]
+    ) -> list[str]:
+        """By solves; returns the models whose gap is so small that they do not tell it from rounding."""
+        assert self.strong_model is not None
+        left, chosen = [], {}
+        top_gain = strong.top_gain if self.with_norm else 1.0
+        for name, (part, cross, trace) in parts.items():
+            ridge = self._ridges(trace)[0]
+            if ridge >= LARGEST_RIDGE:
+                left.append(name)
+                continue
+            side = side_of(part, trace, dtype=target.dtype, center=target.center)
+            unit = None if cross is None else np.divide(cross, np.sqrt(trace * self.strong_model.trace), order="F")
+            chosen[name] = Weak(side, unit, ridge)
+        found = solve(strong, list(chosen.values()), with_norm=self.with_norm) if chosen else []
+        for (name, (_, _, ridge)), one in zip(chosen.items(), found, strict=True):
+            if not one.resolved:
+                left.append(name)
+                continue
+            part, _, trace = parts[name]
+            notes = ()
+            if self.with_norm:
+                notes = accuracy(target.dtype, part.rows is not None, (ridge, strong.ridge), one.norm, top_gain)
+                notes += close(one.norm, one.second)
+            self.measured[name] = _Measured(
+                one.norm,
+                float(np.sqrt(one.square / target.n)),
+                one.predicted,
+                one.rank,
+                one.dof,
+                notes,
+                one.functions,
+                Model(self.sample.weak[name], part.mean, trace),
+            )
+        return left
+
+    def _decompose(self, target: Target, name: str, part: Part, cross: np.ndarray | None, trace: float) -> None:
+        """By principal components: with a threshold, at ridge 0, or for a gap near rounding."""
+        settings = self.settings
+        m = pair_of(target, part, cross)
+        try:
+            factor = joint_factor(m)
+            pair = make_pair(m, factor, self.spectrum, width=settings.widths[m.d_weak])
+            self.spectrum = pair.strong
+            g = gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
+        except InputError as error:
+            raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
+        parameters = Parameters(*self._ridges(trace), *settings.threshold)
+        functions = functions_of_pair(m, factor, pair, parameters, g.norm if self.with_norm else None, g.predicted)
+        self.rank_strong, self.dof_strong = g.rank_strong, g.dof_strong
+        self.measured[name] = _Measured(
+            g.norm,
+            g.frobenius,
+            g.predicted,
+            g.rank_weak,
+            g.dof_weak,
+            g.warnings + (close(g.norm, float(g.singular_values[1])) if len(g.singular_values) > 1 else ()),
+            functions,
+            Model(self.sample.weak[name], part.mean, trace),
+        )
+
+
+def _batches(samples: Sequence[Candidates]) -> Iterator[list[str]]:
     """Weak models that are accumulated together: as many as fit into memory, so that the strong one is read once."""
     batch, used = [], 0
     for name in samples[0].weak:
-        width = max(sample.weak[name].shape[1] for sample in samples)
-        needed = 8 * groups * len(samples) * width * (width + samples[0].strong.shape[1] + 1)
+        needed = 0
+        for sample in samples:
+            width = sample.weak[name].shape[1]
+            needed += 8 * 2 * width * (width + sample.strong.shape[1] + 1)
         if batch and used + needed > SUMS_BYTES:
             yield batch
             batch, used = [], 0
@@ -256,106 +379,95 @@ def _batches(samples: list[Candidates], groups: int) -> Iterator[list[str]]:
     yield batch
 
 
-def _sums(sample: Candidates, names: list[str], settings: _Settings) -> list[Accumulator]:
-    weak = [sample.weak[name] for name in names]
-    groups = settings.counts.shape[1]
-    return accumulate(weak, sample.target, settings.options, groups=groups, checkpoints=settings.checkpoints)
-
-
-def _gaps(blocks: list[Moments], name: str, settings: _Settings, cache: "_StrongSpectra") -> list[Gap | None]:
-    """The gap on all samples, then on each bootstrap sample; None on one where a representation is constant."""
-    try:
-        gaps: list[Gap | None] = [_gap(merge_all(blocks), settings, cache, 0)]
-    except InputError as error:
-        raise InputError(f"weak model {name!r}: {error}") from error
-    for index, m in enumerate(resampled(blocks, settings.counts), start=1):
-        try:
-            gaps.append(_gap(m, settings, cache, index))
-        except InputError:
-            gaps.append(None)
-    return gaps
-
-
-def _gap(m: Moments, settings: _Settings, cache: "_StrongSpectra", index: int) -> Gap:
-    factor = joint_factor(m)
-    pair = make_pair(m, factor, cache.get(index), width=settings.widths[m.d_weak])
-    cache.put(index, pair.strong)
-    return gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
-
-
-class _StrongSpectra:
-    """The strong model's eigenpairs on all samples (index 0) and on bootstrap samples, shared by all weak models."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Spectrum] = {}
-        self._bytes = 0
-
-    def get(self, index: int) -> Spectrum | None:
-        return self._known.get(index)
-
-    def put(self, index: int, found: Spectrum) -> None:
-        if index in self._known or (index > 0 and self._bytes > SPECTRA_BYTES):
-            return
-        self._known[index] = found
-        self._bytes += found.eigenvectors.nbytes
-
-
-def _replicates(found: list[list[Gap | None]]) -> dict[str, np.ndarray]:
-    """Bootstrap replicates of each real-valued quantity; NaN where one has no value."""
-    if not found[0]:
-        return {}
-    keys = {key: (0, key) for key in ("norm", "frobenius", "dof_weak", "dof_strong", "predicted")}
-    if len(found) > 1:
-        keys["supervised"] = (1, "predicted")
-    values = {
-        quantity: [np.nan if g is None else getattr(g, key) for g in found[which]]
-        for quantity, (which, key) in keys.items()
-    }
-    return {quantity: np.array(drawn) for quantity, drawn in values.items() if None not in drawn}
-
-
-def _row(
-    name: str,
-    gaps: list[Gap],
-    replicates: dict[str, np.ndarray],
-    share: float | None,
-    confidence: float,
-    second_moments: list[float],
-) -> RankingRow:
-    """The row of one model; ``second_moments`` are those of the labels of each split."""
-    g = gaps[0]
-    supervised = gaps[1].predicted if len(gaps) > 1 else None
-    values = {
-        "norm": g.norm,
-        "frobenius": g.frobenius,
-        "dof_weak": g.dof_weak,
-        "dof_strong": g.dof_strong,
-        "predicted": g.predicted,
-        "supervised": supervised,
-    }
-    above = {
-        "norm": 1.0,
-        "frobenius": float(np.sqrt(g.rank_strong / g.n)),
-        "dof_weak": float(g.rank_weak),
-        "dof_strong": float(g.rank_strong),
-        "predicted": second_moments[0],
-        "supervised": second_moments[-1],
-    }
-    intervals = {
-        key: recentred_interval(values[key], drawn, confidence, above=above.get(key))
-        for key, drawn in replicates.items()
-    }
-    return RankingRow(
-        name=name,
-        norm=g.norm,
-        frobenius=g.frobenius,
-        predicted=g.predicted,
-        supervised=supervised,
-        rank_weak=g.rank_weak,
-        rank_strong=g.rank_strong,
-        dof_weak=g.dof_weak,
-        dof_strong=g.dof_strong,
-        intervals=intervals,
-        share_best=share,
-        warnings=tuple(dict.fromkeys(note for each in gaps for note in each.warnings)) + left_out(replicates),
+def _ranking(
+    splits: Sequence[_Split], names: Sequence[str], by: str, settings: _Settings, confidence: float
+) -> Ranking:
+    """What all models' measurements say together."""
+    failed = {name: reason for split in splits for name, reason in split.failed.items()}
+    known = [name for name in names if name not in failed]
+    if not known:
+        raise InputError(f"every weak model is constant; the first: {next(iter(failed.values()))}")
+    joints: dict[str, Joint] = {}
+    few: dict[str, np.ndarray] = {}
+    for split, quantity in zip(splits, ("predicted", "supervised"), strict=False):
+        found = split.covariances(known, split.sample.groups)
+        if found.gap is not None:
+            gaps = np.array([split.measured[name].predicted for name in known])
+            dofs = np.array([split.measured[name].dof for name in known])
+            draws = split.sample.n_groups or split.sample.strong.shape[0]
+            covariance = corrected(found.gap.covariance, dofs, split.dof_strong, draws)
+            joints[quantity] = Joint(gaps, covariance, split.label_square)
+            few |= {quantity: found.gap.draws}
+        if found.norm is not None:
+            norms = np.array([split.measured[name].norm for name in known])
+            joints["norm"] = Joint(norms, found.norm.covariance, 1.0)
+            few |= {"norm": found.norm.draws}
+    ends = {quantity: intervals(joint, confidence) for quantity, joint in joints.items()}
+    first = best(joints[by], confidence) if by in joints else None
+    rows = []
+    for place, name in enumerate(known):
+        own = [split.measured[name] for split in splits]
+        rows.append(
+            RankingRow(
+                name=name,
+                norm=own[0].norm,
+                frobenius=own[0].frobenius,
+                predicted=own[0].predicted,
+                supervised=own[1].predicted if len(own) > 1 else None,
+                rank_weak=own[0].rank,
+                rank_strong=splits[0].rank_strong,
+                dof_weak=own[0].dof,
+                dof_strong=splits[0].dof_strong,
+                intervals={key: (float(pair[place, 0]), float(pair[place, 1])) for key, pair in ends.items()},
+                probability_best=None if first is None else float(first.probability[place]),
+                may_be_best=None if first is None else bool(first.possible[place]),
+                warnings=tuple(dict.fromkeys(note for each in own for note in each.warnings))
+                + _rough({key: float(draws[place]) for key, draws in few.items()}),
+            )
+        )
+    rows = ordered(rows, by)
+    places = [known.index(row.name) for row in rows]
+    rows += [failed_row(name, failed[name]) for name in names if name in failed]
+    target = splits[0].sample
+    return Ranking(
+        rows=tuple(rows),
+        by=by,
+        ridge=settings.ridge,
+        threshold=settings.threshold,
+        n=target.strong.shape[0],
+        n_train=splits[1].sample.strong.shape[0] if len(splits) > 1 else None,
+        n_groups=target.n_groups,
+        confidence=confidence,
+        center=settings.options.center,
+        scale=settings.scale,
+        dtype=settings.options.dtype or "float64",
+        covariances={
+            key: tuple(tuple(map(float, line)) for line in joint.covariance[np.ix_(places, places)])
+            for key, joint in joints.items()
+        },
+        warnings=_notes(splits, len(known)),
     )
+
+
+def _rough(draws: Mapping[str, float]) -> tuple[str, ...]:
+    """Warnings of intervals that a few samples make."""
+    return tuple(
+        f"{quantity}: its interval rests on few samples, as if there were about {count:.0f}, and is rather too narrow"
+        for quantity, count in draws.items()
+        if count < FEW_DRAWS
+    )
+
+
+def _notes(splits: Sequence[_Split], models: int) -> tuple[str, ...]:
+    """What the intervals leave out."""
+    notes = []
+    if models < FEW_MODELS:
+        notes.append(
+            f"{models} weak model{'s' * (models > 1)} only: intervals are over samples; how well the values order weak"
+            f" models in general cannot be told from fewer than {FEW_MODELS}"
+        )
+    for split in splits:
+        groups = split.sample.n_groups
+        if groups is not None and groups < FEW_GROUPS:
+            notes.append(f"{split.prefix}groups: {groups} only; intervals from fewer than {FEW_GROUPS} are too narrow")
+    return tuple(notes)

@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .._errors import InputError
 from ..numerics.checks import check_option
+from .intervals import Joint, difference
 
 ORDERS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
@@ -18,10 +21,12 @@ class RankingRow:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
-        intervals: bootstrap interval (low, high) of each real-valued quantity, inside its range; empty without
-            bootstrap.
-        share_best: share of bootstrap samples in which this model comes first; None without bootstrap.
+        intervals: (low, high) over samples of ``norm``, ``predicted`` and ``supervised``, inside their ranges.
+        probability_best: that this model has the smallest value of what the ranking is by, given how the values of all
+            models vary together over samples; None where that quantity has no intervals.
+        may_be_best: whether it is in the set that holds the best model with the confidence of the intervals.
         warnings: of either gap.
+        error: why there is nothing of this model, which then comes last with NaN for its numbers; None for all others.
     """
 
     name: str
@@ -34,8 +39,22 @@ class RankingRow:
     dof_weak: float
     dof_strong: float
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    share_best: float | None = None
+    probability_best: float | None = None
+    may_be_best: bool | None = None
     warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much larger the value of one model is than that of another on the same samples, and its interval."""
+
+    first: str
+    second: str
+    quantity: str
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -43,11 +62,13 @@ class Ranking:
     """Weak models, best supervisor first, and the settings behind the numbers.
 
     Attributes:
-        rows: one a weak model, in the order of ``by``.
+        rows: one a weak model, in the order of ``by``; those without a value last.
         by: the quantity that orders them.
         ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
-        bootstrap, blocks, confidence, seed: how intervals were made.
-        warnings: of the intervals, such as too few blocks to draw from; those of one model are in its row.
+        n_groups: groups of samples that count as one draw each; None where each sample does.
+        confidence: of the intervals.
+        covariances: of ``norm``, ``predicted`` and ``supervised``, (k, k) over the rows with a value, in their order.
+        warnings: of the ranking as a whole; those of one model are in its row.
     """
 
     rows: tuple[RankingRow, ...]
@@ -56,13 +77,12 @@ class Ranking:
     threshold: tuple[float, float]
     n: int
     n_train: int | None
-    bootstrap: int
-    blocks: int
+    n_groups: int | None
     confidence: float
-    seed: int
     center: bool
     scale: str
     dtype: str
+    covariances: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -70,9 +90,41 @@ class Ranking:
         """Names of the weak models, best first."""
         return tuple(row.name for row in self.rows)
 
+    @property
+    def may_be_best(self) -> tuple[str, ...]:
+        """A set of models that holds the best one with the confidence of the intervals."""
+        return tuple(row.name for row in self.rows if row.may_be_best)
+
+    def difference(self, first: str, second: str, quantity: str | None = None) -> Difference:
+        """The value of one model minus that of another, both on the same samples.
+
+        Args:
+            first, second: names.
+            quantity: "norm", "predicted" or "supervised"; by default what the ranking is by.
+
+        Raises:
+            InputError: no such model or no such quantity.
+        """
+        quantity = self.by if quantity is None else quantity
+        check_option(quantity, "quantity", tuple(self.covariances))
+        known = [row for row in self.rows if row.error is None]
+        names = [row.name for row in known]
+        for name in (first, second):
+            check_option(name, "name", names)
+        values = np.array([getattr(row, quantity) for row in known])
+        joint = Joint(values, np.array(self.covariances[quantity]), None)
+        found = difference(joint, names.index(first), names.index(second), self.confidence)
+        return Difference(first, second, quantity, *found)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
         return asdict(self)
+
+
+def failed_row(name: str, error: str) -> RankingRow:
+    """The row of a model without values."""
+    nan = float("nan")
+    return RankingRow(name, nan, nan, None, None, 0, 0, nan, nan, error=error)
 
 
 def ordered(rows: list[RankingRow], by: str) -> list[RankingRow]:

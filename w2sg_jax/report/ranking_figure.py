@@ -26,7 +26,7 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
     Returns:
         A matplotlib figure that belongs to no window; only the best 60 models are drawn, and it says so.
     """
-    rows = ranking.rows[:MOST_ROWS]
+    rows = [row for row in ranking.rows if row.error is None][:MOST_ROWS]
     shown = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
     names = [_short(row.name) for row in rows]
     width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * len(shown)
@@ -44,20 +44,22 @@ def _title(ranking: "Ranking", shown: int, strong: str) -> str:
     title = f"Weak supervisors for {_short(strong)}, best on top"
     if shown < len(ranking.rows):
         title += f" (the best {shown} of {len(ranking.rows)})"
-    if ranking.bootstrap:
-        title += f"\n{100 * ranking.confidence:g}% bootstrap intervals, {ranking.n} samples"
+    title += f"\n{100 * ranking.confidence:g}% intervals over {ranking.n} samples"
+    if ranking.may_be_best:
+        title += "; filled: may be the best"
     return title
 
 
 def _draw(axis: "Axes", ranking: "Ranking", name: str) -> None:
     """A point, and a line for its interval, of every model that has this quantity."""
-    for place, row in enumerate(ranking.rows[:MOST_ROWS]):
+    for place, row in enumerate(row for row in ranking.rows[:MOST_ROWS] if row.error is None):
         value = getattr(row, name)
         if value is None:
             continue
         if name in row.intervals:
             axis.plot(row.intervals[name], (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
-        axis.plot(value, place, "o", color=COLOURS[0], markersize=5)
+        fill = "full" if row.may_be_best is not False else "none"
+        axis.plot(value, place, "o", color=COLOURS[0], markersize=5, fillstyle=fill)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
     if name == ranking.by:

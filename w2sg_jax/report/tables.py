@@ -21,13 +21,13 @@ RANKING_HEADINGS = {
     "supervised": "predicted gap, supervised split",
     "predicted": "predicted gap",
     "norm": "gap norm",
-    "share_best": "share best",
+    "probability_best": "probability best",
     "frobenius": "expected gap (root)",
     "dof_weak": "effective dimension",
 }
 """What a reader is told that a field of a ranking is; in this order."""
 WITH_INTERVAL = ("supervised", "predicted", "norm")
-"""Fields of a ranking that a bootstrap gives an interval."""
+"""Fields of a ranking that can have an interval."""
 MODEL_HEADINGS = {
     "norm": "gap\nnorm",
     "frobenius": "Frobe-\nnius",
@@ -135,7 +135,7 @@ def gap_table(gap: "Gap", weak: str, strong: str) -> Table:
 
 
 def ranking_table(ranking: "Ranking", title: str) -> Table:
-    """Weak models, best first, with the intervals that the ranking has.
+    """Weak models, best first, with the intervals that the ranking has; a dot marks those that may be the best.
 
     Args:
         ranking: the result.
@@ -151,13 +151,16 @@ def ranking_table(ranking: "Ranking", title: str) -> Table:
             headings.append(f"{100 * ranking.confidence:g}%\ninterval")
     rows = []
     for place, row in enumerate(ranking.rows, 1):
-        cells = [str(place), row.name]
+        cells = [f"{place} ●" if row.may_be_best else str(place), row.name]
         for name in shown:
             cells.append(number(getattr(row, name)))
             if name in bounded:
                 cells.append(interval(row.intervals.get(name)))
         rows.append(cells)
-    return table(title, headings, rows, words=(0, 1, *intervals), dim=intervals)
+    caption = ""
+    if ranking.may_be_best:
+        caption = f"● may be the best: these models hold it with {100 * ranking.confidence:g}% confidence"
+    return table(title, headings, rows, caption=caption, words=(0, 1, *intervals), dim=intervals)
 
 
 def bench_table(result: dict[str, Any]) -> Table:

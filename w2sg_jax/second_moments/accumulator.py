@@ -9,18 +9,19 @@ from jax.sharding import Mesh
 
 from ..numerics.backend import on_cpu
 from ..numerics.checks import Array
-from ..numerics.linalg import Host
+from ..numerics.linalg import Host, mirror
 from ..parallel.mesh import ROW_AXIS
 from ..parallel.processes import Process, gathered, placed, summed
 from .device_sums import DeviceAccumulator
 from .host_sums import HostAccumulator, RunningMean, centred, joined
-from .moments import Moments
+from .moments import Moments, Part, Target
 
 BLOCK_BYTES = 1 << 26
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
 
-FEWEST_ROWS = {"float64": 256, "float32": 8192}
-"""A block, at least: float32 products are added to float64 sums, a pass over them that many rows have to outweigh."""
+FEWEST_ROWS = {"float64": 512, "float32": 8192}
+"""A block, at least: the sums are read and written once a block, which that many rows have to outweigh; in float32
+they are float64 beside float32 products."""
 
 DEVICE_BLOCK_BYTES = 1 << 28
 """The same on each accelerator, where a product has to outlast the start of its program."""
@@ -95,28 +96,52 @@ class Accumulator:
 
     While the samples are fewer than the columns of the widest pair, they are kept themselves: the smaller record, and
     the dual side of the computation. Then sums of products take their place.
+
+    Args:
+        layout: what is accumulated.
+        expected: samples in all, if that is known: room for them is made at once.
+        at_once: where more are expected than are kept, sums from the first block on. Their bits are others then than
+            those of blocks without a known end.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, expected: int = 0, *, at_once: bool = False) -> None:
         self.layout = layout
         self.n = 0
-        self.kept: list[tuple[list[np.ndarray], np.ndarray]] = []
-        self.sums: HostAccumulator | DeviceAccumulator | None = None
+        self.kept: list[np.ndarray] = []
+        self._expected = expected
+        straight = at_once and expected > 0 and not layout.keeps(expected)
+        self.sums: HostAccumulator | DeviceAccumulator | None = layout.sums() if straight else None
+        self._centred: tuple[list[np.ndarray], list[np.ndarray]] | None = None
 
     def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
         """Add a block: one array for each weak model; then strong, and labels if there are any."""
-        self.n += target[0].shape[0]
+        before, self.n = self.n, self.n + target[0].shape[0]
         if self.sums is None and self.layout.keeps(self.n):
-            self.kept.append(([_float64([w]) for w in weak], _float64(target)))
+            self._keep(before, [*([w] for w in weak), target])
         else:
-            self.as_sums().add(weak, target)
+            self.as_sums(before).add(weak, target)
 
-    def as_sums(self) -> HostAccumulator | DeviceAccumulator:
-        """The sums; samples that were kept so far become sums."""
+    def _keep(self, start: int, arrays: Sequence[Sequence[Array]]) -> None:
+        """Write a block into the room for samples, which is made, or doubled, where it is too small."""
+        if not self.kept or len(self.kept[0]) < self.n:
+            room = max(self.n, self._expected if self.layout.keeps(self._expected) else 2 * start)
+            widths = (*self.layout.weak_widths, self.layout.target_width)
+            larger = [np.empty((room, width)) for width in widths]
+            for old, new in zip(self.kept, larger, strict=False):
+                new[:start] = old[:start]
+            self.kept = larger
+        for room, parts in zip(self.kept, arrays, strict=True):
+            column = 0
+            for part in parts:
+                room[start : self.n, column : column + part.shape[1]] = jax.device_get(part)
+                column += part.shape[1]
+
+    def as_sums(self, kept: int | None = None) -> HostAccumulator | DeviceAccumulator:
+        """The sums; samples that were kept so far, all or so many, become sums."""
         if self.sums is None:
             self.sums = self.layout.sums()
             if self.kept:
-                weak, target = self.rows()
+                weak, target = self.rows(kept)
                 self.sums.add(weak, [target])
                 self.kept = []
         return self.sums
@@ -124,12 +149,55 @@ class Accumulator:
     def moments(self, index: int = 0) -> Moments:
         """Of the pair with the weak model of this number."""
         if self.sums is None:
+            assert self._centred is None, "the samples are centred already"
             weak, target = self.rows()
             return self._from_rows(index, weak[index], target)
         self.sums = sums = self.sums.on_host()
         means = (sums.weak_means[index], sums.target_mean)
         product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
         return self.layout.moments(index, means, None, product, self.n)
+
+    def target(self) -> Target:
+        """The strong model and the labels, which all pairs share; no block may be added after it."""
+        layout, d = self.layout, self.layout.d_strong
+        if self.sums is None:
+            (*_, rows), (*_, mean) = self._centred_rows()
+            y = rows[:, d:]
+            strong, squares = Part(rows[:, :d], None, None, mean[:d]), y.T @ y / self.n
+        else:
+            sums = self._sums_on_host()
+            mean, product, y = sums.target_mean.mean + sums.target_mean.rest, sums.target_product, None
+            second, labels = _whole(product[:d, :d], self.n), product[:d, d:] / self.n
+            strong, squares = Part(None, second, labels, mean[:d]), _whole(product[d:, d:], self.n)
+        return Target(float(self.n), strong, y, mean[d:], squares, layout.center, layout.dtype)
+
+    def weak(self, index: int) -> tuple[Part, np.ndarray | None]:
+        r"""The weak model of this number, and $\Sigma_{ws}$ where there are sums."""
+        if self.sums is None:
+            rows, means = self._centred_rows()
+            return Part(rows[index], None, None, means[index]), None
+        sums, d = self._sums_on_host(), self.layout.d_strong
+        mean = sums.weak_means[index].mean + sums.weak_means[index].rest
+        cross = sums.cross_products[index]
+        second = _whole(sums.weak_products[index], self.n)
+        return Part(None, second, cross[:, d:] / self.n, mean), cross[:, :d] / self.n
+
+    def _sums_on_host(self) -> HostAccumulator:
+        assert self.sums is not None
+        self.sums = sums = self.sums.on_host()
+        return sums
+
+    def _centred_rows(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The samples that are kept, of each weak model and of the target, centred in place; and their means."""
+        if self._centred is None:
+            weak, target = self.rows()
+            rows, means = [*weak, target], []
+            for x in rows:
+                mean, rest = centred([x], x, center=self.layout.center)
+                means.append(mean + rest)
+                x[...] = x.astype(self.layout.dtype, copy=False)
+            self.kept, self._centred = [], (rows, means)
+        return self._centred
 
     def state(self) -> dict[str, np.ndarray]:
         """What later blocks are added to; for ``restore``."""
@@ -145,17 +213,17 @@ class Accumulator:
         """Continue from a state (KeyError or ValueError if it is none of this layout)."""
         self.n = int(state["samples"])
         if "kept.target" in state:
-            self.kept = [([state[f"kept.weak{i}"] for i in range(len(self.layout.weak_widths))], state["kept.target"])]
+            self.kept = [*(state[f"kept.weak{i}"] for i in range(len(self.layout.weak_widths))), state["kept.target"]]
         elif self.n:
             self.sums = self.layout.sums()
             self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
 
-    def rows(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """The samples that are kept: of each weak model, and (strong, labels)."""
-        if not self.kept:
-            return [np.empty((0, d)) for d in self.layout.weak_widths], np.empty((0, self.layout.target_width))
-        weak = [np.concatenate(parts) for parts in zip(*(weak for weak, _ in self.kept), strict=True)]
-        return weak, np.concatenate([target for _, target in self.kept])
+    def rows(self, count: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """The samples that are kept, all or so many: of each weak model, and (strong, labels)."""
+        widths = (*self.layout.weak_widths, self.layout.target_width)
+        kept = self.kept or [np.empty((0, width)) for width in widths]
+        *weak, target = (x[: self.n if count is None else count] for x in kept)
+        return weak, target
 
     def _from_rows(self, index: int, weak: np.ndarray, target: np.ndarray) -> Moments:
         layout = self.layout
@@ -191,7 +259,7 @@ def add_up(accumulator: Accumulator, process: Process) -> None:
     if accumulator.layout.keeps(total):
         weak, target = accumulator.rows()
         *weak, target = (placed(x, before, total) for x in (*weak, target))
-        accumulator.kept = [(weak, target)]
+        accumulator.kept = [*weak, target]
     else:
         accumulator.sums = _summed_up(accumulator.as_sums().on_host(), counts, process)
     accumulator.n = total
@@ -233,6 +301,8 @@ def _summed_columns(x: np.ndarray) -> np.ndarray:
     return summed(x.T).T
 
 
-def _float64(parts: Sequence[Array]) -> np.ndarray:
-    """Arrays side by side, on the host."""
-    return np.concatenate([jax.device_get(part).astype(np.float64) for part in parts], axis=1)
+def _whole(upper: np.ndarray, n: int) -> np.ndarray:
+    """S / n from the upper half of S, in Fortran order."""
+    whole = np.asarray(upper / n, order="F")
+    mirror(whole)
+    return whole

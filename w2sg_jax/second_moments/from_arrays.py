@@ -29,7 +29,7 @@ from ..store.prefetch import copied, on_disk, prefetched
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout, add_up
 from .checkpoints import Checkpoints, identity_of
-from .moments import Moments
+from .moments import Moments, Part
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -132,6 +132,7 @@ def accumulate(
     *,
     groups: int = 1,
     checkpoints: Checkpoints | None = None,
+    at_once: bool = False,
 ) -> list[Accumulator]:
     """Sums for many weak models and one strong model, on each of some groups of the samples, in one pass over all.
 
@@ -142,6 +143,7 @@ def accumulate(
         groups: disjoint groups of samples, interleaved; 1 for all samples.
         checkpoints: where the pass leaves its state, and goes on from that of an earlier run; none by default. The
             caller clears them when the whole computation has ended.
+        at_once: as in ``Accumulator``.
 
     Returns:
         One accumulator for each group, for ``pair_moments``.
@@ -163,7 +165,8 @@ def accumulate(
     rows = layout.block_rows if options.block_rows is None else as_count(options.block_rows, "block_rows", 1)
     process = own_process()
     rows, in_turn = _cut(n, rows, groups, process)
-    accumulators = [Accumulator(layout) for _ in range(groups)]
+    expected = n if groups == process.count == 1 else 0
+    accumulators = [Accumulator(layout, expected, at_once=at_once) for _ in range(groups)]
     arrays = [*weak, *target]
     if process.count > 1:
         agree(identity_of(arrays, layout, rows, groups, None), process)
@@ -171,7 +174,7 @@ def accumulate(
     meetings = Meetings(process, -(-n // rows))
     own = meetings.own
     left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
-    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(**QUIET):
+    with closing(blocks_of(arrays, rows, left)) as blocks, np.errstate(**QUIET):
         for index, block in zip(left, blocks, strict=True):
             for group, found in _grouped(block, index, groups, in_turn=in_turn):
                 accumulators[group].add(found[: len(weak)], found[len(weak) :])
@@ -210,7 +213,7 @@ def _cut(n: int, rows: int, groups: int, process: Process) -> tuple[int, bool]:
     return rows, in_turn
 
 
-def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+def blocks_of(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
     """Slices of equal size with these numbers; read ahead where an array is on disk."""
     slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):
@@ -227,6 +230,16 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
         return
     for group in range(min(groups, block[0].shape[0])):
         yield group, [rows_of(part, slice(group, None, groups)) for part in block]
+
+
+def refuse_bad_values(part: Part, array: Array, name: str) -> None:
+    """Name the first NaN or Inf of an array by its row (InputError), where what was kept of it shows one."""
+    kept = [x for x in (part.rows, part.second, part.labels, part.mean) if x is not None]
+    if all(np.isfinite(x).all() for x in kept):
+        return
+    refuse_non_finite(array, name)
+    if part.second is None or not np.isfinite(part.second.diagonal()).all():
+        refuse_overflow(name)
 
 
 def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:

@@ -172,6 +172,8 @@ class HostAccumulator:
 
     def _add_corrections(self) -> None:
         """Add what is pending to the sums."""
+        if not self._pending:
+            return
         t = None
         for panel in self._panels:
             x = self._corrections[: self._pending, panel.columns]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,6 +10,43 @@ from jaxtyping import Float
 
 from .._errors import InputError
 from ..numerics.settings import own_settings
+
+
+class Part(NamedTuple):
+    r"""What is kept of one representation beside the labels, in raw units.
+
+    Attributes:
+        rows: the n samples, centred if moments are; None where there are sums.
+        second: $\Sigma = H^\top H / n$, or None.
+        labels: $H^\top y / n$, (d, c), or None.
+        mean: what was subtracted, (d,); without meaning unless centred.
+    """
+
+    rows: Float[np.ndarray, "n d"] | None
+    second: Float[np.ndarray, "d d"] | None
+    labels: Float[np.ndarray, "d c"] | None
+    mean: Float[np.ndarray, " d"]
+
+
+class Target(NamedTuple):
+    """What all weak models of one set of samples share.
+
+    Attributes:
+        n: samples.
+        strong: the strong model.
+        label_rows: the centred labels, (n, c), where the samples are at hand.
+        label_mean: of the labels, (c,).
+        label_second: second moment of the labels, (c, c).
+        center, dtype: as in ``Moments``.
+    """
+
+    n: float
+    strong: Part
+    label_rows: Float[np.ndarray, "n c"] | None
+    label_mean: Float[np.ndarray, " c"]
+    label_second: Float[np.ndarray, "c c"]
+    center: bool
+    dtype: str
 
 
 @partial(
@@ -82,6 +119,26 @@ class Moments:
         r"""$\Sigma_{sw} = H_s^T H_w / n$."""
         return self._block(self.strong_columns, self.weak_columns)
 
+    @property
+    def target(self) -> Target:
+        """The strong model and the labels."""
+        y, mean = self.label_columns, self.mean + self.mean_rest
+        label_rows = None if self.rows is None else self.rows[:, y]
+        strong = self._part(self.strong_columns)
+        return Target(self.n, strong, label_rows, mean[y], self._block(y, y), self.center, self.dtype)
+
+    @property
+    def weak(self) -> tuple[Part, Float[Any, "d_weak d_strong"] | None]:
+        r"""The weak model, and $\Sigma_{ws}$ where there are sums."""
+        cross = None if self.product is None else self.product[self.weak_columns, self.strong_columns]
+        return self._part(self.weak_columns), cross
+
+    def _part(self, columns: slice) -> Part:
+        mean = (self.mean + self.mean_rest)[columns]
+        if self.rows is not None:
+            return Part(self.rows[:, columns], None, None, mean)
+        return Part(None, self._block(columns, columns), self._block(columns, self.label_columns), mean)
+
     @np.errstate(under="ignore")  # what underflows is nothing beside the rest
     def _block(self, left: slice, right: slice) -> Float[Any, "a b"]:
         if self.product is not None:
@@ -129,6 +186,26 @@ def merge(first: Moments, second: Moments) -> Moments:
     return Moments(
         n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
     )
+
+
+def pair_of(target: Target, weak: Part, cross: Float[np.ndarray, "d_weak d_strong"] | None) -> Moments:
+    """Moments of one pair from its parts."""
+    strong = target.strong
+    mean = np.concatenate([weak.mean, strong.mean, target.label_mean])
+    rows = product = None
+    if weak.rows is not None and strong.rows is not None and target.label_rows is not None:
+        rows = np.concatenate([weak.rows, strong.rows, target.label_rows], axis=1)
+    else:
+        assert weak.labels is not None and strong.labels is not None and cross is not None
+        product = np.block(
+            [
+                [weak.second, cross, weak.labels],
+                [cross.T, strong.second, strong.labels],
+                [weak.labels.T, strong.labels.T, target.label_second],
+            ]
+        )
+    widths = len(weak.mean), len(strong.mean), len(target.label_mean)
+    return Moments(target.n, mean, np.zeros_like(mean), rows, product, *widths, target.center, target.dtype)
 
 
 def joint_mean(mean: Any, rest: Any, other: Any, other_rest: Any, share: Any) -> tuple[Any, Any, Any]:

@@ -14,7 +14,7 @@ from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, TOLERATED, dual_er
 from ..second_moments.moments import Moments
 from .gap_operator import GapOperator
 from .kernel import Factor, unit_trace_second
-from .smoother import CholeskyResolvent, Complementary, Parameters, by_cholesky, by_kernel
+from .smoother import Complementary, Parameters, by_cholesky, by_kernel
 
 
 class Gram(NamedTuple):
@@ -58,27 +58,6 @@ def gap_operator_by_solves(m: Moments, factor: Factor, p: Parameters) -> GapOper
     largest = largest_eigenvalue(strong.matrix)
     top_gain = largest / (largest + p.ridge_strong)
     return GapOperator(gram, label_gap, dof_weak, dof_strong, weak.rank(), strong.rank(), top_gain)
-
-
-def strong_head_by_solves(m: Moments, factor: Factor, p: Parameters) -> Float[np.ndarray, "d_strong c"] | None:
-    r"""$(\Sigma_s + \beta_s I)^{-1} F_s^\top (I - P_w) F_y$: the strong head fitted on what the weak model misses.
-
-    None where the solves do not apply.
-
-    Cost: $d^3 / 3$ for each model, on the host; d or, where they are fewer, as many samples as are at hand.
-    """
-    grams = grams_for(m, factor, p)
-    if grams is None:
-        return None
-    weak, strong = grams
-    y = factor.label_rows
-    solved = _solved(weak, p.ridge_weak, y if weak.dual else factor.weak.T @ y)
-    missed = p.ridge_weak * solved if weak.dual else y - factor.weak @ solved
-    solved = _solved(strong, p.ridge_strong, missed if strong.dual else factor.strong.T @ missed)
-    head = factor.strong.T @ solved if strong.dual else solved
-    if (weak.dual or strong.dual) and not is_accurate(p, float(((factor.strong @ head) ** 2).sum())):
-        return None
-    return head
 
 
 def grams_for(m: Moments, factor: Factor, p: Parameters) -> tuple[Gram, Gram] | None:
@@ -128,13 +107,6 @@ def _counted_rank(second: np.ndarray) -> int:
     """Eigenvalues above the floor."""
     values = eigenvalues(second)
     return int((values > floor(values[0], len(values), "float64")).sum())
-
-
-def _solved(gram: Gram, ridge: Any, b: np.ndarray) -> np.ndarray:
-    """(S + ridge I)^-1 b, on the host: a few right-hand sides."""
-    la = Host()
-    lower = la.root(la.shifted(gram.matrix, ridge), clean=False, overwrite=True)
-    return CholeskyResolvent(lower, ridge).solve(la, b)
 
 
 def _operator(

@@ -1,7 +1,8 @@
 r"""The gap norm $\lVert P_s (I - P_w) \rVert_{op}$ and the predicted gap, from moments."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,10 @@ from .cholesky import gap_operator_by_solves
 from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
 from .kernel import Factor, joint_factor
 from .smoother import Parameters, unit_trace_ridges
+from .solved import solve_pair
+
+CLOSE = 0.03
+"""A second singular value within this share of the first: the influence of a sample on the norm is rough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +33,6 @@ class Gap:
             $y \sim N(0, I)$.
         predicted: $\lVert P_s (I - P_w)\, y \rVert^2 / n$ summed over label columns, in squared label units; None
             without labels.
-        singular_values: of $P_s (I - P_w)$, descending, one for each kept strong direction; those below 1e-8 of the
-            largest are not resolved.
         rank_weak, rank_strong: kept directions.
         dof_weak, dof_strong: effective dimensions $\operatorname{tr} P$.
         dropped_weak, dropped_strong: directions left out, below the threshold or the rounding floor.
@@ -43,7 +46,6 @@ class Gap:
     norm: float
     frobenius: float
     predicted: float | None
-    singular_values: Float[np.ndarray, " k"]
     rank_weak: int
     rank_strong: int
     dof_weak: float
@@ -59,14 +61,39 @@ class Gap:
     scale: str
     dtype: str
     warnings: tuple[str, ...]
+    _singular_values: "_Later" = field(repr=False)
+
+    @property
+    def singular_values(self) -> Float[np.ndarray, " k"]:
+        """Of $P_s (I - P_w)$, descending, one for each kept strong direction; those below 1e-8 of the largest are not
+        resolved.
+
+        Computed when they are first asked for, from the moments, which are kept until then.
+        """
+        return self._singular_values.value()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
-        record = asdict(self)
-        return record | {
-            "singular_values": self.singular_values.tolist(),
-            "warnings": list(self.warnings),
-        }
+        """Plain Python values, ready for JSON; the singular values are computed."""
+        record = {item.name: getattr(self, item.name) for item in fields(self) if not item.name.startswith("_")}
+        return record | {"singular_values": self.singular_values.tolist(), "warnings": list(self.warnings)}
+
+
+class _Later:
+    """An array that is computed when it is asked for; pickled as what it is then."""
+
+    def __init__(self, compute: Callable[[], np.ndarray]):
+        self._compute: Callable[[], np.ndarray] | None = compute
+        self._known: np.ndarray | None = None
+
+    def value(self) -> np.ndarray:
+        """The array."""
+        if self._compute is not None:
+            self._known, self._compute = self._compute(), None
+        assert self._known is not None
+        return self._known
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_known": self.value(), "_compute": None}
 
 
 @own_settings()
@@ -104,20 +131,40 @@ def gap(
         InputError: a constant representation, a negative or NaN ridge or threshold, or ridge 0 where the rank of a
             kernel cannot be told from rounding.
 
-    Cost: $(d_w + d_s)^3 / 3$ for the joint factor, products of that size and the singular values; one eigh each
-    of d_weak and d_strong besides where there is a threshold or a rank is deficient. Independent of n, but that of a
-    model with more columns than samples the kernel $K/n$ takes the place: $n^3$ for $d^3$. In float64 the error of the
-    squared norm is about $\varepsilon / \beta$.
+    Cost: about $4 d_s^3 + 2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$, by Cholesky factors and Lanczos; independent of n, but
+    that of a model with more columns than samples the kernel $K/n$ takes the place: $n^2 d + n^3$. Where there is a
+    threshold, a ridge is 0 or a gap is close to rounding, one eigh of each model and products of $d_w + d_s$ rows;
+    ``singular_values``, where they are asked for, a joint factor of $(d_w + d_s)^3 / 3$ and their decomposition. In
+    float64 the error of the squared norm is about $\varepsilon / \sqrt\beta$, and $\varepsilon / \beta$ of moments.
     Source: arXiv 2502.00620, main theorem and its label-free bound.
     """
     check_moments(m, "m")
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
+    found = solve_pair(m, ridges, thresholds, scale)
+    if found is None:
+        return _decomposed(m, ridges, thresholds, scale)
+    strong, _, one, _, unit = found
+    sizes = _Sizes(one.rank, strong.rank, one.dof, strong.dof(), strong.top_gain)
+    later = _Later(lambda: _decomposed(m, ridges, thresholds, scale).singular_values)
+    return _made(m, one.norm, one.square, one.predicted, sizes, later, ridges, unit, thresholds, scale)
+
+
+class _Sizes(NamedTuple):
+    rank_weak: int
+    rank_strong: int
+    dof_weak: float
+    dof_strong: float
+    top_gain: float
+
+
+def _decomposed(m: Moments, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str) -> Gap:
+    """With all singular values: by solves that leave residuals, or by principal components."""
     factor = joint_factor(m)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     solved = gap_operator_by_solves(m, factor, parameters)
     if solved is None:
-        return gap_of_pair(m, factor, make_pair(m, factor), ridge, threshold, scale=scale)
-    return _gap(m, factor, solved, ridges, parameters, scale)
+        return gap_of_pair(m, factor, make_pair(m, factor), ridges, thresholds, scale=scale)
+    return _of_operator(m, factor, solved, ridges, parameters, scale)
 
 
 def gap_of_pair(
@@ -133,61 +180,108 @@ def gap_of_pair(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
     refuse_ambiguous_rank(pair, parameters)
-    return _gap(m, factor, gap_operator(pair, parameters), ridges, parameters, scale)
+    return _of_operator(m, factor, gap_operator(pair, parameters), ridges, parameters, scale)
 
 
-def _gap(
-    m: Moments, factor: Factor, operator: GapOperator, ridges: tuple[float, float], parameters: Parameters, scale: str
+def _of_operator(
+    m: Moments, factor: Factor, operator: GapOperator, ridges: tuple[float, float], p: Parameters, scale: str
 ) -> Gap:
-    rank_weak, rank_strong = int(operator.rank_weak), int(operator.rank_strong)
+    rank_strong = int(operator.rank_strong)
     singular_values = singular_values_of(operator.gram)[:rank_strong]
+    sizes = _Sizes(
+        int(operator.rank_weak),
+        rank_strong,
+        float(operator.dof_weak),
+        float(operator.dof_strong),
+        float(operator.top_gain),
+    )
+    unit, thresholds = (
+        (float(p.ridge_weak), float(p.ridge_strong)),
+        (float(p.threshold_weak), float(p.threshold_strong)),
+    )
+    predicted = float(operator.label_gap) * factor.traces.labels if m.d_labels else None
+    square = float(np.trace(operator.gram))
     norm = float(singular_values[0])
+    return _made(m, norm, square, predicted, sizes, _Later(lambda: singular_values), ridges, unit, thresholds, scale)
+
+
+def _made(
+    m: Moments,
+    norm: float,
+    square: float,
+    predicted: float | None,
+    sizes: _Sizes,
+    singular_values: _Later,
+    ridges: tuple[float, float],
+    unit: tuple[float, float],
+    thresholds: tuple[float, float],
+    scale: str,
+) -> Gap:
+    """``unit`` are the ridges at unit trace, ``square`` the squared Frobenius norm."""
     return Gap(
         norm=norm,
-        frobenius=float(np.sqrt(np.trace(operator.gram) / m.n)),
-        predicted=float(operator.label_gap) * factor.traces.labels if m.d_labels else None,
-        singular_values=singular_values,
-        rank_weak=rank_weak,
-        rank_strong=rank_strong,
-        dof_weak=float(operator.dof_weak),
-        dof_strong=float(operator.dof_strong),
-        dropped_weak=m.d_weak - rank_weak,
-        dropped_strong=m.d_strong - rank_strong,
+        frobenius=float(np.sqrt(square / m.n)),
+        predicted=predicted,
+        rank_weak=sizes.rank_weak,
+        rank_strong=sizes.rank_strong,
+        dof_weak=sizes.dof_weak,
+        dof_strong=sizes.dof_strong,
+        dropped_weak=m.d_weak - sizes.rank_weak,
+        dropped_strong=m.d_strong - sizes.rank_strong,
         ridge_weak=ridges[0],
         ridge_strong=ridges[1],
-        threshold_weak=float(parameters.threshold_weak),
-        threshold_strong=float(parameters.threshold_strong),
+        threshold_weak=thresholds[0],
+        threshold_strong=thresholds[1],
         n=int(m.n),
         center=m.center,
         scale=scale,
         dtype=m.dtype,
-        warnings=_warnings(m, factor, parameters, norm, float(operator.top_gain)),
+        warnings=accuracy(m.dtype, m.rows is not None, unit, norm, sizes.top_gain),
+        _singular_values=singular_values,
     )
 
 
-def _warnings(m: Moments, factor: Factor, p: Parameters, norm: float, top_gain: float) -> tuple[str, ...]:
+def accuracy(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, top_gain: float) -> tuple[str, ...]:
+    """What the reader should know of the accuracy of a norm.
+
+    Args:
+        dtype: the precision of the products.
+        exact: whether the samples themselves were at hand.
+        ridges: of both models, at unit trace.
+        norm, top_gain: the gap norm, and the largest strong gain, which bounds it.
+    """
     notes = []
-    eps = epsilon(m.dtype)
-    smallest = min(p.ridge_weak, p.ridge_strong)
-    aim = 1e-4 if m.dtype == "float32" else 1e-6
+    eps = epsilon(dtype)
+    smallest = min(ridges)
+    aim = 1e-4 if dtype == "float32" else 1e-6
     error = eps / smallest / max(norm, 1e-150) ** 2 if smallest > 0 else 0.0
     rounded = eps / np.sqrt(smallest) / max(norm, 1e-150) if smallest > 0 else 0.0
-    if factor.exact and m.dtype == "float32" and rounded > aim:
+    if exact and dtype == "float32" and rounded > aim:
         notes.append(
             f"float32 samples at ridge {smallest:.1e} (unit trace) leave an error of up to {min(rounded, 1.0):.0e} of"
             " the norm; use dtype='float64'"
         )
-    if not factor.exact and error > aim:
+    if not exact and error > aim:
         notes.append(
-            f"{m.dtype} moments at ridge {smallest:.1e} (unit trace) leave an error of up to {min(error, 1.0):.0e} of"
+            f"{dtype} moments at ridge {smallest:.1e} (unit trace) leave an error of up to {min(error, 1.0):.0e} of"
             f" the norm unless the strong representation lies inside the weak one"
-            + ("; use dtype='float64'" if m.dtype == "float32" else "; use a larger ridge")
+            + ("; use dtype='float64'" if dtype == "float32" else "; use a larger ridge")
         )
     if norm > top_gain * (1 + 1e-6):
         notes.append(f"the norm exceeds its bound, the largest strong gain {top_gain:.6g}: rounding dominates")
-    if top_gain > 0 and norm > 0.999 * top_gain and min(p.ridge_weak, p.ridge_strong) < 1e-4:
+    if top_gain > 0 and norm > 0.999 * top_gain and smallest < 1e-4:
         notes.append(
             "the norm is saturated: some strong direction is missed entirely by the weak model; raise the ridge or"
             " compare frobenius and predicted instead"
         )
     return tuple(notes)
+
+
+def close(norm: float, second: float) -> tuple[str, ...]:
+    """A warning where the second singular value is so close to the norm that the norm's interval is rough."""
+    if second < (1 - CLOSE) * norm:
+        return ()
+    return (
+        f"the second singular value is {second / norm:.3f} of the norm: its interval holds for a simple largest one,"
+        " and can be too wide by half here",
+    )

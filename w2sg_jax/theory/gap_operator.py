@@ -9,8 +9,9 @@ from jaxtyping import Float
 from .._errors import InputError
 from ..numerics import rounding
 from ..numerics.backend import compiled
-from ..numerics.linalg import Device, eigenvalues, product
+from ..numerics.linalg import Device, Host, eigenpairs, eigenvalues, product
 from ..second_moments.moments import Moments
+from .influence import Functions, Slopes, Turn
 from .kernel import Factor, unit_trace_second
 from .smoother import Parameters, by_components, effective_dimension, gains, inverse_gains
 from .spectrum import Spectrum, kept, rank, spectrum, spectrum_of_rows
@@ -108,6 +109,92 @@ def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
         rank_strong=rank(pair.strong, p.threshold_strong),
         top_gain=strong_gains[0],
     )
+
+
+def functions_of_pair(
+    m: Moments, factor: Factor, pair: Pair, p: Parameters, norm: float | None, gap: float | None
+) -> Functions:
+    r"""What the influences are made of, by principal components: any ridge and any threshold.
+
+    Args:
+        m, factor, pair, p: of the pair.
+        norm: of the operator; None where its influence is not asked for.
+        gap: the predicted gap in squared label units; None likewise.
+    """
+    strong = _Model(pair.strong, pair.strong_components, p.ridge_strong, p.threshold_strong)
+    weak = _Model(pair.weak, pair.weak_components, p.ridge_weak, p.threshold_weak)
+    y = np.asarray(pair.label_rows) * np.sqrt(factor.traces.labels)
+    e = y - weak.smoothed(y)
+    f = strong.smoothed(e)
+    g = strong.smoothed(f)
+    h = weak.smoothed(g)
+    on_strong, on_weak, of_gap, of_norm = [e, f], [y, g], None, None
+    if gap is not None:
+        of_gap = Slopes(float((h * e).sum()), float((f * (f - g)).sum()))
+    coordinates: list[tuple[Any, ...]] = [((weak.along(g), weak.along(y)), (strong.along(f), strong.along(e)))]
+    if norm is not None:
+        t = strong.components - weak.smoothed(strong.components)
+        t = t * (np.sqrt(pair.strong.eigenvalues) * strong.inverse)[None, :]
+        v = eigenpairs(Host().gram(t))[1][:, :1]
+        scale = np.where(strong.inverse > 0, pair.strong.eigenvalues, np.inf) ** -0.5
+        u = strong.components @ (scale[:, None] * v)
+        z = strong.smoothed(u)
+        r = z - weak.smoothed(z)
+        seen, again = z - r, weak.smoothed(r)
+        of_norm = Slopes(float((seen * (r - again)).sum()) / norm, norm * (1 - float((u * z).sum())))
+        on_strong += [(r - again) / norm**2, u]
+        on_weak += [z, r]
+        coordinates.append(((weak.along(z), weak.along(r / norm)), (strong.along(u), strong.along((r - again) / norm))))
+    if factor.exact:
+        strong_functions, weak_functions = (
+            np.sqrt(m.n) * model.smoothed(np.concatenate(columns, axis=1))
+            for model, columns in ((strong, on_strong), (weak, on_weak))
+        )
+    else:
+        strong_functions = strong.weights(np.concatenate(on_strong, axis=1))
+        weak_functions = weak.weights(np.concatenate(on_weak, axis=1))[: m.d_weak]
+    of_weak, of_strong = ([pair[side] for pair in coordinates] for side in (0, 1))
+    turns = (
+        weak.turn(of_weak, m.d_weak, gap is not None, -1),
+        strong.turn(of_strong, m.d_strong, gap is not None, 1),
+    )
+    return Functions(norm, gap, strong_functions, weak_functions, factor.exact, of_gap, of_norm, turns)
+
+
+class _Model:
+    """One model on the rows of a factor, by its components."""
+
+    def __init__(self, s: Spectrum, components: Any, ridge: Any, threshold: Any):
+        self.spectrum, self.components, self.ridge = s, np.asarray(components), float(ridge)
+        self.inverse = np.asarray(inverse_gains(s, ridge, threshold))
+
+    def along(self, x: np.ndarray) -> np.ndarray:
+        """Coordinates of H^T x/n along the eigenvectors."""
+        return self.components.T @ x
+
+    def smoothed(self, x: np.ndarray) -> np.ndarray:
+        """P x."""
+        return self.components @ (self.inverse[:, None] * self.along(x))
+
+    def weights(self, x: np.ndarray) -> np.ndarray:
+        """Those of P x."""
+        return np.asarray(self.spectrum.eigenvectors) @ (self.inverse[:, None] * self.along(x))
+
+    def turn(self, pairs: list[tuple[np.ndarray, np.ndarray]], width: int, with_gap: bool, sign: int) -> Turn | None:
+        """What a threshold adds of a model with so many columns; None where it leaves out nothing but rounding."""
+        keep, values = self.inverse > 0, self.spectrum.eigenvalues
+        if not (~keep & (values > self.spectrum.floor)).any():
+            return None
+        of_norm = pairs[1] if len(pairs) > 1 else None
+        return Turn(
+            np.asarray(self.spectrum.eigenvectors)[:width],
+            values,
+            keep,
+            self.ridge,
+            pairs[0] if with_gap else None,
+            of_norm,
+            sign,
+        )
 
 
 def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:

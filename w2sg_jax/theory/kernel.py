@@ -78,8 +78,8 @@ def joint_factor(m: Moments) -> Factor:
 def traces_of(m: Moments) -> Traces:
     """The traces of the second moments, once neither representation is constant (InputError)."""
     traces = Traces(*(_trace(m, columns) for columns in (m.weak_columns, m.strong_columns, m.label_columns)))
-    _refuse_constant(m, "weak", traces.weak, m.weak_columns)
-    _refuse_constant(m, "strong", traces.strong, m.strong_columns)
+    for name, columns in (("weak", m.weak_columns), ("strong", m.strong_columns)):
+        refuse_constant(name, getattr(traces, name), m.mean[columns], center=m.center, dtype=m.dtype)
     return traces
 
 
@@ -108,11 +108,12 @@ def _trace(m: Moments, columns: slice) -> float:
     return float(np.diagonal(m.second)[columns].sum())
 
 
-def _refuse_constant(m: Moments, name: str, trace: float, columns: slice) -> None:
-    offset = float((m.mean[columns] ** 2).sum()) if m.center else 0.0
+def refuse_constant(name: str, trace: float, mean: np.ndarray, *, center: bool, dtype: str) -> None:
+    """Refuse a representation without variance (InputError), by its trace in raw units and its mean."""
+    offset = float((mean**2).sum()) if center else 0.0
     if trace <= (CONSTANT * epsilon("float64")) ** 2 * offset or trace <= SMALLEST_TRACE:
-        what = "the same for every sample" if m.center else "zero for every sample"
+        what = "the same for every sample" if center else "zero for every sample"
         raise InputError(
-            f"{name}: the representation is constant ({what}), or so small that its squares vanish in {m.dtype};"
+            f"{name}: the representation is constant ({what}), or so small that its squares vanish in {dtype};"
             " check the layer or pooling that it came from, or multiply it by a constant"
         )

@@ -12,10 +12,10 @@ from ..numerics.linalg import Device, product
 from ..numerics.settings import own_settings
 from ..second_moments.from_arrays import moments
 from ..second_moments.moments import Moments
-from .cholesky import strong_head_by_solves
 from .gap_operator import Pair, make_pair, refuse_ambiguous_rank
 from .kernel import joint_factor
 from .smoother import Parameters, by_components, inverse_gains, unit_trace_ridges
+from .solved import solve_pair
 
 BLOCK_ROWS = 8192
 
@@ -72,14 +72,20 @@ def scores_of(
     scale: str,
 ) -> Float[np.ndarray, " n"]:
     """The scores of the samples behind moments with labels that are at hand; see ``gap_scores``."""
-    factor = joint_factor(m)
-    parameters = Parameters(*unit_trace_ridges(as_ridge(ridge), factor.traces, scale), *as_threshold(threshold))
-    head = strong_head_by_solves(m, factor, parameters)
-    if head is None:
+    ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
+    found = solve_pair(m, ridges, thresholds, scale, with_norm=False)
+    if found is not None:
+        functions = found.solved.functions
+        f = functions.strong[:, : m.d_labels]
+        if functions.sampled:
+            return np.linalg.norm(f, axis=1)
+        direction = f / np.sqrt(found.traces.strong)
+    else:
+        factor = joint_factor(m)
+        parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
         pair = make_pair(m, factor)
         refuse_ambiguous_rank(pair, parameters)
-        head = _compiled(pair, parameters)
-    direction = head * np.sqrt(factor.traces.labels / factor.traces.strong)
+        direction = _compiled(pair, parameters) * np.sqrt(factor.traces.labels / factor.traces.strong)
     mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
     for start in range(0, len(scores), BLOCK_ROWS):

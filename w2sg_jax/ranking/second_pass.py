@@ -1,0 +1,154 @@
+"""The second pass over the samples: how the estimates of all models vary together, by each sample's influence."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..numerics.checks import Array
+from ..parallel.processes import own_process, summed
+from ..second_moments.accumulator import rows_of_block
+from ..second_moments.from_arrays import blocks_of
+from ..theory.influence import Functions, Squares, influences
+
+
+class Model(NamedTuple):
+    """One model as this pass needs it.
+
+    Attributes:
+        samples: its representation.
+        mean: what was subtracted, (d,).
+        trace: of its second moment.
+    """
+
+    samples: Array
+    mean: Float[np.ndarray, " d"]
+    trace: float
+
+    def unit(self, block: np.ndarray, *, center: bool) -> Float[np.ndarray, "rows d"]:
+        """Some of its samples, in units of unit trace."""
+        wide = np.asarray(block, np.float64)
+        return (wide - self.mean if center else wide) / np.sqrt(self.trace)
+
+
+class Spread(NamedTuple):
+    r"""How the estimates of k models vary over samples.
+
+    Attributes:
+        covariance: (k, k), in their units.
+        draws: (k,), $(\sum_i \psi_i^2)^2 / \sum_i \psi_i^4$ over samples or groups: of so many equal influences the
+            variance would be as well known.
+    """
+
+    covariance: Float[np.ndarray, "k k"]
+    draws: Float[np.ndarray, " k"]
+
+
+class Covariances(NamedTuple):
+    """Of predicted gaps and of norms; None for what was not asked for."""
+
+    gap: Spread | None
+    norm: Spread | None
+
+
+class Sums:
+    """Sums of influences: their products, or those of each group of samples, until all are known.
+
+    Args:
+        models: how many.
+        groups: (n,) which group each sample belongs to, counted from 0; None where each is its own.
+    """
+
+    def __init__(self, models: int, groups: Int[np.ndarray, " n"] | None):
+        self.groups = groups
+        self.total = np.zeros((models if groups is None else int(groups.max()) + 1, models))
+        self.fourth = np.zeros(models)
+
+    def add(self, start: int, influence: Float[np.ndarray, "rows k"]) -> None:
+        """Take in the influences of the samples from this number on."""
+        if self.groups is None:
+            self.total += influence.T @ influence
+            self.fourth += (influence**4).sum(axis=0)
+        else:
+            np.add.at(self.total, self.groups[start : start + len(influence)], influence)
+
+    def spread(self, n: int) -> Spread:
+        """Of the estimates on n samples, over all processes."""
+        several = own_process().count > 1
+        total, fourth = (summed(x) if several else x for x in (self.total, self.fourth))
+        if self.groups is not None:
+            total, fourth = total.T @ total, (total**4).sum(axis=0)
+        return Spread(total / n**2, np.diagonal(total) ** 2 / np.maximum(fourth, np.finfo(float).tiny))
+
+
+def covariances(
+    models: Sequence[tuple[Functions, Model]],
+    strong: Model,
+    labels: tuple[Array, np.ndarray] | None,
+    groups: Int[np.ndarray, " n"] | None,
+    *,
+    center: bool,
+    scale: str,
+) -> Covariances:
+    r"""Covariance over samples of the predicted gaps and of the norms of many weak models, from one pass.
+
+    Args:
+        models: of each weak model, what its influences are made of, and its samples.
+        strong: the strong model.
+        labels: (n, c), and what was subtracted from them; None without labels.
+        groups: as in ``Sums``.
+        center, scale: of the moments and of the ridges.
+
+    Cost: $8 (c + 1)$ n (d_w + d_s) flops a model; more where a threshold leaves directions out.
+    """
+    n = strong.samples.shape[0]
+    kinds = [models[0][0].gap is not None, models[0][0].norm is not None]
+    sums = [Sums(len(models), groups) if kind else None for kind in kinds]
+    for start, (*weak, of_strong, y) in _blocks(models, strong, labels):
+        x = strong.unit(of_strong, center=center)
+        y = y - labels[1] if labels and center else y
+        found: list[list[np.ndarray | None]] = []
+        at_once = _strong_values(models, x, start)
+        strong_square = (x**2).sum(axis=1) if scale == "trace" else 1.0
+        for (functions, model), block, of_x in zip(models, weak, at_once, strict=True):
+            w = model.unit(block, center=center)
+            of_w = functions.weak[start : start + len(w)] if functions.sampled else w @ functions.weak
+            squares = Squares((w**2).sum(axis=1) if scale == "trace" else 1.0, strong_square)
+            of_weak, turned_strong = (
+                turn.on(rows) if turn is not None else (0.0, 0.0)
+                for turn, rows in zip(functions.turns, (w, x), strict=True)
+            )
+            turned = (of_weak[0] + turned_strong[0], of_weak[1] + turned_strong[1])
+            found.append(list(influences(functions, of_x, of_w, y, squares, turned)))
+        for total, columns in zip(sums, zip(*found, strict=True), strict=True):
+            if total is not None:
+                total.add(start, np.stack(columns, axis=1))
+    return Covariances(*(None if total is None else total.spread(n) for total in sums))
+
+
+def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, start: int) -> Iterator[np.ndarray]:
+    """What each pair's functions are on these samples of the strong model, by one product for all pairs."""
+    weights = [functions.strong for functions, _ in models if not functions.sampled]
+    products = iter(np.split(x @ np.concatenate(weights, axis=1), len(weights), axis=1)) if weights else iter(())
+    for functions, _ in models:
+        yield functions.strong[start : start + len(x)] if functions.sampled else next(products)
+
+
+def _blocks(
+    models: Sequence[tuple[Functions, Model]], strong: Model, labels: tuple[Array, np.ndarray] | None
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """The first row and the samples of each block that this process reads."""
+    arrays = [*(model.samples for _, model in models), strong.samples, *(labels[:1] if labels else ())]
+    n, width = strong.samples.shape[0], sum(array.shape[1] for array in arrays)
+    rows = min(n, rows_of_block(width, "float64", host=True))
+    process = own_process()
+    rows = min(rows, -(-n // process.count))
+    own = process.blocks(-(-n // rows))
+    with closing(blocks_of(arrays, rows, own)) as blocks:
+        for number, block in zip(own, blocks, strict=True):
+            found = [np.asarray(jax.device_get(part)) for part in block]
+            y = found.pop().astype(np.float64) if labels else np.zeros((len(found[-1]), 0))
+            yield number * rows, [*found, y]
