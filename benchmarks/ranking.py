@@ -183,7 +183,7 @@ def one_pair(n: int, d_weak: int, d_strong: int, config: Config) -> dict[str, An
     """Everything about one pair beside the scores of RADS-Lin."""
     (weak,), strong, y = samples(Work((d_weak,), d_strong, n))
     problem = Problem(weak.astype(np.float64), strong.astype(np.float64), y.astype(np.float64), config.ridge)
-    ours = once_or_more(lambda: w2sg.rank({"w": weak}, strong, y, ridge=config.ridge), config)
+    ours = once_or_more(lambda: w2sg.gap_influence(weak, strong, y, config.ridge), config)
     theirs = once_or_more(lambda: rads_lin_scores(problem), config)
     return {"n": n, "ours_s": ours, "rads_lin_s": theirs, "times_faster": theirs / ours}
 

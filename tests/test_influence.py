@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import w2sg_jax as w2sg
-from w2sg_jax.ranking.intervals import corrected
 from w2sg_jax.theory.influence import (
     Seen,
     Slopes,
@@ -14,6 +13,7 @@ from w2sg_jax.theory.influence import (
     of_singular_value,
     turn,
 )
+from w2sg_jax.theory.uncertainty import corrected
 
 N = 40
 STEP = 1e-5
@@ -156,5 +156,32 @@ def test_covariances_of_a_ranking_are_those_of_the_influences(widths, thresholds
             dof = np.array([row.dof_weak for row in ranking.rows])
             expected = corrected(expected, dof, ranking.rows[0].dof_strong, N)
         np.testing.assert_allclose(
-            np.array(ranking.covariances[quantity]), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+            np.array(ranking.covariances[quantity]), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max()
         )
+
+
+@pytest.mark.parametrize("thresholds", [(0.0, 0.0), (0.05, 0.1)], ids=["all", "thresholds"])
+@pytest.mark.parametrize("widths", [(5, 9), (9, 60), (50, 70)], ids=str)
+def test_influences_of_one_pair_with_scores_and_intervals(widths, thresholds):
+    weak, strong, y = sample(*widths)
+    found = w2sg.gap_influence(weak, strong, y, (0.03, 0.01), thresholds)
+    truth = derivative((weak, strong, y), (0.03, 0.01), thresholds, True, "trace")
+    np.testing.assert_allclose(found.predicted, truth[:, 0], atol=1e-6 * np.abs(truth[:, 0]).max())
+    np.testing.assert_allclose(found.norm, truth[:, 1], atol=1e-6 * np.abs(truth[:, 1]).max())
+    scores = w2sg.gap_scores(weak, strong, y, (0.03, 0.01), thresholds)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-9, atol=1e-12)
+    assert found.gap.predicted == pytest.approx((scores**2).mean())
+    row = w2sg.rank({"w": weak}, strong, y, ridge=(0.03, 0.01), threshold=thresholds).rows[0]
+    for quantity, interval in row.intervals.items():
+        assert found.intervals[quantity] == pytest.approx(interval, rel=1e-6)
+    assert w2sg.gap_influence(weak, strong).predicted is None
+
+
+def test_groups_of_one_pair():
+    weak, strong, y = sample(5, 9)
+    twice = w2sg.gap_influence(*(np.tile(x, (2, 1)) for x in (weak, strong, y)), groups=np.tile(np.arange(N), 2))
+    once = w2sg.gap_influence(weak, strong, y)
+    assert twice.intervals["predicted"] == pytest.approx(once.intervals["predicted"], rel=1e-9)
+    assert twice.intervals["norm"] == pytest.approx(once.intervals["norm"], rel=1e-9)
+    with pytest.raises(w2sg.InputError, match="groups: got shape"):
+        w2sg.gap_influence(weak, strong, groups=np.arange(3))

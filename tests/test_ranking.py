@@ -10,8 +10,8 @@ from oracles import dense_gap
 import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.ranking import rank
-from w2sg_jax.ranking.intervals import Joint, best
 from w2sg_jax.theory import gap_operator, solved, spectrum
+from w2sg_jax.theory.uncertainty import Joint, best
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))

@@ -189,6 +189,7 @@ CASES = {
     ),
     "w2sg_jax.moments_from_batches, of many device samples": lambda: w2sg.moments_from_batches([MANY_ON_DEVICE]),
     "w2sg_jax.bootstrap_gap": lambda: w2sg.bootstrap_gap(WEAK, STRONG, Y, draws=2),
+    "w2sg_jax.gap_influence": lambda: w2sg.gap_influence(WEAK, STRONG, Y),
     "w2sg_jax.rank": lambda: w2sg.rank(BOTH, STRONG, Y, train=(BOTH, STRONG, Y)),
     "w2sg_jax.rank, on devices": lambda: w2sg.rank(BOTH, STRONG, threshold=1e-2, devices="all"),
     "w2sg_jax.rank, of device arrays": lambda: w2sg.rank({"a": ON_DEVICE[0]}, ON_DEVICE[1], CLASSES),
@@ -261,7 +262,7 @@ def run(name, tmp_path):
 def plain(found):
     """Results as trees of arrays."""
     if hasattr(found, "__dataclass_fields__"):
-        return {name: plain(getattr(found, name)) for name in found.__dataclass_fields__}
+        return {name: plain(getattr(found, name.removeprefix("_"))) for name in found.__dataclass_fields__}
     if isinstance(found, dict):
         return {str(name): plain(value) for name, value in found.items()}
     if isinstance(found, list | tuple):

@@ -33,6 +33,8 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
     from .theory.leading import leading_gap as leading_gap
     from .theory.ridge import RidgeHead as RidgeHead
     from .theory.ridge import ridge_path as ridge_path
+    from .theory.scores import GapInfluence as GapInfluence
+    from .theory.scores import gap_influence as gap_influence
     from .theory.scores import gap_scores as gap_scores
     from .theory.weak_to_strong import WeakToStrong as WeakToStrong
     from .theory.weak_to_strong import weak_to_strong as weak_to_strong
@@ -52,7 +54,7 @@ _HOMES = {
     "theory.grid": ("GapGrid", "gap_grid"),
     "theory.leading": ("LeadingGap", "leading_gap"),
     "theory.ridge": ("RidgeHead", "ridge_path"),
-    "theory.scores": ("gap_scores",),
+    "theory.scores": ("GapInfluence", "gap_influence", "gap_scores"),
     "theory.weak_to_strong": ("WeakToStrong", "weak_to_strong", "weak_to_strong_splits"),
 }
 """Module -> the public names that are defined there."""
@@ -70,6 +72,7 @@ __all__ = [
     "Gap",
     "GapBootstrap",
     "GapGrid",
+    "GapInfluence",
     "InputError",
     "LeadingGap",
     "Moments",
@@ -81,6 +84,7 @@ __all__ = [
     "decomposability",
     "gap",
     "gap_grid",
+    "gap_influence",
     "gap_norm",
     "gap_scores",
     "leading_gap",

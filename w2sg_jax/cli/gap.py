@@ -52,13 +52,13 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     import w2sg_jax as w2sg
 
     from .. import store
-    from ..numerics.checks import as_samples
+    from ..numerics.checks import as_labels, as_samples
     from ..report.record import record
     from ..report.tables import gap_table, print_warnings
-    from ..theory.scores import scores_of
+    from ..theory.scores import influence_of
     from .files import described, read, refuse_input
 
-    locations = {"weak": options.weak, "strong": options.strong, "labels": options.labels}
+    locations = {role: getattr(options, role) for role in ("weak", "strong", "labels", "groups")}
     if options.scores:
         store.check_target(options.scores)
         refuse_input(options.scores, [location for location in locations.values() if location], "--scores")
@@ -73,14 +73,24 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
             **options.of_pass,
             progress=report,
         )
-    with progress.status("computing the gap"):
-        gap = w2sg.gap(m, options.ridges, options.threshold, scale=options.scale)
-    tables.print(gap_table(gap, options.weak, options.strong))
-    print_warnings(progress, gap.warnings)
-    if options.scores and labels is not None:
-        with progress.status("scoring the samples"):
-            scores = scores_of(m, as_samples(strong, "strong"), options.ridges, options.threshold, scale=options.scale)
-            store.save(options.scores, scores)
+    with progress.status("computing the gap, and how much each sample moves it"):
+        found = influence_of(
+            m,
+            as_samples(weak, "weak"),
+            as_samples(strong, "strong"),
+            None if labels is None else as_labels(labels, int(m.n)),
+            options.ridges,
+            options.threshold,
+            groups=arrays["groups"][1] if options.groups else None,
+            confidence=options.confidence,
+            scale=options.scale,
+        )
+        table = gap_table(found, options.weak, options.strong)
+    tables.print(table)
+    print_warnings(progress, found.warnings)
+    if options.scores and found.scores is not None:
+        store.save(options.scores, found.scores)
         progress.print(f"wrote {options.scores}", markup=False, highlight=False, soft_wrap=True)
     inputs = described(arrays) if options.json else {}
-    return record("gap", dataclasses.asdict(options), inputs, gap.to_dict())
+    result = found.gap.to_dict() | {"intervals": found.intervals, "confidence": found.confidence}
+    return record("gap", dataclasses.asdict(options), inputs, result | {"warnings": list(found.warnings)})

@@ -27,6 +27,10 @@ class PairOptions:
     """Subtract the means of representations and labels."""
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
+    groups: Annotated[str | None, FILE] = None
+    """Which samples belong together, one name or number each: they count as one draw for the intervals."""
+    confidence: float = 0.95
+    """Of the intervals over samples."""
     precision: Literal["auto", "float64", "float32"] = "auto"
     """Precision of the products over samples; auto: float64 where the device has it at speed, else float32."""
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None

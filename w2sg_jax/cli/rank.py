@@ -47,12 +47,8 @@ class RankOptions(PairOptions):
     """Labels of that set."""
     by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
-    groups: Annotated[str | None, FILE] = None
-    """Which samples belong together, one name or number each: they count as one draw for the intervals."""
     train_groups: Annotated[str | None, FILE] = None
     """The same of the set that the weak models are fitted on."""
-    confidence: float = 0.95
-    """Of the intervals over samples, and of the set of models that may be the best."""
     errors: Literal["row", "raise"] = "row"
     """A constant representation is a row with its reason (row), or the end of the ranking (raise)."""
     out: Annotated[str | None, arg(metavar="DIR")] = None

@@ -120,6 +120,13 @@ def as_threshold(threshold: Any) -> tuple[float, float]:
     return pair
 
 
+def as_confidence(value: Any) -> float:
+    """Return a share in (0, 1)."""
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise InputError(f"confidence: got {value!r}; expected a share in (0, 1), such as 0.95")
+    return value
+
+
 def as_groups(groups: ArrayLike | None, n: int, name: str) -> np.ndarray | None:
     """Check which samples belong together, by names or numbers, and return groups counted from 0; None for none."""
     if groups is None:

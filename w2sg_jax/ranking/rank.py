@@ -13,6 +13,7 @@ from ..numerics.backend import padded_widths, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
+    as_confidence,
     as_groups,
     as_labels,
     as_ridge,
@@ -31,12 +32,12 @@ from ..theory.gap import accuracy, close, gap_of_pair
 from ..theory.gap_operator import functions_of_pair, make_pair
 from ..theory.influence import Functions
 from ..theory.kernel import Traces, joint_factor
+from ..theory.second_pass import Covariances, Model, covariances
 from ..theory.smoother import Parameters, unit_trace_ridges
 from ..theory.solved import Strong, Weak, applies, side_of, solve, strong_of, trace_of
 from ..theory.spectrum import Spectrum
-from .intervals import Joint, best, corrected, intervals
+from ..theory.uncertainty import Joint, best, corrected, intervals
 from .result import Ranking, RankingRow, failed_row, order, ordered
-from .second_pass import Covariances, Model, covariances
 
 SUMS_BYTES = 1 << 32
 """Of the sums and factors of weak models that are held together."""
@@ -183,8 +184,7 @@ def rank(
     elif train_groups is not None:
         raise InputError("train_groups: given without train=(weak, strong, labels)")
     by = order(by, labels is not None, train is not None)
-    if not isinstance(confidence, float) or not 0 < confidence < 1:
-        raise InputError(f"confidence: got {confidence!r}; expected a share in (0, 1), such as 0.95")
+    confidence = as_confidence(confidence)
     check_option(scale, "scale", ("trace", "none"))
     check_option(center, "center", (True, False))
     check_option(errors, "errors", ("row", "raise"))

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._errors import InputError
 from ..numerics.checks import check_option
-from .intervals import Joint, difference
+from ..theory.uncertainty import Joint, difference
 
 ORDERS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""

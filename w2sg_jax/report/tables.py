@@ -15,7 +15,7 @@ from ..terminal.text import printable
 
 if TYPE_CHECKING:
     from ..ranking.result import Ranking
-    from ..theory.gap import Gap
+    from ..theory.scores import GapInfluence
 
 RANKING_HEADINGS = {
     "supervised": "predicted gap, supervised split",
@@ -109,29 +109,33 @@ def correlation(value: float | None, low: float | None, high: float | None) -> s
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def gap_table(gap: "Gap", weak: str, strong: str) -> Table:
-    """One pair: every quantity beside what it means.
+def gap_table(found: "GapInfluence", weak: str, strong: str) -> Table:
+    """One pair: every quantity beside its interval and what it means.
 
     Args:
-        gap: the result.
+        found: the result.
         weak: what to call the weak model.
         strong: what to call the strong model.
     """
+    gap, ends = found.gap, {name: interval(pair) for name, pair in found.intervals.items()}
     leading = ", ".join(number(float(value), 3) for value in gap.singular_values[:4])
+    meaning = "|P_s (I - P_w)|: 0 nothing is lost, 1 a direction is lost entirely"
     rows = [
-        ["gap norm", number(gap.norm), "|P_s (I - P_w)|: 0 nothing is lost, 1 a direction is lost entirely"],
-        ["expected gap (root)", number(gap.frobenius), "|P_s (I - P_w)|_F / √n: the same, over random labels"],
+        ["gap norm", number(gap.norm), ends["norm"], meaning],
+        ["expected gap (root)", number(gap.frobenius), "", "|P_s (I - P_w)|_F / √n: the same, over random labels"],
     ]
     if gap.predicted is not None:
-        rows.append(["predicted gap", number(gap.predicted), "|P_s (I - P_w) y|² / n, in squared label units"])
-    rows.append(["singular values", number(len(gap.singular_values)), f"the largest: {leading}"])
+        meaning = "|P_s (I - P_w) y|² / n, in squared label units"
+        rows.append(["predicted gap", number(gap.predicted), ends["predicted"], meaning])
+    rows.append(["singular values", number(len(gap.singular_values)), "", f"the largest: {leading}"])
     for side in ("weak", "strong"):
         rank, dof = getattr(gap, f"rank_{side}"), getattr(gap, f"dof_{side}")
         dropped, ridge = getattr(gap, f"dropped_{side}"), getattr(gap, f"ridge_{side}")
         kept = f"of {rank} directions" + (f", {dropped} more left out" if dropped else "")
         unit = "of the total variance" if gap.scale == "trace" else "raw units"
-        rows.append([f"dimension, {side}", number(dof), f"{kept}, at ridge {ridge:g} ({unit})"])
-    return table(f"{weak} → {strong}, {gap.n} samples", ("", "value", "meaning"), rows, words=(0, 2))
+        rows.append([f"dimension, {side}", number(dof), "", f"{kept}, at ridge {ridge:g} ({unit})"])
+    headings = ("", "value", f"{100 * found.confidence:g}% interval", "meaning")
+    return table(f"{weak} → {strong}, {gap.n} samples", headings, rows, words=(0, 2, 3), dim=(2,))
 
 
 def ranking_table(ranking: "Ranking", title: str) -> Table:

@@ -24,10 +24,10 @@ from ..numerics.checks import (
 )
 from ..numerics.settings import own_settings, rows_of
 from ..parallel.mesh import as_mesh
-from ..parallel.processes import Meetings, Process, agree, own_process
+from ..parallel.processes import Meetings, Process, agree, own_process, summed
 from ..store.prefetch import copied, on_disk, prefetched
 from ..store.shards import Shards
-from .accumulator import Accumulator, Layout, add_up
+from .accumulator import Accumulator, Layout, add_up, rows_of_block
 from .checkpoints import Checkpoints, identity_of
 from .moments import Moments, Part
 
@@ -174,7 +174,7 @@ def accumulate(
     meetings = Meetings(process, -(-n // rows))
     own = meetings.own
     left = range(max(own.start, checkpoint.restore(accumulators)), own.stop)
-    with closing(blocks_of(arrays, rows, left)) as blocks, np.errstate(**QUIET):
+    with closing(_blocks(arrays, rows, left)) as blocks, np.errstate(**QUIET):
         for index, block in zip(left, blocks, strict=True):
             for group, found in _grouped(block, index, groups, in_turn=in_turn):
                 accumulators[group].add(found[: len(weak)], found[len(weak) :])
@@ -191,6 +191,23 @@ def accumulate(
             for accumulator in accumulators:
                 add_up(accumulator, process)
     return accumulators
+
+
+def again(arrays: Sequence[Array]) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """The samples once more, a block at a time, those that this process reads: the first row, and the rows of each
+    array on the host."""
+    n, width = arrays[0].shape[0], sum(array.shape[1] for array in arrays)
+    process = own_process()
+    rows = min(n, rows_of_block(width, "float64", host=True), -(-n // process.count))
+    own = process.blocks(-(-n // rows))
+    with closing(_blocks(arrays, rows, own)) as blocks:
+        for number, block in zip(own, blocks, strict=True):
+            yield number * rows, [np.asarray(jax.device_get(part)) for part in block]
+
+
+def over_processes(x: np.ndarray) -> np.ndarray:
+    """The sum of an array over the processes that share a pass."""
+    return summed(x) if own_process().count > 1 else x
 
 
 @np.errstate(**QUIET)
@@ -213,7 +230,7 @@ def _cut(n: int, rows: int, groups: int, process: Process) -> tuple[int, bool]:
     return rows, in_turn
 
 
-def blocks_of(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
+def _blocks(arrays: Sequence[Array], rows: int, numbers: range) -> Generator[list[Array]]:
     """Slices of equal size with these numbers; read ahead where an array is on disk."""
     slices = (slice(number * rows, (number + 1) * rows) for number in numbers)
     if any(on_disk(array) for array in arrays):

@@ -15,7 +15,7 @@ from .cholesky import gap_operator_by_solves
 from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
 from .kernel import Factor, joint_factor
 from .smoother import Parameters, unit_trace_ridges
-from .solved import solve_pair
+from .solved import SolvedPair, solve_pair
 
 CLOSE = 0.03
 """A second singular value within this share of the first: the influence of a sample on the norm is rough."""
@@ -85,6 +85,7 @@ class _Later:
         self._compute: Callable[[], np.ndarray] | None = compute
         self._known: np.ndarray | None = None
 
+    @own_settings()
     def value(self) -> np.ndarray:
         """The array."""
         if self._compute is not None:
@@ -143,6 +144,13 @@ def gap(
     found = solve_pair(m, ridges, thresholds, scale)
     if found is None:
         return _decomposed(m, ridges, thresholds, scale)
+    return gap_of_solved(m, found, ridges, thresholds, scale)
+
+
+def gap_of_solved(
+    m: Moments, found: SolvedPair, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str
+) -> Gap:
+    """The gap of a pair that is solved."""
     strong, _, one, _, unit = found
     sizes = _Sizes(one.rank, strong.rank, one.dof, strong.dof(), strong.top_gain)
     later = _Later(lambda: _decomposed(m, ridges, thresholds, scale).singular_values)

@@ -2,13 +2,14 @@ r"""The gap operator $P_s (I - P_w)$ of a pair, from both models' principal comp
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
 from ..numerics import rounding
-from ..numerics.backend import compiled
+from ..numerics.backend import compiled, float64
 from ..numerics.linalg import Device, Host, eigenpairs, eigenvalues, product
 from ..second_moments.moments import Moments
 from .influence import Functions, Slopes, Turn
@@ -166,7 +167,8 @@ class _Model:
 
     def __init__(self, s: Spectrum, components: Any, ridge: Any, threshold: Any):
         self.spectrum, self.components, self.ridge = s, np.asarray(components), float(ridge)
-        self.inverse = np.asarray(inverse_gains(s, ridge, threshold))
+        with float64():
+            self.inverse = jax.device_get(inverse_gains(s, ridge, threshold))
 
     def along(self, x: np.ndarray) -> np.ndarray:
         """Coordinates of H^T x/n along the eigenvectors."""

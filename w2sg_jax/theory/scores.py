@@ -1,21 +1,33 @@
-r"""Which samples carry the gap: $|[P_s (I - P_w) y]_i|$, in a second pass over the samples."""
+r"""Which samples carry the gap: $|[P_s (I - P_w) y]_i|$, and by how much each one moves it."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import compiled
-from ..numerics.checks import Array, ArrayInput, as_ridge, as_samples, as_threshold
-from ..numerics.linalg import Device, product
+from ..numerics.checks import (
+    Array,
+    ArrayInput,
+    as_confidence,
+    as_groups,
+    as_labels,
+    as_ridge,
+    as_samples,
+    as_threshold,
+)
 from ..numerics.settings import own_settings
-from ..second_moments.from_arrays import moments
+from ..second_moments.from_arrays import moments, over_processes
 from ..second_moments.moments import Moments
-from .gap_operator import Pair, make_pair, refuse_ambiguous_rank
-from .kernel import joint_factor
-from .smoother import Parameters, by_components, inverse_gains, unit_trace_ridges
+from .gap import Gap, close, gap_of_pair, gap_of_solved
+from .gap_operator import functions_of_pair, make_pair
+from .influence import Functions, covariance
+from .kernel import Traces, joint_factor
+from .second_pass import Model, influence_blocks
+from .smoother import Parameters, unit_trace_ridges
 from .solved import solve_pair
+from .uncertainty import Joint, corrected, intervals
 
 BLOCK_ROWS = 8192
 
@@ -75,17 +87,14 @@ def scores_of(
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
     found = solve_pair(m, ridges, thresholds, scale, with_norm=False)
     if found is not None:
-        functions = found.solved.functions
-        f = functions.strong[:, : m.d_labels]
-        if functions.sampled:
-            return np.linalg.norm(f, axis=1)
-        direction = f / np.sqrt(found.traces.strong)
+        functions, trace = found.solved.functions, found.traces.strong
     else:
-        factor = joint_factor(m)
-        parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
-        pair = make_pair(m, factor)
-        refuse_ambiguous_rank(pair, parameters)
-        direction = _compiled(pair, parameters) * np.sqrt(factor.traces.labels / factor.traces.strong)
+        functions, traces, _ = _decomposed(m, ridges, thresholds, scale, with_norm=False)
+        trace = traces.strong
+    f = functions.strong[:, : m.d_labels]
+    if functions.sampled:
+        return np.linalg.norm(f, axis=1)
+    direction = f / np.sqrt(trace)
     mean = m.mean[m.strong_columns] if m.center else 0.0
     scores = np.empty(int(m.n))
     for start in range(0, len(scores), BLOCK_ROWS):
@@ -94,13 +103,129 @@ def scores_of(
     return scores
 
 
-def _strong_head(pair: Pair, p: Parameters) -> Float[Any, "d_strong c"]:
-    r"""$V_s (\Lambda_s + \beta_s)^{-1} V_s^\top H_s^\top (I - P_w)\, y / n$: the strong head fitted on what the weak
-    model misses."""
-    weak = by_components(pair.weak_components, pair.weak, p.ridge_weak, p.threshold_weak)
-    missed = weak.residual(Device(), pair.label_rows)
-    inverse = inverse_gains(pair.strong, p.ridge_strong, p.threshold_strong)
-    return product(pair.strong.eigenvectors, inverse[:, None] * product(pair.strong_components.T, missed))
+@dataclass(frozen=True, eq=False)
+class GapInfluence:
+    r"""How much each sample moves the gap of one pair, and how sure it is.
+
+    Attributes:
+        gap: the pair's gap.
+        norm, predicted: (n,), the influence of each sample on either: its derivative in the weight of the sample, of
+            mean 0. Without this sample a value would be about influence / n smaller. ``predicted`` is None without
+            labels.
+        scores: (n,), as ``gap_scores``; None without labels.
+        standard_errors: of ``norm`` and ``predicted``, over samples or groups.
+        intervals: (low, high) of either, inside its range.
+        confidence: of the intervals.
+        warnings: those of the gap, and of the intervals.
+    """
+
+    gap: Gap
+    norm: Float[np.ndarray, " n"]
+    predicted: Float[np.ndarray, " n"] | None
+    scores: Float[np.ndarray, " n"] | None
+    standard_errors: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    confidence: float
+    warnings: tuple[str, ...]
 
 
-_compiled = compiled(_strong_head)
+@own_settings()
+def gap_influence(
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None = None,
+    ridge: float | tuple[float, float] = 1e-2,
+    threshold: float | tuple[float, float] = 0.0,
+    *,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    center: bool = True,
+    scale: str = "trace",
+    dtype: str | None = None,
+) -> GapInfluence:
+    """Compute the gap of one pair with the influence of each sample on it, the scores and intervals over samples.
+
+    Args:
+        weak, strong: (n, d_weak), (n, d_strong) representations of the same samples.
+        labels: (n,) or (n, c), or None.
+        ridge, threshold, scale: as in ``gap``.
+        groups: (n,) which samples belong together, by names or numbers: they count as one draw.
+        confidence: of the intervals.
+        center, dtype: as in ``moments``.
+
+    Returns:
+        GapInfluence; float64.
+
+    Raises:
+        InputError: as ``moments`` and ``gap``.
+
+    Cost: ``moments`` and ``gap``, then $8 n (d_w + d_s)(c + 1)$ flops in a second pass over the samples.
+    Source: ours; see ``theory.influence``.
+    """
+    m = moments(weak, strong, labels, center=center, dtype=dtype)
+    samples = as_samples(weak, "weak"), as_samples(strong, "strong")
+    y = None if labels is None else as_labels(labels, int(m.n))
+    return influence_of(m, *samples, y, ridge, threshold, groups=groups, confidence=confidence, scale=scale)
+
+
+def influence_of(
+    m: Moments,
+    weak: Array,
+    strong: Array,
+    labels: Array | None,
+    ridge: float | tuple[float, float],
+    threshold: float | tuple[float, float],
+    *,
+    groups: ArrayLike | None,
+    confidence: float,
+    scale: str,
+) -> GapInfluence:
+    """The influence of the samples behind moments that are at hand; see ``gap_influence``."""
+    n, center = int(m.n), m.center
+    confidence = as_confidence(confidence)
+    group = as_groups(groups, n, "groups")
+    ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
+    found = solve_pair(m, ridges, thresholds, scale)
+    if found is not None:
+        g, functions, traces = gap_of_solved(m, found, ridges, thresholds, scale), found.solved.functions, found.traces
+        notes = close(g.norm, found.solved.second)
+    else:
+        functions, traces, g = _decomposed(m, ridges, thresholds, scale, with_norm=True)
+        notes = close(*g.singular_values[:2]) if len(g.singular_values) > 1 else ()
+    target, (part, _) = m.target, m.weak
+    own = Model(weak, part.mean, traces.weak), Model(strong, target.strong.mean, traces.strong)
+    y = None if labels is None else (labels, target.label_mean)
+    total = np.zeros((3, n))
+    for start, (one,) in influence_blocks([(functions, own[0])], own[1], y, center=center, scale=scale):
+        rows = slice(start, start + len(one.f))
+        total[0, rows], total[2, rows] = one.norm, np.linalg.norm(one.f, axis=1)
+        total[1, rows] = 0.0 if one.gap is None else one.gap
+    total = over_processes(total)
+    draws = n if group is None else int(group.max()) + 1
+    joints = {"norm": Joint(np.array([g.norm]), covariance(total[:1].T, group), 1.0)}
+    if g.predicted is not None:
+        spread = corrected(covariance(total[1:2].T, group), np.array([g.dof_weak]), g.dof_strong, draws)
+        joints["predicted"] = Joint(np.array([g.predicted]), spread, float(np.trace(target.label_second)))
+    ends = {name: intervals(joint, confidence)[0] for name, joint in joints.items()}
+    return GapInfluence(
+        gap=g,
+        norm=total[0],
+        predicted=None if y is None else total[1],
+        scores=None if y is None else total[2],
+        standard_errors={name: float(joint.covariance[0, 0] ** 0.5) for name, joint in joints.items()},
+        intervals={name: (float(low), float(high)) for name, (low, high) in ends.items()},
+        confidence=confidence,
+        warnings=g.warnings + notes,
+    )
+
+
+def _decomposed(
+    m: Moments, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str, *, with_norm: bool
+) -> tuple[Functions, Traces, Gap]:
+    """By principal components."""
+    factor = joint_factor(m)
+    pair = make_pair(m, factor)
+    g = gap_of_pair(m, factor, pair, ridges, thresholds, scale=scale)
+    parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
+    functions = functions_of_pair(m, factor, pair, parameters, g.norm if with_norm else None, g.predicted)
+    return functions, factor.traces, g

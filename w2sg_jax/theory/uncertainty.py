@@ -1,4 +1,4 @@
-r"""From influences to what a ranking says of its own uncertainty: intervals, differences, and which model is best.
+r"""From influences to what is said of the uncertainty of values: intervals, differences, and which model is best.
 
 Estimates of all models are jointly normal on the scale where each quantity has no bound, with the covariance of their
 influences: the logarithm of a squared gap, the logit of a norm. What is covered is the value expected at this number of

@@ -1,18 +1,14 @@
 """The second pass over the samples: how the estimates of all models vary together, by each sample's influence."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..numerics.checks import Array
-from ..parallel.processes import own_process, summed
-from ..second_moments.accumulator import rows_of_block
-from ..second_moments.from_arrays import blocks_of
-from ..theory.influence import Functions, Squares, influences
+from ..second_moments.from_arrays import again, over_processes
+from .influence import Functions, Squares, influences
 
 
 class Model(NamedTuple):
@@ -77,8 +73,7 @@ class Sums:
 
     def spread(self, n: int) -> Spread:
         """Of the estimates on n samples, over all processes."""
-        several = own_process().count > 1
-        total, fourth = (summed(x) if several else x for x in (self.total, self.fourth))
+        total, fourth = over_processes(self.total), over_processes(self.fourth)
         if self.groups is not None:
             total, fourth = total.T @ total, (total**4).sum(axis=0)
         return Spread(total / n**2, np.diagonal(total) ** 2 / np.maximum(fourth, np.finfo(float).tiny))
@@ -107,26 +102,51 @@ def covariances(
     n = strong.samples.shape[0]
     kinds = [models[0][0].gap is not None, models[0][0].norm is not None]
     sums = [Sums(len(models), groups) if kind else None for kind in kinds]
+    for start, found in influence_blocks(models, strong, labels, center=center, scale=scale):
+        for total, columns in zip(sums, ([one.gap for one in found], [one.norm for one in found]), strict=True):
+            known = [column for column in columns if column is not None]
+            if total is not None:
+                total.add(start, np.stack(known, axis=1))
+    return Covariances(*(None if total is None else total.spread(n) for total in sums))
+
+
+class Influenced(NamedTuple):
+    """One pair on a block of samples: influences on the predicted gap and on the norm, and f, whose length is the
+    score."""
+
+    gap: Float[np.ndarray, " rows"] | None
+    norm: Float[np.ndarray, " rows"] | None
+    f: Float[np.ndarray, "rows c"]
+
+
+def influence_blocks(
+    models: Sequence[tuple[Functions, Model]],
+    strong: Model,
+    labels: tuple[Array, np.ndarray] | None,
+    *,
+    center: bool,
+    scale: str,
+) -> Iterator[tuple[int, list[Influenced]]]:
+    """The first row of each block that this process reads, and what there is of every model on it.
+
+    Args, cost: as ``covariances``.
+    """
     for start, (*weak, of_strong, y) in _blocks(models, strong, labels):
         x = strong.unit(of_strong, center=center)
         y = y - labels[1] if labels and center else y
-        found: list[list[np.ndarray | None]] = []
-        at_once = _strong_values(models, x, start)
         strong_square = (x**2).sum(axis=1) if scale == "trace" else 1.0
-        for (functions, model), block, of_x in zip(models, weak, at_once, strict=True):
+        found = []
+        for (functions, model), block, of_x in zip(models, weak, _strong_values(models, x, start), strict=True):
             w = model.unit(block, center=center)
             of_w = functions.weak[start : start + len(w)] if functions.sampled else w @ functions.weak
             squares = Squares((w**2).sum(axis=1) if scale == "trace" else 1.0, strong_square)
-            of_weak, turned_strong = (
+            by_weak, by_strong = (
                 turn.on(rows) if turn is not None else (0.0, 0.0)
                 for turn, rows in zip(functions.turns, (w, x), strict=True)
             )
-            turned = (of_weak[0] + turned_strong[0], of_weak[1] + turned_strong[1])
-            found.append(list(influences(functions, of_x, of_w, y, squares, turned)))
-        for total, columns in zip(sums, zip(*found, strict=True), strict=True):
-            if total is not None:
-                total.add(start, np.stack(columns, axis=1))
-    return Covariances(*(None if total is None else total.spread(n) for total in sums))
+            turned = (by_weak[0] + by_strong[0], by_weak[1] + by_strong[1])
+            found.append(Influenced(*influences(functions, of_x, of_w, y, squares, turned), of_x[:, : y.shape[1]]))
+        yield start, found
 
 
 def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, start: int) -> Iterator[np.ndarray]:
@@ -142,13 +162,6 @@ def _blocks(
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """The first row and the samples of each block that this process reads."""
     arrays = [*(model.samples for _, model in models), strong.samples, *(labels[:1] if labels else ())]
-    n, width = strong.samples.shape[0], sum(array.shape[1] for array in arrays)
-    rows = min(n, rows_of_block(width, "float64", host=True))
-    process = own_process()
-    rows = min(rows, -(-n // process.count))
-    own = process.blocks(-(-n // rows))
-    with closing(blocks_of(arrays, rows, own)) as blocks:
-        for number, block in zip(own, blocks, strict=True):
-            found = [np.asarray(jax.device_get(part)) for part in block]
-            y = found.pop().astype(np.float64) if labels else np.zeros((len(found[-1]), 0))
-            yield number * rows, [*found, y]
+    for start, block in again(arrays):
+        y = block.pop().astype(np.float64) if labels else np.zeros((len(block[-1]), 0))
+        yield start, [*block, y]
