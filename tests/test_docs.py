@@ -36,6 +36,7 @@ NEEDS = {
     "a fresh environment, which .ci/run makes",
     "a repository to clone",
     "a minute of an idle machine",
+    "half an hour of an idle machine, and representations in files",
     "minutes",
     "minutes, an hour for the last",
     "20 minutes",

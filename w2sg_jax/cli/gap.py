@@ -49,12 +49,10 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     """
     if options.scores and not options.labels:
         raise InputError("--scores needs --labels: a sample's score is |P_s (I - P_w) y|")
-    import w2sg_jax as w2sg
-
     from .. import store
-    from ..numerics.checks import as_labels, as_samples
     from ..report.record import record
     from ..report.tables import gap_table, print_warnings
+    from ..second_moments.from_arrays import PassOptions
     from ..theory.scores import influence_of
     from .files import described, read, refuse_input
 
@@ -66,25 +64,18 @@ def run(options: GapOptions, tables: Console, progress: Console) -> dict[str, An
     weak, strong = arrays["weak"][1], arrays["strong"][1]
     labels = arrays["labels"][1] if options.labels else None
     with progress_bar(progress, "samples") as report:
-        m = w2sg.moments(
+        found = influence_of(
             weak,
             strong,
             labels,
-            **options.of_pass,
-            progress=report,
-        )
-    with progress.status("computing the gap, and how much each sample moves it"):
-        found = influence_of(
-            m,
-            as_samples(weak, "weak"),
-            as_samples(strong, "strong"),
-            None if labels is None else as_labels(labels, int(m.n)),
             options.ridges,
             options.threshold,
             groups=arrays["groups"][1] if options.groups else None,
             confidence=options.confidence,
             scale=options.scale,
+            options=PassOptions(**options.of_pass, progress=report),
         )
+    with progress.status("all singular values"):
         table = gap_table(found, options.weak, options.strong)
     tables.print(table)
     print_warnings(progress, found.warnings)

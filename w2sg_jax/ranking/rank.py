@@ -41,6 +41,7 @@ from .result import Ranking, RankingRow, failed_row, order, ordered
 
 SUMS_BYTES = 1 << 32
 """Of the sums and factors of weak models that are held together."""
+NAN = float("nan")
 FEW_MODELS = 10
 """Weak models; fewer do not tell how well a predictor orders them."""
 FEW_DRAWS = 10
@@ -316,9 +317,11 @@ class _Split:
             side = side_of(part, trace, dtype=target.dtype, center=target.center)
             unit = None if cross is None else np.divide(cross, np.sqrt(trace * self.strong_model.trace), order="F")
             chosen[name] = Weak(side, unit, ridge)
-        found = solve(strong, list(chosen.values()), with_norm=self.with_norm) if chosen else []
+        weak = list(chosen.values())
+        found = solve(strong, weak, with_norm=self.with_norm, with_sizes=self.with_norm) if chosen else []
         for (name, (_, _, ridge)), one in zip(chosen.items(), found, strict=True):
-            if not one.resolved:
+            rank, square = one.sizes() if self.with_norm else (0, NAN)
+            if not one.resolved or square is None:
                 left.append(name)
                 continue
             part, _, trace = parts[name]
@@ -328,9 +331,9 @@ class _Split:
                 notes += close(one.norm, one.second)
             self.measured[name] = _Measured(
                 one.norm,
-                float(np.sqrt(one.square / target.n)),
+                float(np.sqrt(square / target.n)),
                 one.predicted,
-                one.rank,
+                rank,
                 one.dof,
                 notes,
                 one.functions,

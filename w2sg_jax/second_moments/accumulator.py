@@ -117,24 +117,20 @@ class Accumulator:
         """Add a block: one array for each weak model; then strong, and labels if there are any."""
         before, self.n = self.n, self.n + target[0].shape[0]
         if self.sums is None and self.layout.keeps(self.n):
-            self._keep(before, [*([w] for w in weak), target])
+            self._keep(before, [*weak, *target])
         else:
             self.as_sums(before).add(weak, target)
 
-    def _keep(self, start: int, arrays: Sequence[Sequence[Array]]) -> None:
+    def _keep(self, start: int, arrays: Sequence[Array]) -> None:
         """Write a block into the room for samples, which is made, or doubled, where it is too small."""
         if not self.kept or len(self.kept[0]) < self.n:
             room = max(self.n, self._expected if self.layout.keeps(self._expected) else 2 * start)
-            widths = (*self.layout.weak_widths, self.layout.target_width)
-            larger = [np.empty((room, width)) for width in widths]
+            larger = [np.empty((room, array.shape[1])) for array in arrays]
             for old, new in zip(self.kept, larger, strict=False):
                 new[:start] = old[:start]
             self.kept = larger
-        for room, parts in zip(self.kept, arrays, strict=True):
-            column = 0
-            for part in parts:
-                room[start : self.n, column : column + part.shape[1]] = jax.device_get(part)
-                column += part.shape[1]
+        for room, array in zip(self.kept, arrays, strict=True):
+            room[start : self.n] = jax.device_get(array)
 
     def as_sums(self, kept: int | None = None) -> HostAccumulator | DeviceAccumulator:
         """The sums; samples that were kept so far, all or so many, become sums."""
@@ -142,7 +138,7 @@ class Accumulator:
             self.sums = self.layout.sums()
             if self.kept:
                 weak, target = self.rows(kept)
-                self.sums.add(weak, [target])
+                self.sums.add(weak, target)
                 self.kept = []
         return self.sums
 
@@ -161,9 +157,11 @@ class Accumulator:
         """The strong model and the labels, which all pairs share; no block may be added after it."""
         layout, d = self.layout, self.layout.d_strong
         if self.sums is None:
-            (*_, rows), (*_, mean) = self._centred_rows()
-            y = rows[:, d:]
-            strong, squares = Part(rows[:, :d], None, None, mean[:d]), y.T @ y / self.n
+            rows, means = self._centred_rows()
+            rows, means = rows[len(layout.weak_widths) :], means[len(layout.weak_widths) :]
+            y = rows[1] if layout.d_labels else np.empty((self.n, 0))
+            mean = np.concatenate(means)
+            strong, squares = Part(rows[0], None, None, means[0]), y.T @ y / self.n
         else:
             sums = self._sums_on_host()
             mean, product, y = sums.target_mean.mean + sums.target_mean.rest, sums.target_product, None
@@ -191,7 +189,7 @@ class Accumulator:
         """The samples that are kept, of each weak model and of the target, centred in place; and their means."""
         if self._centred is None:
             weak, target = self.rows()
-            rows, means = [*weak, target], []
+            rows, means = [*weak, *target], []
             for x in rows:
                 mean, rest = centred([x], x, center=self.layout.center)
                 means.append(mean + rest)
@@ -206,32 +204,34 @@ class Accumulator:
         state = {"samples": np.asarray(self.n)}
         if self.kept:
             weak, target = self.rows()
-            state |= {"kept.target": target} | {f"kept.weak{index}": w for index, w in enumerate(weak)}
+            state |= {f"kept{index}": x for index, x in enumerate((*weak, *target))}
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from a state (KeyError or ValueError if it is none of this layout)."""
         self.n = int(state["samples"])
-        if "kept.target" in state:
-            self.kept = [*(state[f"kept.weak{i}"] for i in range(len(self.layout.weak_widths))), state["kept.target"]]
+        if "kept0" in state:
+            arrays = len(self.layout.weak_widths) + (2 if self.layout.d_labels else 1)
+            self.kept = [state[f"kept{index}"] for index in range(arrays)]
         elif self.n:
             self.sums = self.layout.sums()
             self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
 
-    def rows(self, count: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
-        """The samples that are kept, all or so many: of each weak model, and (strong, labels)."""
-        widths = (*self.layout.weak_widths, self.layout.target_width)
+    def rows(self, count: int | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The samples that are kept, all or so many: of each weak model; and strong, and labels if there are any."""
+        layout = self.layout
+        widths = (*layout.weak_widths, layout.d_strong, *([layout.d_labels] if layout.d_labels else []))
         kept = self.kept or [np.empty((0, width)) for width in widths]
-        *weak, target = (x[: self.n if count is None else count] for x in kept)
-        return weak, target
+        found = [x[: self.n if count is None else count] for x in kept]
+        return found[: len(layout.weak_widths)], found[len(layout.weak_widths) :]
 
-    def _from_rows(self, index: int, weak: np.ndarray, target: np.ndarray) -> Moments:
+    def _from_rows(self, index: int, weak: np.ndarray, target: list[np.ndarray]) -> Moments:
         layout = self.layout
         if self.n > weak.shape[1] + layout.target_width:
             alone = Accumulator(Layout((weak.shape[1],), layout.d_strong, layout.d_labels, layout.center, layout.dtype))
-            alone.add([weak], [target])
+            alone.add([weak], target)
             return alone.moments()
-        rows = np.concatenate([weak, target], axis=1)
+        rows = np.concatenate([weak, *target], axis=1)
         mean = RunningMean(rows.shape[1])
         mean.add(*centred([rows], rows, center=layout.center), 1.0)
         rows = rows.astype(layout.dtype, copy=False).astype(np.float64, copy=False)
@@ -258,8 +258,7 @@ def add_up(accumulator: Accumulator, process: Process) -> None:
     before, total = int(counts[: process.index].sum()), int(counts.sum())
     if accumulator.layout.keeps(total):
         weak, target = accumulator.rows()
-        *weak, target = (placed(x, before, total) for x in (*weak, target))
-        accumulator.kept = [*weak, target]
+        accumulator.kept = [placed(x, before, total) for x in (*weak, *target)]
     else:
         accumulator.sums = _summed_up(accumulator.as_sums().on_host(), counts, process)
     accumulator.n = total

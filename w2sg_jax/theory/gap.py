@@ -2,7 +2,7 @@ r"""The gap norm $\lVert P_s (I - P_w) \rVert_{op}$ and the predicted gap, from 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from ..numerics.checks import as_ridge, as_threshold
 from ..numerics.rounding import epsilon
 from ..numerics.settings import own_settings
-from ..second_moments.moments import Moments, check_moments
+from ..second_moments.moments import Moments, Target, check_moments
 from .cholesky import gap_operator_by_solves
 from .gap_operator import GapOperator, Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
 from .kernel import Factor, joint_factor
@@ -29,29 +29,23 @@ class Gap:
         norm: $\lVert P_s (I - P_w) \rVert_{op}$, in [0, 1): the paper's label-free metric; larger means worse
             weak-to-strong generalization. It saturates at 1 when the ridges are tiny: read it beside the ranks and
             dimensions.
-        frobenius: $\lVert P_s (I - P_w) \rVert_F / \sqrt n$; its square is the expected predicted gap over labels
-            $y \sim N(0, I)$.
         predicted: $\lVert P_s (I - P_w)\, y \rVert^2 / n$ summed over label columns, in squared label units; None
             without labels.
-        rank_weak, rank_strong: kept directions.
         dof_weak, dof_strong: effective dimensions $\operatorname{tr} P$.
-        dropped_weak, dropped_strong: directions left out, below the threshold or the rounding floor.
         ridge_weak, ridge_strong: $\beta$, what was added to $K/n$, in the units of ``scale``.
         threshold_weak, threshold_strong: share of the largest eigenvalue below which directions were left out.
         n: number of samples.
         center, scale, dtype: the conventions used; ``dtype`` is the precision of the accumulated products.
         warnings: what the reader should know of this number's accuracy; empty when there is nothing.
+
+    Frobenius norm, ranks and singular values are computed when they are first read; moments and factors are kept until
+    then.
     """
 
     norm: float
-    frobenius: float
     predicted: float | None
-    rank_weak: int
-    rank_strong: int
     dof_weak: float
     dof_strong: float
-    dropped_weak: int
-    dropped_strong: int
     ridge_weak: float
     ridge_strong: float
     threshold_weak: float
@@ -61,36 +55,73 @@ class Gap:
     scale: str
     dtype: str
     warnings: tuple[str, ...]
-    _singular_values: "_Later" = field(repr=False)
+    _sizes: "Later[_Sizes]" = field(repr=False)
+    _singular_values: "Later[np.ndarray]" = field(repr=False)
+
+    @property
+    def frobenius(self) -> float:
+        r"""$\lVert P_s (I - P_w) \rVert_F / \sqrt n$; its square is the expected predicted gap over labels
+        $y \sim N(0, I)$."""
+        return self._sizes.value().frobenius
+
+    @property
+    def rank_weak(self) -> int:
+        """Kept directions of the weak model."""
+        return self._sizes.value().rank_weak
+
+    @property
+    def rank_strong(self) -> int:
+        """Kept directions of the strong model."""
+        return self._sizes.value().rank_strong
+
+    @property
+    def dropped_weak(self) -> int:
+        """Directions of the weak model that are left out, below the threshold or the rounding floor."""
+        return self._sizes.value().d_weak - self.rank_weak
+
+    @property
+    def dropped_strong(self) -> int:
+        """Directions of the strong model that are left out."""
+        return self._sizes.value().d_strong - self.rank_strong
 
     @property
     def singular_values(self) -> Float[np.ndarray, " k"]:
-        """Of $P_s (I - P_w)$, descending, one for each kept strong direction; those below 1e-8 of the largest are not
-        resolved.
-
-        Computed when they are first asked for, from the moments, which are kept until then.
-        """
+        r"""Of $P_s (I - P_w)$, descending, one for each kept strong direction; those below 1e-8 of the largest are not
+        resolved."""
         return self._singular_values.value()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON; the singular values are computed."""
-        record = {item.name: getattr(self, item.name) for item in fields(self) if not item.name.startswith("_")}
+        """Plain Python values, ready for JSON; what is computed later is computed."""
+        named = {name: getattr(self, name) for name in (*FIRST, *(item.name for item in fields(self)))}
+        record = {name: value for name, value in named.items() if not name.startswith("_")}
         return record | {"singular_values": self.singular_values.tolist(), "warnings": list(self.warnings)}
 
 
-class _Later:
-    """An array that is computed when it is asked for; pickled as what it is then."""
+T = TypeVar("T")
+FIRST = ("norm", "frobenius", "predicted", "singular_values", "rank_weak", "rank_strong", "dof_weak", "dof_strong")
+FIRST += ("dropped_weak", "dropped_strong")
+"""The order of a record."""
 
-    def __init__(self, compute: Callable[[], np.ndarray]):
-        self._compute: Callable[[], np.ndarray] | None = compute
-        self._known: np.ndarray | None = None
+
+class _Sizes(NamedTuple):
+    frobenius: float
+    rank_weak: int
+    rank_strong: int
+    d_weak: int
+    d_strong: int
+
+
+class Later(Generic[T]):
+    """What is computed when it is asked for; pickled as what it is then."""
+
+    def __init__(self, compute: Callable[[], T]):
+        self._compute: Callable[[], T] | None = compute
 
     @own_settings()
-    def value(self) -> np.ndarray:
-        """The array."""
+    def value(self) -> T:
+        """The value."""
         if self._compute is not None:
             self._known, self._compute = self._compute(), None
-        assert self._known is not None
         return self._known
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,28 +172,35 @@ def gap(
     """
     check_moments(m, "m")
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
-    found = solve_pair(m, ridges, thresholds, scale)
+    found = solve_pair(m.target, *m.weak, ridges, thresholds, scale)
     if found is None:
         return _decomposed(m, ridges, thresholds, scale)
-    return gap_of_solved(m, found, ridges, thresholds, scale)
+    return gap_of_solved(found, m.target, lambda: m, ridges, thresholds, scale)
 
 
 def gap_of_solved(
-    m: Moments, found: SolvedPair, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str
+    found: SolvedPair,
+    target: Target,
+    moments: Callable[[], Moments],
+    ridges: tuple[float, float],
+    thresholds: tuple[float, float],
+    scale: str,
 ) -> Gap:
-    """The gap of a pair that is solved."""
-    strong, _, one, _, unit = found
-    sizes = _Sizes(one.rank, strong.rank, one.dof, strong.dof(), strong.top_gain)
-    later = _Later(lambda: _decomposed(m, ridges, thresholds, scale).singular_values)
-    return _made(m, one.norm, one.square, one.predicted, sizes, later, ridges, unit, thresholds, scale)
+    """The gap of a pair that is solved; ``moments`` are those of the pair, asked for if all singular values are."""
+    strong, weak, one, _, unit = found
+    widths = weak.width, strong.side.width
 
+    def sizes() -> _Sizes:
+        rank, square = one.sizes()
+        if square is None:
+            return _decomposed(moments(), ridges, thresholds, scale)._sizes.value()
+        return _Sizes(float(np.sqrt(square / target.n)), rank, strong.rank, *widths)
 
-class _Sizes(NamedTuple):
-    rank_weak: int
-    rank_strong: int
-    dof_weak: float
-    dof_strong: float
-    top_gain: float
+    singular_values = Later(lambda: _decomposed(moments(), ridges, thresholds, scale).singular_values)
+    dofs = (one.dof, strong.dof())
+    notes = accuracy(target.dtype, weak.rows is not None, unit, one.norm, strong.top_gain)
+    predicted = one.predicted
+    return _made(target, one.norm, predicted, dofs, Later(sizes), singular_values, ridges, thresholds, scale, notes)
 
 
 def _decomposed(m: Moments, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str) -> Gap:
@@ -195,47 +233,37 @@ def _of_operator(
     m: Moments, factor: Factor, operator: GapOperator, ridges: tuple[float, float], p: Parameters, scale: str
 ) -> Gap:
     rank_strong = int(operator.rank_strong)
-    singular_values = singular_values_of(operator.gram)[:rank_strong]
-    sizes = _Sizes(
-        int(operator.rank_weak),
-        rank_strong,
-        float(operator.dof_weak),
-        float(operator.dof_strong),
-        float(operator.top_gain),
-    )
+    values = singular_values_of(operator.gram)[:rank_strong]
+    norm, frobenius = float(values[0]), float(np.sqrt(np.trace(operator.gram) / m.n))
+    sizes = _Sizes(frobenius, int(operator.rank_weak), rank_strong, m.d_weak, m.d_strong)
+    dofs = (float(operator.dof_weak), float(operator.dof_strong))
+    predicted = float(operator.label_gap) * factor.traces.labels if m.d_labels else None
     unit, thresholds = (
         (float(p.ridge_weak), float(p.ridge_strong)),
         (float(p.threshold_weak), float(p.threshold_strong)),
     )
-    predicted = float(operator.label_gap) * factor.traces.labels if m.d_labels else None
-    square = float(np.trace(operator.gram))
-    norm = float(singular_values[0])
-    return _made(m, norm, square, predicted, sizes, _Later(lambda: singular_values), ridges, unit, thresholds, scale)
+    notes = accuracy(m.dtype, m.rows is not None, unit, norm, float(operator.top_gain))
+    known = Later(lambda: sizes), Later(lambda: values)
+    return _made(m, norm, predicted, dofs, *known, ridges, thresholds, scale, notes)
 
 
 def _made(
-    m: Moments,
+    m: Moments | Target,
     norm: float,
-    square: float,
     predicted: float | None,
-    sizes: _Sizes,
-    singular_values: _Later,
+    dofs: tuple[float, float],
+    sizes: Later[_Sizes],
+    singular_values: Later[np.ndarray],
     ridges: tuple[float, float],
-    unit: tuple[float, float],
     thresholds: tuple[float, float],
     scale: str,
+    notes: tuple[str, ...],
 ) -> Gap:
-    """``unit`` are the ridges at unit trace, ``square`` the squared Frobenius norm."""
     return Gap(
         norm=norm,
-        frobenius=float(np.sqrt(square / m.n)),
         predicted=predicted,
-        rank_weak=sizes.rank_weak,
-        rank_strong=sizes.rank_strong,
-        dof_weak=sizes.dof_weak,
-        dof_strong=sizes.dof_strong,
-        dropped_weak=m.d_weak - sizes.rank_weak,
-        dropped_strong=m.d_strong - sizes.rank_strong,
+        dof_weak=dofs[0],
+        dof_strong=dofs[1],
         ridge_weak=ridges[0],
         ridge_strong=ridges[1],
         threshold_weak=thresholds[0],
@@ -244,7 +272,8 @@ def _made(
         center=m.center,
         scale=scale,
         dtype=m.dtype,
-        warnings=accuracy(m.dtype, m.rows is not None, unit, norm, sizes.top_gain),
+        warnings=notes,
+        _sizes=sizes,
         _singular_values=singular_values,
     )
 

@@ -1,6 +1,7 @@
 r"""Which samples carry the gap: $|[P_s (I - P_w) y]_i|$, and by how much each one moves it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -16,10 +17,13 @@ from ..numerics.checks import (
     as_ridge,
     as_samples,
     as_threshold,
+    refuse_non_finite,
+    refuse_overflow,
+    same_rows,
 )
 from ..numerics.settings import own_settings
-from ..second_moments.from_arrays import moments, over_processes
-from ..second_moments.moments import Moments
+from ..second_moments.from_arrays import PassOptions, accumulate, moments, over_processes, refuse_bad_values
+from ..second_moments.moments import Moments, pair_of
 from .gap import Gap, close, gap_of_pair, gap_of_solved
 from .gap_operator import functions_of_pair, make_pair
 from .influence import Functions, covariance
@@ -85,7 +89,7 @@ def scores_of(
 ) -> Float[np.ndarray, " n"]:
     """The scores of the samples behind moments with labels that are at hand; see ``gap_scores``."""
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
-    found = solve_pair(m, ridges, thresholds, scale, with_norm=False)
+    found = solve_pair(m.target, *m.weak, ridges, thresholds, scale, with_norm=False)
     if found is not None:
         functions, trace = found.solved.functions, found.traces.strong
     else:
@@ -162,37 +166,47 @@ def gap_influence(
     Cost: ``moments`` and ``gap``, then $8 n (d_w + d_s)(c + 1)$ flops in a second pass over the samples.
     Source: ours; see ``theory.influence``.
     """
-    m = moments(weak, strong, labels, center=center, dtype=dtype)
-    samples = as_samples(weak, "weak"), as_samples(strong, "strong")
-    y = None if labels is None else as_labels(labels, int(m.n))
-    return influence_of(m, *samples, y, ridge, threshold, groups=groups, confidence=confidence, scale=scale)
+    options = PassOptions(center, dtype)
+    return influence_of(
+        weak, strong, labels, ridge, threshold, groups=groups, confidence=confidence, scale=scale, options=options
+    )
 
 
 def influence_of(
-    m: Moments,
-    weak: Array,
-    strong: Array,
-    labels: Array | None,
+    weak: ArrayInput,
+    strong: ArrayInput,
+    labels: ArrayInput | None,
     ridge: float | tuple[float, float],
     threshold: float | tuple[float, float],
     *,
     groups: ArrayLike | None,
     confidence: float,
     scale: str,
+    options: PassOptions,
 ) -> GapInfluence:
-    """The influence of the samples behind moments that are at hand; see ``gap_influence``."""
-    n, center = int(m.n), m.center
-    confidence = as_confidence(confidence)
-    group = as_groups(groups, n, "groups")
+    """``gap_influence`` by a pass over the samples with these options."""
+    weak, strong = as_samples(weak, "weak"), as_samples(strong, "strong")
+    n, center = same_rows((weak, strong), ("weak", "strong")), options.center
+    labels = None if labels is None else as_labels(labels, n)
+    confidence, group = as_confidence(confidence), as_groups(groups, n, "groups")
     ridges, thresholds = as_ridge(ridge), as_threshold(threshold)
-    found = solve_pair(m, ridges, thresholds, scale)
+    checkpoints = options.checkpoints()
+    (sums,) = accumulate([weak], [strong] if labels is None else [strong, labels], options, checkpoints=checkpoints)
+    target, (part, cross) = sums.target(), sums.weak(0)
+    for kept, array, name in ((part, weak, "weak"), (target.strong, strong, "strong")):
+        refuse_bad_values(kept, array, name)
+    if labels is not None and not np.isfinite(target.label_second).all():
+        refuse_non_finite(labels, "labels")
+        refuse_overflow("labels")
+    checkpoints.clear()
+    moments_of_pair = partial(pair_of, target, part, cross)
+    found = solve_pair(target, part, cross, ridges, thresholds, scale)
     if found is not None:
-        g, functions, traces = gap_of_solved(m, found, ridges, thresholds, scale), found.solved.functions, found.traces
-        notes = close(g.norm, found.solved.second)
+        g = gap_of_solved(found, target, moments_of_pair, ridges, thresholds, scale)
+        functions, traces, notes = found.solved.functions, found.traces, close(g.norm, found.solved.second)
     else:
-        functions, traces, g = _decomposed(m, ridges, thresholds, scale, with_norm=True)
+        functions, traces, g = _decomposed(moments_of_pair(), ridges, thresholds, scale, with_norm=True)
         notes = close(*g.singular_values[:2]) if len(g.singular_values) > 1 else ()
-    target, (part, _) = m.target, m.weak
     own = Model(weak, part.mean, traces.weak), Model(strong, target.strong.mean, traces.strong)
     y = None if labels is None else (labels, target.label_mean)
     total = np.zeros((3, n))

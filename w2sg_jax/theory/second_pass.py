@@ -26,8 +26,9 @@ class Model(NamedTuple):
 
     def unit(self, block: np.ndarray, *, center: bool) -> Float[np.ndarray, "rows d"]:
         """Some of its samples, in units of unit trace."""
-        wide = np.asarray(block, np.float64)
-        return (wide - self.mean if center else wide) / np.sqrt(self.trace)
+        found = np.subtract(block, self.mean if center else 0.0, dtype=np.float64)
+        found /= np.sqrt(self.trace)
+        return found
 
 
 class Spread(NamedTuple):

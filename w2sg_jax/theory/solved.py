@@ -24,7 +24,7 @@ from ..numerics.backend import on_host
 from ..numerics.lanczos import Ritz, lanczos_together, largest_eigenvalue
 from ..numerics.linalg import Host, eigenpairs, eigenvalues, pivoted_cholesky, regular_cholesky, symmetric
 from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, SQUARED, TOLERATED, dual_error, epsilon, floor
-from ..second_moments.moments import Moments, Part, Target
+from ..second_moments.moments import Part, Target
 from .influence import Functions, Slopes
 from .kernel import Traces, refuse_constant
 from .smoother import unit_trace_ridges
@@ -63,6 +63,11 @@ class Side(NamedTuple):
         assert self.rows is not None
         return self.rows
 
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.samples.shape[1] if self.second is None else len(self.second)
+
     def kernel(self) -> Float[np.ndarray, "n n"]:
         """K/n. Cost: n^2 d."""
         return Host().gram(self.samples.T) * self.unit**2
@@ -88,25 +93,35 @@ def _counted(second: np.ndarray, dtype: str) -> int:
     return int((values > floor(values[0], len(values), dtype)).sum())
 
 
+class Sizes(NamedTuple):
+    r"""What takes as long as the norm and is not always asked for.
+
+    Attributes:
+        rank: directions of the weak model.
+        square: $\lVert P_s (I - P_w) \rVert_F^2$; None where rounding is not far below it.
+    """
+
+    rank: int
+    square: float | None
+
+
 class Solved(NamedTuple):
     r"""One pair.
 
     Attributes:
         norm, second: the two largest singular values of $P_s (I - P_w)$, the other one roughly; NaN where not asked.
-        square: $\lVert P_s (I - P_w) \rVert_F^2$; NaN where not asked for.
         predicted: the predicted gap in squared label units; None without labels.
-        rank: directions of the weak model; 0 where norms were not asked for.
         dof: effective dimension of the weak model.
-        resolved: whether rounding is far below all of them.
+        sizes: computes them; factors are held until it is let go.
+        resolved: whether rounding is far below norm and predicted gap.
         functions: of the influences.
     """
 
     norm: float
     second: float
-    square: float
     predicted: float | None
-    rank: int
     dof: float
+    sizes: Callable[[], Sizes]
     resolved: bool
     functions: Functions
 
@@ -144,10 +159,9 @@ class _ByColumns(NamedTuple):
 
 
 class _ByRows(NamedTuple):
-    """The strong model on the samples: P_s, P_s^2 and y / sqrt(n)."""
+    """The strong model on the samples: P_s and y / sqrt(n)."""
 
     smoother: Float[Any, "n n"]
-    squared: Float[Any, "n n"]
     labels: Float[Any, "n c"]
 
 
@@ -171,7 +185,6 @@ class _Found(NamedTuple):
     """What is computed of one pair; the slopes are (weak, strong), the functions as in ``Functions``."""
 
     gap: Float[Any, ""]
-    square: Float[Any, ""] | None
     of_gap: tuple[Any, Any]
     of_norm: tuple[Any, Any] | None
     strong: Float[Any, "m k"]
@@ -189,9 +202,8 @@ def _by_columns(
 
 
 def _by_rows(la: Any, kernel: Float[Any, "n n"], labels: Float[Any, "n c"], ridge: Any) -> _ByRows:
-    """Cost: 2 n^3."""
-    smoother = la.shifted(-ridge * la.whole_inverse(la.root(la.shifted(kernel, ridge))), 1.0)
-    return _ByRows(smoother, la.gram(smoother), labels)
+    """Cost: n^3."""
+    return _ByRows(la.shifted(-ridge * la.whole_inverse(la.root(la.shifted(kernel, ridge))), 1.0), labels)
 
 
 def _covered(la: Any, second: Float[Any, "d_w d_w"], seen: Float[Any, "r d_w"], ridge: Any, *, large: bool) -> _Covered:
@@ -241,7 +253,7 @@ def _finish_columns(
     of_gap = (ridge * (q * theta).sum(), (f * (f - la.smoothed(p, f))).sum())
     if top is None:
         on_strong = la.columns(la.resolve(strong.lower, missed), la.matvec(strong.head, f))
-        return _Found((f**2).sum(), None, of_gap, None, on_strong, la.columns(theta, q))
+        return _Found((f**2).sum(), of_gap, None, on_strong, la.columns(theta, q))
     norm, u = top
     z, yu = la.matvec(strong.head, u), la.matvec(weak.y, u, transposed=True)
     t = la.matvec(weak.inverse, yu, transposed=True)
@@ -252,8 +264,7 @@ def _finish_columns(
     on_strong = la.columns(
         la.resolve(strong.lower, missed), la.matvec(strong.head, f), la.resolve(strong.lower, rest / norm**2), z
     )
-    square = la.inner(p, p) - la.inner(la.gram(weak.y), weak.square)
-    return _Found((f**2).sum(), square, of_gap, of_norm, on_strong, la.columns(theta, q, t, again))
+    return _Found((f**2).sum(), of_gap, of_norm, on_strong, la.columns(theta, q, t, again))
 
 
 def _finish_rows(
@@ -282,18 +293,24 @@ def _finish_rows(
     scale = len(p) ** 0.5
     of_gap = ((h * e).sum(), (f * (f - g)).sum())
     if top is None:
-        return _Found((f**2).sum(), None, of_gap, None, scale * la.columns(f, g), scale * la.columns(fitted, h))
+        return _Found((f**2).sum(), of_gap, None, scale * la.columns(f, g), scale * la.columns(fitted, h))
     norm, u = top
     z = la.smoothed(p, u)
     seen = smooth(z)
     again = smooth(z - seen)
     of_norm = ((seen * (z - seen - again)).sum() / norm, norm * (1 - (u * z).sum()))
-    if isinstance(weak, _Missed):
-        square = la.inner(strong.squared, la.gram(weak.residual))
-    else:
-        square = la.inner(p, p) - la.inner(la.gram(weak.y), weak.square)
     on_strong, on_weak = la.columns(f, g, u, z), la.columns(fitted, h, seen, again)
-    return _Found((f**2).sum(), square, of_gap, of_norm, scale * on_strong, scale * on_weak)
+    return _Found((f**2).sum(), of_gap, of_norm, scale * on_strong, scale * on_weak)
+
+
+def _square_of_covered(la: Any, smoother: Any, weak: _Covered) -> Any:
+    r"""$\lVert P_s (I - P_w) \rVert_F^2$, of a weak model with columns of its own. Cost: r d_w^2."""
+    return la.inner(smoother, smoother) - la.inner(la.gram(weak.y), weak.square)
+
+
+def _square_of_missed(la: Any, squared: Any, weak: _Missed) -> Any:
+    """The same on the samples, from P_s^2. Cost: n^3."""
+    return la.inner(squared, la.gram(weak.residual))
 
 
 class Strong:
@@ -326,6 +343,11 @@ class Strong:
     def by_rows(self) -> _ByRows:
         """On the samples."""
         return _by_rows(Host(), self._kernel, self.label_rows, self.ridge)
+
+    @cached_property
+    def squared_rows(self) -> np.ndarray:
+        """P_s^2 on the samples."""
+        return Host().gram(self.by_rows.smoother)
 
     @cached_property
     def _kernel(self) -> np.ndarray:
@@ -397,7 +419,7 @@ def strong_of(target: Target, trace: float, ridge: float) -> Strong:
 def trace_of(part: Part, name: str, *, dtype: str, center: bool) -> float:
     """Mean squared length of a sample; InputError where the representation is constant."""
     if part.rows is not None:
-        trace = float(np.vdot(part.rows, part.rows)) / len(part.rows)
+        trace = float(np.einsum("ij,ij->", part.rows, part.rows)) / len(part.rows)
     else:
         assert part.second is not None
         trace = float(np.trace(part.second))
@@ -421,7 +443,9 @@ class SolvedPair(NamedTuple):
 
 
 def solve_pair(
-    m: Moments,
+    target: Target,
+    weak: Part,
+    cross: Float[np.ndarray, "d_weak d_strong"] | None,
     ridges: tuple[float, float],
     thresholds: tuple[float, float],
     scale: str,
@@ -429,8 +453,7 @@ def solve_pair(
     with_norm: bool = True,
 ) -> SolvedPair | None:
     """``solve`` for one pair, or None where solves do not apply or the gap is too close to rounding."""
-    target, (weak, cross) = m.target, m.weak
-    kind: dict[str, Any] = {"dtype": m.dtype, "center": m.center}
+    kind: dict[str, Any] = {"dtype": target.dtype, "center": target.center}
     traces = Traces(trace_of(weak, "weak", **kind), trace_of(target.strong, "strong", **kind), 0.0)
     unit = unit_trace_ridges(ridges, traces, scale)
     if not applies(unit, thresholds):
@@ -441,16 +464,17 @@ def solve_pair(
     return SolvedPair(strong, side, one, traces, unit) if one.resolved else None
 
 
-def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True) -> list[Solved]:
+def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True, with_sizes: bool = False) -> list[Solved]:
     r"""The gap of many weak models beside one strong model.
 
     Args:
         strong: the strong model.
         weak: the weak ones.
         with_norm: whether norms are asked for, or predicted gaps alone.
+        with_sizes: whether ranks and Frobenius norms are, which are computed when they are asked for otherwise.
 
-    Cost: $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ a model; on the dual side $n^2 d_w + 2 n^3$. And some 50 products with
-    vectors for the norms, of all models at a time where they share the strong one.
+    Cost: $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ a model; on the dual side $n^2 d_w + n^3$, twice that with sizes. And
+    some 50 products with vectors for the norms, of all models at a time where they share the strong one.
     """
     found: dict[int, Solved] = {}
     routes: dict[str, list[int]] = {}
@@ -458,7 +482,11 @@ def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True) -> li
         routes.setdefault(_route(strong.side, model.side), []).append(index)
     for route, indices in routes.items():
         solver = _columns if route == "columns" else _rows
-        found |= zip(indices, solver(strong, [weak[index] for index in indices], with_norm), strict=True)
+        for index, one in zip(indices, solver(strong, [weak[index] for index in indices], with_norm), strict=True):
+            if with_sizes:
+                known = one.sizes()
+                one = one._replace(sizes=lambda known=known: known)  # the factors may go
+            found[index] = one
     return [found[index] for index in range(len(weak))]
 
 
@@ -511,46 +539,59 @@ def _columns(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[
         found = _finish_columns(la, own, model, cross, labels, ridge, None if top is None else top[:2])
         error = SQUARED * epsilon("float64") * (1 + ridge**-0.5 + strong.ridge**-0.5)
         least = [strong.share(found.gap) ** 0.5] if labels.shape[1] else []
-        if top is not None and found.square is not None:
-            least += [top.norm**2, found.square / whole]
+        least += [] if top is None else [top.norm**2]
         resolved = error <= TOLERATED * min(least) and noise * (1 / ridge + 1 / strong.ridge) <= INHERITED * min(least)
-        rank = side.rank() if with_norm else 0
-        yield _solved(found, top, rank, model.dof, bool(resolved), sampled=False)
+
+        def sizes(side: Side = side, model: _Covered = model, error: float = error / TOLERATED) -> Sizes:
+            square = _square_of_covered(la, own.smoother, model)
+            return Sizes(side.rank(), square if square > error * whole else None)
+
+        yield _solved(found, top, model.dof, bool(resolved), sizes, sampled=False)
 
 
 def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Solved]:
     """The strong model by the samples; weak ones by the samples too, or by their columns."""
-    la, own, models, ranks = Host(), strong.by_rows, [], []
+    la, own, models, kernels = Host(), strong.by_rows, [], []
     for side, _, ridge in weak:
         if side.second is None:
             kernel = side.kernel()
-            ranks.append(side.rank(kernel) if with_norm else 0)
+            kernels.append(kernel)
             models.append(_missed(la, kernel, ridge))
         else:
             seen = side.unit * la.product(own.smoother, side.samples)
-            ranks.append(side.rank() if with_norm else 0)
+            kernels.append(None)
             models.append(_covered(la, side.second, seen, ridge, large=ridge > LARGE_RIDGE))
     tops: list[_Top] | list[None] = [None] * len(models)
     if with_norm:
         tops = (_missed_tops if isinstance(models[0], _Missed) else _covered_tops)(own.smoother, models)
-    for (side, _, ridge), model, rank, top in zip(weak, models, ranks, tops, strict=True):
+    for (side, _, ridge), model, kernel, top in zip(weak, models, kernels, tops, strict=True):
         found = _finish_rows(la, own, model, side.rows, side.unit, None if top is None else top[:2])
         least = [strong.share(found.gap)] if own.labels.shape[1] else []
-        if top is not None and found.square is not None:
-            least += [top.norm**2, found.square / len(own.smoother)]
-        resolved = dual_error(ridge, strong.ridge) <= TOLERATED * max(min(least), 0.0) ** 0.5
-        yield _solved(found, top, rank, model.dof, bool(resolved), sampled=True)
+        least += [] if top is None else [top.norm**2]
+        error = dual_error(ridge, strong.ridge) / TOLERATED
+
+        def sizes(
+            side: Side = side, model: Any = model, kernel: np.ndarray | None = kernel, error: float = error
+        ) -> Sizes:
+            if isinstance(model, _Missed):
+                square = _square_of_missed(la, strong.squared_rows, model)
+            else:
+                square = _square_of_covered(la, own.smoother, model)
+            return Sizes(side.rank(kernel), square if square > error**2 * len(own.smoother) else None)
+
+        yield _solved(found, top, model.dof, bool(error <= max(min(least), 0.0) ** 0.5), sizes, sampled=True)
 
 
-def _solved(found: _Found, top: _Top | None, rank: int, dof: Any, resolved: bool, *, sampled: bool) -> Solved:
+def _solved(
+    found: _Found, top: _Top | None, dof: Any, resolved: bool, sizes: Callable[[], Sizes], *, sampled: bool
+) -> Solved:
     c = (found.strong.shape[1] - (0 if top is None else 2)) // 2
     gap = float(found.gap) if c else None
     norm, second = (NAN, NAN) if top is None else (top.norm, top.second)
     of_gap = Slopes(*map(float, found.of_gap)) if c else None
     of_norm = Slopes(*map(float, found.of_norm)) if found.of_norm is not None else None
-    square = NAN if found.square is None else float(found.square)
     functions = Functions(None if top is None else norm, gap, found.strong, found.weak, sampled, of_gap, of_norm)
-    return Solved(norm, second, square, gap, rank, float(dof), resolved, functions)
+    return Solved(norm, second, gap, float(dof), sizes, resolved, functions)
 
 
 def _covered_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
