@@ -29,6 +29,7 @@ from benchmarks.problems import Problem
 from benchmarks.results import folder_of, save
 from w2sg_jax.bench import timed
 from w2sg_jax.bench.machine import product_rate
+from w2sg_jax.ranking.cost import Work, flops
 from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 
@@ -36,20 +37,14 @@ HEADINGS = ("work", "seconds", "Gflop", "share of the product rate")
 PAIR_HEADINGS = ("n", "norm, predicted gap, intervals and scores [s]", "RADS-Lin, scores [s]", "times faster")
 
 
-@dataclass(frozen=True)
-class Work:
-    """One ranking: widths of the weak models, of the strong one, and samples."""
+def named(work: Work) -> str:
+    """In words."""
+    low, high = min(work.weak), max(work.weak)
+    widths = f"{low}" if low == high else f"{low} to {high}"
+    return f"{len(work.weak)} weak of {widths}, strong {work.strong}, n = {work.n}"
 
-    weak: tuple[int, ...]
-    strong: int
-    n: int
 
-    @property
-    def name(self) -> str:
-        """In words."""
-        low, high = min(self.weak), max(self.weak)
-        widths = f"{low}" if low == high else f"{low} to {high}"
-        return f"{len(self.weak)} weak of {widths}, strong {self.strong}, n = {self.n}"
+COMMAND = Work((384, 384, 384, 576, 576, 576, 640, 640), 576, 630)
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Config:
         Work(tuple(int(d) for d in np.linspace(64, 1024, 50)), 4096, 20_000),
     )
     """From arrays in memory, with labels."""
-    command: Work | None = Work((384, 384, 384, 576, 576, 576, 640, 640), 576, 630)
+    command: Work | None = COMMAND
     """By `w2sg rank` with a labelled split of the same size, the whole process; None for none."""
     pair: tuple[int, int] = (1024, 4096)
     """Weak and strong width of the one pair."""
@@ -87,19 +82,19 @@ def main(config: Config) -> dict[str, Any]:
     with console.status("product rate"):
         rate = product_rate("float64", size=config.product, at_least=2.0)
     for work in config.rankings:
-        with console.status(work.name):
+        with console.status(named(work)):
             weak, strong, y = samples(work)
             names = {str(index): h for index, h in enumerate(weak)}
             seconds = once_or_more(partial(w2sg.rank, names, strong, y, ridge=config.ridge), config)
             operations = flops(work)
             rows.append(
-                {"work": work.name, "seconds": seconds, "flops": operations, "share": operations / seconds / rate}
+                {"work": named(work), "seconds": seconds, "flops": operations, "share": operations / seconds / rate}
             )
     if config.command:
-        with console.status(config.command.name):
+        with console.status(named(config.command)):
             seconds = by_command(config.command)
             rows.append(
-                {"work": f"w2sg rank, {config.command.name} twice", "seconds": seconds, "flops": None, "share": None}
+                {"work": f"w2sg rank, {named(config.command)} twice", "seconds": seconds, "flops": None, "share": None}
             )
     for n in config.pair_samples:
         with console.status(f"one pair, n = {n}"):
@@ -126,24 +121,6 @@ def samples(work: Work, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray, np
         h[:, :shared] = strong[:, :shared] + 0.1 * h[:, :shared]
         weak.append(h)
     return weak, strong, (strong[:, :50].sum(axis=1) + rng.standard_normal(work.n)).astype(np.float32)
-
-
-def flops(work: Work) -> float:
-    """What has to be computed, in the order that it is: see the module."""
-    n, s = work.n, work.strong
-    kept = n <= max(work.weak) + s + 1
-    if kept and n <= s:
-        total = n**2 * s + n**3
-    else:
-        total = n * s**2 + 11 / 3 * s**3
-    for w in work.weak:
-        if kept and n <= w:
-            total += n**2 * w + 2 * n**3
-        elif kept and n <= s:
-            total += n * w**2 + 2 * n**2 * w + 2 * n * w**2 + w**3
-        else:
-            total += n * w**2 + 2 * n * w * s + 2 * s**2 * w + 2 * s * w**2 + w**3
-    return float(total)
 
 
 def once_or_more(run: Callable[[], Any], config: Config) -> float:

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,9 @@ from matplotlib import image
 
 import w2sg_jax as w2sg
 from w2sg_jax import store
-from w2sg_jax.cli import files, gap, main, quickstart
+from w2sg_jax.cli import files, gap, main, quickstart, rank
 from w2sg_jax.quickstart import QuickstartConfig
+from w2sg_jax.ranking.cost import Work, flops, memory
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.record import to_json
 from w2sg_jax.terminal import streams
@@ -274,7 +276,10 @@ def test_ranking_figure_shows_every_predictor_with_its_interval(rng):
     weak = {f"model $a_{i}$": strong[:, : i + 1] for i in range(3)}
     ranking = w2sg.rank(weak, strong, strong[:, 0])
     figure = ranking_figure(ranking, "s")
-    predicted, norm = figure.axes
+    predicted, norm, differences = figure.axes
+    assert differences.get_xlabel() == "predicted gap,\nminus that of the first"
+    found = ranking.difference(ranking.names[1], ranking.names[0])
+    np.testing.assert_array_equal(differences.lines[0].get_xdata(), found.interval)
     assert predicted.get_xlabel() == "predicted gap\n(squared label units)"
     assert norm.get_xlabel() == "gap norm"
     assert [text.get_text() for text in predicted.get_yticklabels()] == [
@@ -725,3 +730,19 @@ def test_a_platform_that_is_not_there_is_one_line_wherever_it_is_named(samples, 
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"w2sg: JAX_PLATFORMS={platforms}: ") and done.stderr.count("\n") == 1
+
+
+def test_rank_says_beforehand_what_takes_long(samples, capsys, monkeypatch):
+    assert "min on this machine" not in _run(capsys, *RANK)[2]
+    monkeypatch.setattr(rank, "SLOWEST", 1e-3)
+    assert "min on this machine" not in _run(capsys, *RANK)[2], "the machine is faster than that"
+    monkeypatch.setattr(rank, "LONG", 1e-9)
+    assert re.search(r"about 0 min on this machine, and 0\.\d GiB beside the samples", _run(capsys, *RANK)[2])
+
+
+def test_operations_of_a_ranking_are_those_of_its_products():
+    """Ten equal models cost ten times what they add to the strong one, on either side."""
+    for strong, width, n in ((4096, 768, 20_000), (4096, 2048, 1000), (4096, 768, 2000)):
+        one, ten = (flops(Work((width,) * count, strong, n)) for count in (1, 10))
+        assert n * width * min(n, strong) < (ten - one) / 9 < 20 * width * strong * max(n, strong)
+        assert memory(Work((width,) * 10, strong, n)) > 8 * n * width

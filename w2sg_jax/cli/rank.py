@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from ..ranking.result import Ranking
 
 
+SHARE = 0.4
+"""Of the machine's product rate, about what rankings reach."""
+LONG = 60.0
+"""Seconds of a ranking that says beforehand how long it takes."""
+SLOWEST = 1e10
+"""Operations a second that any machine reaches: what is short at this rate is not looked at."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RankOptions(PairOptions):
     """Which of several weak models would supervise a strong one best, with intervals.
@@ -68,6 +76,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
 
     out = _folder(options.out)
     arrays = {role: (location, read(location)) for role, location in locations.items()}
+    _announce({role: array.shape for role, (_, array) in arrays.items()}, progress)
     ranking = _ranking(options, {role: array for role, (_, array) in arrays.items()}, progress)
     table = ranking_table(ranking, f"Weak supervisors for {options.strong}, best first, {ranking.n} samples")
     tables.print(table)
@@ -81,6 +90,26 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
         written = _write(out, result, ranking, table, Path(options.strong).stem, progress)
         progress.print(f"wrote {out}/{written}", markup=False, highlight=False, soft_wrap=True)
     return result
+
+
+def _announce(shapes: Mapping[str, tuple[int, ...]], console: Console) -> None:
+    """Says how long the ranking will take, and in how much memory, where that is more than a minute."""
+    from ..bench.machine import product_rate
+    from ..ranking.cost import Work, flops, memory
+
+    works = []
+    for prefix in ("", "train_"):
+        weak = [shape[1] for role, shape in shapes.items() if role.startswith(f"{prefix}weak/") and len(shape) == 2]
+        strong = shapes.get(f"{prefix}strong", ())
+        if weak and len(strong) == 2:
+            works.append(Work(tuple(weak), strong[1], strong[0]))
+    operations = sum(map(flops, works))
+    if operations / SLOWEST < LONG:
+        return
+    seconds = operations / (SHARE * product_rate("float64", size=1024, at_least=0.1))
+    if seconds >= LONG:
+        needed = sum(map(memory, works)) / 2**30
+        console.print(f"about {seconds / 60:.0f} min on this machine, and {needed:.1f} GiB beside the samples")
 
 
 def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) -> "Ranking":

@@ -56,6 +56,11 @@ class Difference:
     low: float
     high: float
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Ranking:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..ranking.result import Ranking
+    from ..ranking.result import Ranking, RankingRow
 
 MOST_ROWS = 60
 
@@ -29,11 +29,14 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
     rows = [row for row in ranking.rows if row.error is None][:MOST_ROWS]
     shown = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
     names = [_short(row.name) for row in rows]
-    width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * len(shown)
-    figure, axes = panels(1, len(shown), width, 1.9 + 0.3 * len(rows), sharey=True)
-    for name, axis in zip(shown, axes[0], strict=True):
+    paired = ranking.by in ranking.covariances and len(rows) > 1
+    width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * (len(shown) + paired)
+    figure, axes = panels(1, len(shown) + paired, width, 1.9 + 0.3 * len(rows), sharey=True)
+    for name, axis in zip(shown, axes[0], strict=False):
         _draw(axis, ranking, name)
         axis.set_xlabel(RANKING_HEADINGS[name] + ("" if name == "norm" else f"\n({unit})"))
+    if paired:
+        _draw_differences(axes[0, -1], ranking, rows)
     axes[0, 0].set_yticks(range(len(rows)), names)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     figure.suptitle(_title(ranking, len(rows), strong))
@@ -64,6 +67,19 @@ def _draw(axis: "Axes", ranking: "Ranking", name: str) -> None:
     axis.tick_params(axis="y", length=0)
     if name == ranking.by:
         axis.set_title("ranked by this", fontsize="small")
+
+
+def _draw_differences(axis: "Axes", ranking: "Ranking", rows: "list[RankingRow]") -> None:
+    """How much larger each model's value is than that of the first, on the same samples."""
+    for place, row in enumerate(rows[1:], 1):
+        found = ranking.difference(row.name, rows[0].name)
+        axis.plot(found.interval, (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
+        axis.plot(found.value, place, "o", color=COLOURS[0], markersize=5)
+    axis.axvline(0.0, color="0.6", linewidth=0.8)
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
+    axis.set_title("on the same samples", fontsize="small")
+    axis.set_xlabel(f"{RANKING_HEADINGS[ranking.by]},\nminus that of the first")
 
 
 def _short(name: str, most: int = 40) -> str:

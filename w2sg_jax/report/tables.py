@@ -153,6 +153,9 @@ def ranking_table(ranking: "Ranking", title: str) -> Table:
         if name in bounded:
             intervals.append(len(headings))
             headings.append(f"{100 * ranking.confidence:g}%\ninterval")
+        if name == ranking.by and name in ranking.covariances:
+            intervals.append(len(headings))
+            headings.append("minus\nthe first")
     rows = []
     for place, row in enumerate(ranking.rows, 1):
         cells = [f"{place} ●" if row.may_be_best else str(place), row.name]
@@ -160,6 +163,9 @@ def ranking_table(ranking: "Ranking", title: str) -> Table:
             cells.append(number(getattr(row, name)))
             if name in bounded:
                 cells.append(interval(row.intervals.get(name)))
+            if name == ranking.by and name in ranking.covariances:
+                known = place > 1 and row.error is None
+                cells.append(interval(ranking.difference(row.name, ranking.names[0]).interval if known else None))
         rows.append(cells)
     caption = ""
     if ranking.may_be_best:
