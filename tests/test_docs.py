@@ -46,6 +46,7 @@ NEEDS = {
     "Slurm",
     "Kubernetes",
     "Cloud TPU",
+    "an accelerator",
 }
 BLOCK = re.compile(r"(?:<!-- needs: ([^>]*) -->\n\n?)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"\d+\.\d+")

@@ -177,6 +177,27 @@ def test_influences_of_one_pair_with_scores_and_intervals(widths, thresholds):
     assert w2sg.gap_influence(weak, strong).predicted is None
 
 
+@pytest.mark.parametrize("scale", ["trace", "none"])
+@pytest.mark.parametrize("widths", [(5, 9), (9, 60), (50, 70)], ids=str)
+def test_the_frobenius_norm_has_an_interval_where_it_is_asked_for(widths, scale):
+    parts, truth = sample(*widths), []
+    settings = ((0.03, 0.01), (0.0, 0.0), True, scale)
+
+    def frobenius(weights):
+        return np.linalg.norm(pair(parts, weights, *settings)[2]) / np.sqrt(N)
+
+    for i in range(N):
+        towards = -np.full(N, 1 / N)
+        towards[i] += 1
+        high, low = (frobenius(1 / N + sign * STEP * towards) for sign in (1, -1))
+        truth.append((high - low) / (2 * STEP))
+    ranking = w2sg.rank({"w": parts[0]}, *parts[1:], ridge=(0.03, 0.01), scale=scale, by="frobenius")
+    row = ranking.rows[0]
+    assert row.frobenius == pytest.approx(frobenius(np.full(N, 1 / N)), rel=1e-9)
+    assert ranking.covariances["frobenius"][0][0] == pytest.approx((np.array(truth) ** 2).sum() / N**2, rel=1e-5)
+    assert row.intervals["frobenius"][0] < row.frobenius < row.intervals["frobenius"][1]
+
+
 def test_groups_of_one_pair():
     weak, strong, y = sample(5, 9)
     twice = w2sg.gap_influence(*(np.tile(x, (2, 1)) for x in (weak, strong, y)), groups=np.tile(np.arange(N), 2))

@@ -256,6 +256,14 @@ def test_no_interval_leaves_the_range_of_its_quantity(n, ridge):
     assert n == 8 or ridge > 1e-2 or any(row.norm > 0.9 for row in ranking.rows)
 
 
+def test_constant_labels_leave_no_gap_and_no_warning():
+    ranking = w2sg.rank(ZOO, STRONG, np.full(400, 7.0))
+    for row in ranking.rows:
+        assert row.predicted == 0.0 and row.intervals["predicted"] == (0.0, 0.0)
+        assert row.probability_best == pytest.approx(1 / 3) and row.may_be_best
+        assert not any("predicted" in note for note in row.warnings)
+
+
 def test_few_weak_models_are_a_warning():
     assert "3 weak models only" in w2sg.rank(ZOO, STRONG).warnings[0]
     assert w2sg.rank({str(i): STRONG[:, i : i + 9] for i in range(10)}, STRONG).warnings == ()

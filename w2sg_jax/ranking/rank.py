@@ -111,6 +111,7 @@ class _Settings(NamedTuple):
         options, checkpoints: of its passes over the samples.
         widths: what each weak width is padded to where principal components are needed.
         skip: whether a model whose representation is constant is a row with its reason, not the end.
+        frobenius: whether intervals of Frobenius norms are asked for.
     """
 
     ridge: tuple[float, float]
@@ -120,6 +121,7 @@ class _Settings(NamedTuple):
     checkpoints: Checkpoints
     widths: dict[int, int]
     skip: bool
+    frobenius: bool
 
 
 @own_settings()
@@ -167,7 +169,8 @@ def rank(
     Returns:
         Ranking. Its intervals come from the influence of each sample (see ``theory.influence``), on the scale of the
         logarithm or, of the norm, of the logit, so that they lie where the quantities can. They cover what is expected
-        at this number of samples, for these models, at this ridge; ``frobenius`` and the dimensions have none.
+        at this number of samples, for these models, at this ridge. ``frobenius`` has one where the ranking is by it and
+        every direction is kept, at a cost of d^3 for each model; effective dimensions have none.
 
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
@@ -193,7 +196,16 @@ def rank(
     options = PassOptions(center, dtype, None, devices, checkpoint, checkpoint_every)
     widths = padded_widths(array.shape[1] for sample in samples for array in sample.weak.values())
     skip = errors == "row" and len(samples[0].weak) > 1
-    settings = _Settings(as_ridge(ridge), as_threshold(threshold), scale, options, options.checkpoints(), widths, skip)
+    settings = _Settings(
+        as_ridge(ridge),
+        as_threshold(threshold),
+        scale,
+        options,
+        options.checkpoints(),
+        widths,
+        skip,
+        by == "frobenius",
+    )
     splits = [
         _Split(sample, settings, "train " if index else "", with_norm=index == 0)
         for index, sample in enumerate(samples)
@@ -307,7 +319,7 @@ class _Split:
     ) -> list[str]:
         """By solves; returns the models whose gap is so small that they do not tell it from rounding."""
         assert self.strong_model is not None
-        left, chosen = [], {}
+        settings, left, chosen = self.settings, [], {}
         top_gain = strong.top_gain if self.with_norm else 1.0
         for name, (part, cross, trace) in parts.items():
             ridge = self._ridges(trace)[0]
@@ -318,7 +330,8 @@ class _Split:
             unit = None if cross is None else np.divide(cross, np.sqrt(trace * self.strong_model.trace), order="F")
             chosen[name] = Weak(side, unit, ridge)
         weak = list(chosen.values())
-        found = solve(strong, weak, with_norm=self.with_norm, with_sizes=self.with_norm) if chosen else []
+        options = {"with_sizes": self.with_norm, "with_frobenius": self.with_norm and settings.frobenius}
+        found = solve(strong, weak, with_norm=self.with_norm, **options) if chosen else []
         for (name, (_, _, ridge)), one in zip(chosen.items(), found, strict=True):
             rank, square = one.sizes() if self.with_norm else (0, NAN)
             if not one.resolved or square is None:
@@ -401,6 +414,10 @@ def _ranking(
             covariance = corrected(found.gap.covariance, dofs, split.dof_strong, draws)
             joints[quantity] = Joint(gaps, covariance, split.label_square)
             few |= {quantity: found.gap.draws}
+        if found.frobenius is not None:
+            values = np.array([split.measured[name].frobenius for name in known])
+            joints["frobenius"] = Joint(values, found.frobenius.covariance, None)
+            few |= {"frobenius": found.frobenius.draws}
         if found.norm is not None:
             norms = np.array([split.measured[name].norm for name in known])
             joints["norm"] = Joint(norms, found.norm.covariance, 1.0)

@@ -21,7 +21,8 @@ class RankingRow:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
-        intervals: (low, high) over samples of ``norm``, ``predicted`` and ``supervised``, inside their ranges.
+        intervals: (low, high) over samples of ``norm``, ``predicted`` and ``supervised``, inside their ranges; and of
+            ``frobenius`` where the ranking is by it.
         probability_best: that this model has the smallest value of what the ranking is by, given how the values of all
             models vary together over samples; None where that quantity has no intervals.
         may_be_best: whether it is in the set that holds the best model with the confidence of the intervals.
@@ -72,7 +73,7 @@ class Ranking:
         ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
         n_groups: groups of samples that count as one draw each; None where each sample does.
         confidence: of the intervals.
-        covariances: of ``norm``, ``predicted`` and ``supervised``, (k, k) over the rows with a value, in their order.
+        covariances: of what has intervals, (k, k) over the rows with a value, in their order.
         warnings: of the ranking as a whole; those of one model are in its row.
     """
 

@@ -169,6 +169,30 @@ class Turn(NamedTuple):
         return found[0], found[1]
 
 
+class Quadratic(NamedTuple):
+    r"""The influence on $T = \lVert P_s (I - P_w) \rVert_F^2$ as a form in the samples,
+    $x_s^\top A x_s + x_w^\top B x_s + x_w^\top D x_w$ and what the traces add.
+
+    Attributes:
+        square: T.
+        strong, cross, weak: A (d_s, d_s), B (d_w, d_s), D (d_w, d_w).
+        mean: of the form over all samples.
+        slopes: what T changes with the logarithm of each ridge.
+    """
+
+    square: float
+    strong: Float[np.ndarray, "d_s d_s"]
+    cross: Float[np.ndarray, "d_w d_s"]
+    weak: Float[np.ndarray, "d_w d_w"]
+    mean: float
+    slopes: Slopes
+
+    def on(self, weak: Float[np.ndarray, "n d_w"], strong: Float[np.ndarray, "n d_s"]) -> Float[np.ndarray, " n"]:
+        """Of some samples (unit trace), without what the traces add. Cost: 2 n (d_s^2 + d_w d_s + d_w^2)."""
+        form = ((strong @ self.strong + weak @ self.cross) * strong).sum(axis=1)
+        return form + ((weak @ self.weak) * weak).sum(axis=1) - self.mean
+
+
 class Functions(NamedTuple):
     r"""What the influences of one pair are made of: functions on the samples, or the weights that give them.
 
@@ -180,6 +204,7 @@ class Functions(NamedTuple):
         sampled: whether these are values on the samples; else weights, to be multiplied with samples of unit trace.
         of_gap, of_norm: slopes of either.
         turns: of the weak and of the strong model, where a threshold leaves directions out.
+        frobenius: of the Frobenius norm, where it was asked for.
     """
 
     norm: float | None
@@ -190,6 +215,7 @@ class Functions(NamedTuple):
     of_gap: Slopes | None
     of_norm: Slopes | None
     turns: tuple[Turn | None, Turn | None] = (None, None)
+    frobenius: Quadratic | None = None
 
 
 def influences(

@@ -45,10 +45,11 @@ class Spread(NamedTuple):
 
 
 class Covariances(NamedTuple):
-    """Of predicted gaps and of norms; None for what was not asked for."""
+    """Of predicted gaps, of norms and of Frobenius norms; None for what was not asked for."""
 
     gap: Spread | None
     norm: Spread | None
+    frobenius: Spread | None
 
 
 class Sums:
@@ -77,7 +78,9 @@ class Sums:
         total, fourth = over_processes(self.total), over_processes(self.fourth)
         if self.groups is not None:
             total, fourth = total.T @ total, (total**4).sum(axis=0)
-        return Spread(total / n**2, np.diagonal(total) ** 2 / np.maximum(fourth, np.finfo(float).tiny))
+        draws = np.full(len(fourth), np.inf)  # without any influence nothing rests on few samples
+        np.divide(np.diagonal(total) ** 2, fourth, out=draws, where=fourth > 0)
+        return Spread(total / n**2, draws)
 
 
 def covariances(
@@ -101,10 +104,11 @@ def covariances(
     Cost: $8 (c + 1)$ n (d_w + d_s) flops a model; more where a threshold leaves directions out.
     """
     n = strong.samples.shape[0]
-    kinds = [models[0][0].gap is not None, models[0][0].norm is not None]
+    first = models[0][0]
+    kinds = [first.gap is not None, first.norm is not None, all(one.frobenius is not None for one, _ in models)]
     sums = [Sums(len(models), groups) if kind else None for kind in kinds]
     for start, found in influence_blocks(models, strong, labels, center=center, scale=scale):
-        for total, columns in zip(sums, ([one.gap for one in found], [one.norm for one in found]), strict=True):
+        for total, columns in zip(sums, zip(*(one[:3] for one in found), strict=True), strict=True):
             known = [column for column in columns if column is not None]
             if total is not None:
                 total.add(start, np.stack(known, axis=1))
@@ -112,11 +116,12 @@ def covariances(
 
 
 class Influenced(NamedTuple):
-    """One pair on a block of samples: influences on the predicted gap and on the norm, and f, whose length is the
-    score."""
+    """One pair on a block of samples: influences on the predicted gap, on the norm and on the Frobenius norm, and f,
+    whose length is the score."""
 
     gap: Float[np.ndarray, " rows"] | None
     norm: Float[np.ndarray, " rows"] | None
+    frobenius: Float[np.ndarray, " rows"] | None
     f: Float[np.ndarray, "rows c"]
 
 
@@ -132,6 +137,7 @@ def influence_blocks(
 
     Args, cost: as ``covariances``.
     """
+    n = strong.samples.shape[0]
     for start, (*weak, of_strong, y) in _blocks(models, strong, labels):
         x = strong.unit(of_strong, center=center)
         y = y - labels[1] if labels and center else y
@@ -146,8 +152,20 @@ def influence_blocks(
                 for turn, rows in zip(functions.turns, (w, x), strict=True)
             )
             turned = (by_weak[0] + by_strong[0], by_weak[1] + by_strong[1])
-            found.append(Influenced(*influences(functions, of_x, of_w, y, squares, turned), of_x[:, : y.shape[1]]))
+            own = influences(functions, of_x, of_w, y, squares, turned)
+            found.append(Influenced(*own, _of_frobenius(functions, w, x, squares, n), of_x[:, : y.shape[1]]))
         yield start, found
+
+
+def _of_frobenius(
+    functions: Functions, w: np.ndarray, x: np.ndarray, squares: Squares, n: int
+) -> Float[np.ndarray, " rows"] | None:
+    r"""The influence on $\sqrt{T / n}$, from that on T; None where it was not asked for."""
+    form = functions.frobenius
+    if form is None:
+        return None
+    by_traces = (squares.weak - 1) * form.slopes.weak - (squares.strong - 1) * form.slopes.strong
+    return (form.on(w, x) + by_traces) / (2 * np.sqrt(n * form.square))
 
 
 def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, start: int) -> Iterator[np.ndarray]:

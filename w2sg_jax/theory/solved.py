@@ -25,7 +25,7 @@ from ..numerics.lanczos import Ritz, lanczos_together, largest_eigenvalue
 from ..numerics.linalg import Host, eigenpairs, eigenvalues, pivoted_cholesky, regular_cholesky, symmetric
 from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, SQUARED, TOLERATED, dual_error, epsilon, floor
 from ..second_moments.moments import Part, Target
-from .influence import Functions, Slopes
+from .influence import Functions, Quadratic, Slopes
 from .kernel import Traces, refuse_constant
 from .smoother import unit_trace_ridges
 
@@ -71,6 +71,10 @@ class Side(NamedTuple):
     def kernel(self) -> Float[np.ndarray, "n n"]:
         """K/n. Cost: n^2 d."""
         return Host().gram(self.samples.T) * self.unit**2
+
+    def whole_second(self) -> Float[np.ndarray, "d d"]:
+        r"""$\Sigma$, from the samples where they are fewer than the columns."""
+        return Host().gram(self.samples) * self.unit**2 if self.second is None else self.second
 
     def rank(self, kernel: Float[np.ndarray, "n n"] | None = None) -> int:
         """Directions above rounding; K/n where it is at hand."""
@@ -313,6 +317,46 @@ def _square_of_missed(la: Any, squared: Any, weak: _Missed) -> Any:
     return la.inner(squared, la.gram(weak.residual))
 
 
+def _quadratic(
+    la: Any,
+    sigma_strong: Float[Any, "d_s d_s"],
+    sigma_weak: Float[Any, "d_w d_w"],
+    cross: Float[Any, "d_w d_s"],
+    ridges: tuple[float, float],
+) -> Quadratic:
+    r"""The influence on the squared Frobenius norm.
+
+    With $B = M^{-1}$, $W = B_s \Sigma_s B_s$, $N = B_w + \beta_w B_w^2$, $S = \Sigma_s - \Sigma_{sw} N \Sigma_{ws}$ and
+    $Q = \Sigma_{ws} W \Sigma_{sw}$, it is $T = \operatorname{tr} W S$ and
+
+    $$
+    A = B_s S B_s + W - 2 \operatorname{sym}(W S B_s), \quad B = -2 N \Sigma_{ws} W, \quad
+    D = B_w Q B_w + 2 \beta_w \operatorname{sym}(B_w^2 Q B_w).
+    $$
+
+    Cost: about $8 d_s^3 + 4 d_s^2 d_w + 10 d_w^3$.
+    """
+    (inverse_weak, inverse_strong) = (
+        la.whole_inverse(la.root(la.shifted(sigma, ridge)))
+        for sigma, ridge in zip((sigma_weak, sigma_strong), ridges, strict=True)
+    )
+    w = la.product(la.product(inverse_strong, sigma_strong), inverse_strong)
+    squared = la.product(inverse_weak, inverse_weak)
+    n = inverse_weak + ridges[0] * squared
+    covered = la.product(n, cross)
+    s = sigma_strong - la.cross(cross, covered)
+    q = la.product(la.product(cross, w), cross.T)
+    wsb = la.product(la.product(w, s), inverse_strong)
+    a = la.product(la.product(inverse_strong, s), inverse_strong) + w - wsb - wsb.T
+    b = -2 * la.product(covered, w)
+    qb = la.product(q, inverse_weak)
+    mixed = la.product(squared, qb)
+    d = la.product(inverse_weak, qb) + ridges[0] * (mixed + mixed.T)
+    mean = la.inner(a, sigma_strong) + la.inner(b, cross) + la.inner(d, sigma_weak)
+    slopes = Slopes(2 * ridges[0] ** 2 * float(la.inner(squared, qb)), 2 * ridges[1] * float(np.trace(wsb)))
+    return Quadratic(float(la.inner(w, s)), a, b, d, float(mean), slopes)
+
+
 class Strong:
     r"""A strong model at its ridge, factored once for all weak models.
 
@@ -464,7 +508,14 @@ def solve_pair(
     return SolvedPair(strong, side, one, traces, unit) if one.resolved else None
 
 
-def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True, with_sizes: bool = False) -> list[Solved]:
+def solve(
+    strong: Strong,
+    weak: Sequence[Weak],
+    *,
+    with_norm: bool = True,
+    with_sizes: bool = False,
+    with_frobenius: bool = False,
+) -> list[Solved]:
     r"""The gap of many weak models beside one strong model.
 
     Args:
@@ -472,6 +523,7 @@ def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True, with_
         weak: the weak ones.
         with_norm: whether norms are asked for, or predicted gaps alone.
         with_sizes: whether ranks and Frobenius norms are, which are computed when they are asked for otherwise.
+        with_frobenius: whether influences on Frobenius norms are, at $8 d_s^3 + 10 d_w^3$ more.
 
     Cost: $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ a model; on the dual side $n^2 d_w + n^3$, twice that with sizes. And
     some 50 products with vectors for the norms, of all models at a time where they share the strong one.
@@ -486,8 +538,18 @@ def solve(strong: Strong, weak: Sequence[Weak], *, with_norm: bool = True, with_
             if with_sizes:
                 known = one.sizes()
                 one = one._replace(sizes=lambda known=known: known)  # the factors may go
+            if with_frobenius:
+                one = one._replace(functions=one.functions._replace(frobenius=_frobenius(strong, weak[index])))
             found[index] = one
     return [found[index] for index in range(len(weak))]
+
+
+def _frobenius(strong: Strong, weak: Weak) -> Quadratic:
+    second_weak, second_strong = (side.whole_second() for side in (weak.side, strong.side))
+    cross = weak.cross
+    if cross is None:
+        cross = weak.side.unit * strong.side.unit * Host().cross(weak.side.samples, strong.side.samples)
+    return _quadratic(Host(), second_strong, second_weak, cross, (weak.ridge, strong.ridge))
 
 
 def _route(strong: Side, weak: Side) -> str:

@@ -33,7 +33,9 @@ class Joint(NamedTuple):
     bound: float | None
 
     def free(self) -> "Joint":
-        """The same on the scale where the quantity has no bound."""
+        """The same on the scale without a bound; constant labels bound gaps by 0, which all of them are then."""
+        if self.bound is not None and self.bound <= 0:
+            return Joint(self.values, self.covariance, None)
         inside = np.clip(self.values, SMALLEST, None if self.bound is None else np.nextafter(self.bound, 0.0))
         if self.bound is None:
             moved, slopes = np.log(inside), 1 / inside
@@ -50,6 +52,8 @@ def quantile(confidence: float) -> float:
 
 def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
     """Of each estimate, inside its range."""
+    if joint.bound is not None and joint.bound <= 0:
+        return np.zeros((len(joint.values), 2))
     free = joint.free()
     half = quantile(confidence) * np.sqrt(np.diagonal(free.covariance))
     ends = free.values[:, None] + half[:, None] * np.array([-1.0, 1.0])
