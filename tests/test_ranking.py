@@ -155,6 +155,21 @@ def test_models_that_do_not_fit_into_memory_together_are_measured_one_by_one(mon
         assert one.intervals["norm"] == pytest.approx(other.intervals["norm"], rel=1e-6)
 
 
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_sums_of_narrow_models_and_samples_of_wide_ones_stand_beside_each_other(monkeypatch, narrow_first):
+    """Of 60 samples, a model of 5 columns leaves sums and one of 70 the samples themselves."""
+    n = 60
+    zoo = {"narrow": ZOO["w5"][:n, :5], "wide": LATENT[:n] @ RNG.normal(size=(30, 70))}
+    zoo = dict(sorted(zoo.items(), reverse=not narrow_first))
+    whole = w2sg.rank(zoo, STRONG[:n], Y[:n])
+    monkeypatch.setattr(rank, "SUMS_BYTES", 1)
+    apart = w2sg.rank(zoo, STRONG[:n], Y[:n])
+    for one, other in zip(whole.rows, apart.rows, strict=True):
+        for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong"):
+            assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-9)
+        assert one.intervals["predicted"] == pytest.approx(other.intervals["predicted"], rel=1e-6)
+
+
 def test_order_and_progress():
     seen = []
     ranking = w2sg.rank(ZOO, STRONG, by="dof_weak", progress=lambda *done: seen.append(done))

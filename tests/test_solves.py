@@ -12,7 +12,7 @@ from oracles import dense_gap
 import w2sg_jax as w2sg
 from w2sg_jax.numerics.lanczos import largest_eigenvalue
 from w2sg_jax.numerics.linalg import Device, Host
-from w2sg_jax.theory import cholesky
+from w2sg_jax.theory import cholesky, solved
 from w2sg_jax.theory.gap import gap_of_pair
 from w2sg_jax.theory.gap_operator import make_pair
 from w2sg_jax.theory.kernel import joint_factor
@@ -200,3 +200,12 @@ def test_the_hosts_root_names_a_matrix_without_one():
 @pytest.mark.parametrize("sigma", [np.eye(1), np.diag([2.0, 1.0]), np.eye(9), np.diag(np.arange(1.0, 40.0))], ids=len)
 def test_largest_eigenvalue(sigma):
     assert largest_eigenvalue(sigma) == pytest.approx(np.diagonal(sigma).max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["regular", *few_samples()])
+def test_a_norm_that_lanczos_does_not_find_is_that_of_the_whole_operator(name, monkeypatch):
+    weak, strong = pair_with_condition(1e2) if name == "regular" else few_samples()[name]
+    m = w2sg.moments(weak, strong, labels_for(strong))
+    truth = w2sg.gap(m)
+    monkeypatch.setattr(solved, "SHARPEST", 0.0)
+    assert relative(w2sg.gap(m).norm, truth.norm) <= 1e-9

@@ -252,7 +252,7 @@ class _Split:
         self.sample, self.settings, self.prefix, self.with_norm = sample, settings, prefix, with_norm
         self.measured: dict[str, _Measured] = {}
         self.failed: dict[str, str] = {}
-        self.strong: Strong | None = None
+        self.strong: dict[bool, Strong] = {}
         self.spectrum: Spectrum | None = None
         self.strong_model: Model | None = None
         self.label_mean, self.label_square = np.zeros(0), 0.0
@@ -291,22 +291,24 @@ class _Split:
         return covariances(chosen, self.strong_model, labels, groups, center=center, scale=scale)
 
     def _strong(self, target: Target) -> Strong | None:
-        """The strong model, factored the first time; None where solves do not apply."""
-        if self.strong_model is not None:
-            return self.strong
-        if self.sample.labels is not None:
-            refuse_bad_values(Part(None, None, None, target.label_mean), self.sample.labels, f"{self.prefix}labels")
-        refuse_bad_values(target.strong, self.sample.strong, f"{self.prefix}strong")
-        trace = trace_of(target.strong, f"{self.prefix}strong", dtype=target.dtype, center=target.center)
-        self.strong_model = Model(self.sample.strong, target.strong.mean, trace)
-        self.label_mean, self.label_square = target.label_mean, float(np.trace(target.label_second))
-        ridge = self._ridges(1.0)[1]
-        if applies(self._ridges(1.0), self.settings.threshold):
-            self.strong = strong_of(target, trace, ridge)
-            self.dof_strong = self.strong.dof()
+        """The strong model, factored once, or twice where some weak models are narrow enough for sums and others keep
+        the samples; None where solves do not apply."""
+        if self.strong_model is None:
+            if self.sample.labels is not None:
+                refuse_bad_values(Part(None, None, None, target.label_mean), self.sample.labels, f"{self.prefix}labels")
+            refuse_bad_values(target.strong, self.sample.strong, f"{self.prefix}strong")
+            trace = trace_of(target.strong, f"{self.prefix}strong", dtype=target.dtype, center=target.center)
+            self.strong_model = Model(self.sample.strong, target.strong.mean, trace)
+            self.label_mean, self.label_square = target.label_mean, float(np.trace(target.label_second))
+        if not applies(self._ridges(1.0), self.settings.threshold):
+            return None
+        of_samples = target.strong.rows is not None
+        if of_samples not in self.strong:
+            made = self.strong[of_samples] = strong_of(target, self.strong_model.trace, self._ridges(1.0)[1])
+            self.dof_strong = made.dof()
             if self.with_norm:
-                self.rank_strong = self.strong.rank
-        return self.strong
+                self.rank_strong = made.rank
+        return self.strong[of_samples]
 
     def _ridges(self, trace: float) -> tuple[float, float]:
         """Both at unit trace, of a weak model with this trace."""

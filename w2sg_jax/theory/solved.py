@@ -227,17 +227,6 @@ def _missed(la: Any, kernel: Float[Any, "n n"], ridge: Any) -> _Missed:
     return _Missed(ridge * inverse, (inverse * kernel).sum())
 
 
-def _squared_of_columns(la: Any, smoother: Any, weak: _Covered, v: Any) -> Any:
-    """P_s (I - P_w)^2 P_s v, of a weak model with columns of its own."""
-    seen = la.times(weak.square, la.matvec(weak.y, v, transposed=True))
-    return la.smoothed(smoother, la.smoothed(smoother, v)) - la.matvec(weak.y, seen)
-
-
-def _squared_of_rows(la: Any, smoother: Any, weak: _Missed, v: Any) -> Any:
-    """P_s (I - P_w)^2 P_s v on the samples."""
-    return la.smoothed(smoother, la.smoothed(weak.residual, la.smoothed(weak.residual, la.smoothed(smoother, v))))
-
-
 def _finish_columns(
     la: Any,
     strong: _ByColumns,
@@ -571,13 +560,14 @@ class _Top(NamedTuple):
     second: float
 
 
-def _tops(apply: Callable[[np.ndarray, np.ndarray], np.ndarray], size: int, count: int) -> list[_Top]:
-    """Of many operators A A^T of one size; see ``lanczos_together``."""
+def _tops(
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray], whole: Callable[[int], np.ndarray], size: int, count: int
+) -> list[_Top]:
+    """Of many operators A A^T of one size; see ``lanczos_together``. One that does not converge is decomposed whole."""
 
     def top(index: int, found: Ritz | None) -> _Top:
         if found is None:
-            whole = apply(np.eye(size, order="F"), np.full(size, index))
-            values, vectors = eigenpairs((whole + whole.T) / 2)
+            values, vectors = eigenpairs(whole(index))
             found = Ritz(values[:2], vectors[:, :2], np.zeros(2), size)
         values = np.sqrt(np.maximum(np.append(found.values, 0.0), 0.0))
         return _Top(float(values[0]), np.asfortranarray(found.vectors[:, :1]), float(values[1]))
@@ -667,7 +657,11 @@ def _covered_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
             image[:, place] -= la.matvec(model.y, seen)
         return image
 
-    return _tops(apply, len(smoother), len(models))
+    def whole(index: int) -> np.ndarray:
+        model = models[index]
+        return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
+
+    return _tops(apply, whole, len(smoother), len(models))
 
 
 def _missed_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
@@ -680,4 +674,7 @@ def _missed_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
             z[:, place] = la.smoothed(missed, la.smoothed(missed, z[:, place]))
         return la.smoothed(smoother, z)
 
-    return _tops(apply, len(smoother), len(models))
+    def whole(index: int) -> np.ndarray:
+        return la.gram(la.product(models[index].residual, smoother))
+
+    return _tops(apply, whole, len(smoother), len(models))
