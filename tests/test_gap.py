@@ -196,4 +196,4 @@ def test_results_are_plain_float64_and_leave_the_configuration_alone():
     assert type(g.norm) is float and g.singular_values.dtype == np.float64 and g.predicted is None
     assert jax.config.jax_enable_x64 == before
     record = g.to_dict()
-    assert record["singular_values"][0] == pytest.approx(g.norm, rel=1e-12) and isinstance(record["warnings"], list)
+    assert record["singular_values"][0] == g.norm and isinstance(record["warnings"], list)

@@ -53,8 +53,7 @@ def test_where_the_squared_form_is_too_coarse_the_full_computation_is_done():
 def test_lanczos_that_does_not_converge_falls_back(monkeypatch):
     monkeypatch.setattr(leading, "TOLERANCE", 0.0)
     found = w2sg.leading_gap(M, 1e-2)
-    assert found.method == "full" and found.residual == 0.0
-    assert found.norm == pytest.approx(w2sg.gap(M, 1e-2).norm, rel=1e-12)
+    assert found.method == "full" and found.norm == w2sg.gap(M, 1e-2).norm and found.residual == 0.0
 
 
 def test_the_device_operator_is_that_of_the_host(monkeypatch):

@@ -89,5 +89,5 @@ def test_without_the_pin_products_on_tensor_cores_would_cost_digits(name, bits, 
     z = rounded(np.concatenate([WEAK - WEAK.mean(axis=0), STRONG - STRONG.mean(axis=0)], axis=1), bits)
     emulated = replace(m, product=z.T @ z / len(z))
     pinned, loose = (relative(w2sg.gap(each, ridge).norm, truth) for each in (m, emulated))
-    assert loose > 10 * pinned, (name, pinned, loose)
+    assert loose > 30 * pinned, (name, pinned, loose)
     assert pinned < 1e-3

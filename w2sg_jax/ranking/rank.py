@@ -1,7 +1,8 @@
 """The computation of a ranking: many weak models against one strong model, with intervals over samples."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,13 +214,15 @@ def rank(
     names = list(samples[0].weak)
     if progress is not None:
         progress(0, len(names))
-    done = 0
+    done = count(1)
+
+    def report() -> None:
+        if progress is not None:
+            progress(next(done), len(names))
+
     for batch in _batches(samples):
         for split in splits:
-            split.measure(batch)
-        done += len(batch)
-        if progress is not None:
-            progress(done, len(names))
+            split.measure(batch, report if split is splits[-1] else lambda: None)
     made = _ranking(splits, names, by, settings, confidence)
     settings.checkpoints.clear()
     return made
@@ -258,8 +261,8 @@ class _Split:
         self.label_mean, self.label_square = np.zeros(0), 0.0
         self.rank_strong, self.dof_strong = 0, float("nan")
 
-    def measure(self, names: Sequence[str]) -> None:
-        """Some weak models together."""
+    def measure(self, names: Sequence[str], report: Callable[[], None]) -> None:
+        """Some weak models together; ``report`` is called as each is done."""
         settings, arrays = self.settings, [self.sample.weak[name] for name in names]
         (sums,) = accumulate(
             arrays, self.sample.target, settings.options, checkpoints=settings.checkpoints, at_once=True
@@ -276,11 +279,13 @@ class _Split:
                 if not settings.skip:
                     raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
                 self.failed[name] = f"{self.prefix}{error}"
+                report()
         left = list(parts)
         if strong is not None:
-            left = self._solve(target, strong, parts)
+            left = self._solve(target, strong, parts, report)
         for name in left:
             self._decompose(target, name, *parts[name])
+            report()
 
     def covariances(self, names: Sequence[str], groups: np.ndarray | None) -> Covariances:
         """Of these models' estimates."""
@@ -317,7 +322,11 @@ class _Split:
         return unit_trace_ridges(self.settings.ridge, traces, self.settings.scale)
 
     def _solve(
-        self, target: Target, strong: Strong, parts: Mapping[str, tuple[Part, np.ndarray | None, float]]
+        self,
+        target: Target,
+        strong: Strong,
+        parts: Mapping[str, tuple[Part, np.ndarray | None, float]],
+        report: Callable[[], None],
     ) -> list[str]:
         """By solves; returns the models whose gap is so small that they do not tell it from rounding."""
         assert self.strong_model is not None
@@ -331,10 +340,10 @@ class _Split:
             side = side_of(part, trace, dtype=target.dtype, center=target.center)
             unit = None if cross is None else np.divide(cross, np.sqrt(trace * self.strong_model.trace), order="F")
             chosen[name] = Weak(side, unit, ridge)
-        weak = list(chosen.values())
+        names, weak = list(chosen), list(chosen.values())
         options = {"with_sizes": self.with_norm, "with_frobenius": self.with_norm and settings.frobenius}
-        found = solve(strong, weak, with_norm=self.with_norm, **options) if chosen else []
-        for (name, (_, _, ridge)), one in zip(chosen.items(), found, strict=True):
+        for index, one in solve(strong, weak, with_norm=self.with_norm, **options):
+            name, ridge = names[index], weak[index].ridge
             rank, square = one.sizes() if self.with_norm else (0, NAN)
             if not one.resolved or square is None:
                 left.append(name)
@@ -354,6 +363,7 @@ class _Split:
                 one.functions,
                 Model(self.sample.weak[name], part.mean, trace),
             )
+            report()
         return left
 
     def _decompose(self, target: Target, name: str, part: Part, cross: np.ndarray | None, trace: float) -> None:

@@ -196,7 +196,12 @@ def gap_of_solved(
             return _decomposed(moments(), ridges, thresholds, scale)._sizes.value()
         return _Sizes(float(np.sqrt(square / target.n)), rank, strong.rank, *widths)
 
-    singular_values = Later(lambda: _decomposed(moments(), ridges, thresholds, scale).singular_values)
+    def values() -> np.ndarray:
+        found = np.minimum(_decomposed(moments(), ridges, thresholds, scale).singular_values, one.norm)
+        found[0] = one.norm  # which both ways agree on but for rounding: one number in one record
+        return found
+
+    singular_values = Later(values)
     dofs = (one.dof, strong.dof())
     notes = accuracy(target.dtype, weak.rows is not None, unit, one.norm, strong.top_gain)
     predicted = one.predicted
