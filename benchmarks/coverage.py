@@ -25,7 +25,7 @@ from w2sg_jax.report.tables import markdown_table, table
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.terminal.progress import progress_bar
 
-HEADINGS = ("population", "n", "widths", "quantity", "coverage", "warned", "SE / spread", "E / population")
+HEADINGS = ("population", "n", "widths", "quantity", "coverage", "warned", "SE / spread", "E / true")
 LATENTS = 16
 LARGE = 100_000
 """Samples that stand for a synthetic population."""

@@ -27,7 +27,7 @@ from ..numerics.rounding import LARGEST_RIDGE
 from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.checkpoints import Checkpoints
-from ..second_moments.from_arrays import PassOptions, Progress, accumulate, refuse_bad_values
+from ..second_moments.from_arrays import PassOptions, Progress, accumulate, refuse_bad_target, refuse_bad_values
 from ..second_moments.moments import Part, Target, pair_of
 from ..theory.gap import accuracy, close, gap_of_pair
 from ..theory.gap_operator import functions_of_pair, make_pair
@@ -299,9 +299,7 @@ class _Split:
         """The strong model, factored once, or twice where some weak models are narrow enough for sums and others keep
         the samples; None where solves do not apply."""
         if self.strong_model is None:
-            if self.sample.labels is not None:
-                refuse_bad_values(Part(None, None, None, target.label_mean), self.sample.labels, f"{self.prefix}labels")
-            refuse_bad_values(target.strong, self.sample.strong, f"{self.prefix}strong")
+            refuse_bad_target(target, self.sample.strong, self.sample.labels, self.prefix)
             trace = trace_of(target.strong, f"{self.prefix}strong", dtype=target.dtype, center=target.center)
             self.strong_model = Model(self.sample.strong, target.strong.mean, trace)
             self.label_mean, self.label_square = target.label_mean, float(np.trace(target.label_second))

@@ -29,7 +29,7 @@ from ..store.prefetch import copied, on_disk, prefetched
 from ..store.shards import Shards
 from .accumulator import Accumulator, Layout, add_up, rows_of_block
 from .checkpoints import Checkpoints, identity_of
-from .moments import Moments, Part
+from .moments import Moments, Part, Target
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -257,6 +257,13 @@ def refuse_bad_values(part: Part, array: Array, name: str) -> None:
     refuse_non_finite(array, name)
     if part.second is None or not np.isfinite(part.second.diagonal()).all():
         refuse_overflow(name)
+
+
+def refuse_bad_target(target: Target, strong: Array, labels: Array | None, prefix: str = "") -> None:
+    """The same of what all weak models share; ``prefix`` stands before the names."""
+    refuse_bad_values(target.strong, strong, f"{prefix}strong")
+    if labels is not None:
+        refuse_bad_values(Part(None, target.label_second, None, target.label_mean), labels, f"{prefix}labels")
 
 
 def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:

@@ -5,13 +5,13 @@ samples is sd(influence) / sqrt(n). For the operator $A = P_s (I - P_w)$ between
 
 $$
 \partial_i \langle u, A v \rangle = z_i (e_i - f_i) - h_i e_i
-    - |x_{s,i}|^2 \, \overline{f (u - z)} + |x_{w,i}|^2 \, \overline{h e},
+    - |x_{s,i}|^2 \, \tfrac1n \langle f, u - z \rangle + |x_{w,i}|^2 \, \tfrac1n \langle h, e \rangle,
 \qquad e = (I - P_w) v, \quad f = P_s e, \quad z = P_s u, \quad h = P_w z,
 $$
 
-where u and v are kept as they are, a bar is the mean over samples, and the two squared lengths come from the division
-by the trace: they are 1 in raw units. A threshold adds what the principal subspace turns by (``turn``). The centring of
-representations and labels is in it: it changes the second moments in second order alone.
+where u and v are kept as they are, and the two squared lengths come from the division by the trace: they are 1 in raw
+units. A threshold adds what the principal subspace turns by (``turn``). The centring of representations and labels is
+in it: it changes the second moments in second order alone.
 
 Sources: ours. Hampel (1974) for influence functions; Kato for the perturbation of the principal subspace.
 """
@@ -49,8 +49,8 @@ class Slopes(NamedTuple):
     r"""What the quantity would change with the logarithm of each ridge, with the sign that the influence has.
 
     Attributes:
-        weak: $\overline{h e}$.
-        strong: $\overline{f (u - z)}$.
+        weak: $\langle h, e \rangle / n$.
+        strong: $\langle f, u - z \rangle / n$.
     """
 
     weak: float

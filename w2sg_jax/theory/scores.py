@@ -17,12 +17,18 @@ from ..numerics.checks import (
     as_ridge,
     as_samples,
     as_threshold,
-    refuse_non_finite,
-    refuse_overflow,
     same_rows,
 )
 from ..numerics.settings import own_settings
-from ..second_moments.from_arrays import PassOptions, accumulate, moments, over_processes, refuse_bad_values
+from ..second_moments.from_arrays import (
+    PassOptions,
+    accumulate,
+    again,
+    moments,
+    over_processes,
+    refuse_bad_target,
+    refuse_bad_values,
+)
 from ..second_moments.moments import Moments, pair_of
 from .gap import Gap, close, gap_of_pair, gap_of_solved
 from .gap_operator import functions_of_pair, make_pair
@@ -32,8 +38,6 @@ from .second_pass import Model, influence_blocks
 from .smoother import Parameters, unit_trace_ridges
 from .solved import solve_pair
 from .uncertainty import Joint, corrected, intervals
-
-BLOCK_ROWS = 8192
 
 
 @own_settings()
@@ -98,13 +102,10 @@ def scores_of(
     f = functions.strong[:, : m.d_labels]
     if functions.sampled:
         return np.linalg.norm(f, axis=1)
-    direction = f / np.sqrt(trace)
-    mean = m.mean[m.strong_columns] if m.center else 0.0
-    scores = np.empty(int(m.n))
-    for start in range(0, len(scores), BLOCK_ROWS):
-        block = np.asarray(strong[start : start + BLOCK_ROWS]).astype(np.float64) - mean
-        scores[start : start + BLOCK_ROWS] = np.linalg.norm(block @ direction, axis=1)
-    return scores
+    model, scores = Model(strong, m.target.strong.mean, trace), np.zeros(int(m.n))
+    for start, (block,) in again([strong]):
+        scores[start : start + len(block)] = np.linalg.norm(model.unit(block, center=m.center) @ f, axis=1)
+    return over_processes(scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,11 +194,8 @@ def influence_of(
     checkpoints = options.checkpoints()
     (sums,) = accumulate([weak], [strong] if labels is None else [strong, labels], options, checkpoints=checkpoints)
     target, (part, cross) = sums.target(), sums.weak(0)
-    for kept, array, name in ((part, weak, "weak"), (target.strong, strong, "strong")):
-        refuse_bad_values(kept, array, name)
-    if labels is not None and not np.isfinite(target.label_second).all():
-        refuse_non_finite(labels, "labels")
-        refuse_overflow("labels")
+    refuse_bad_values(part, weak, "weak")
+    refuse_bad_target(target, strong, labels)
     checkpoints.clear()
     moments_of_pair = partial(pair_of, target, part, cross)
     found = solve_pair(target, part, cross, ridges, thresholds, scale)
