@@ -26,7 +26,7 @@ from w2sg_jax.report.tables import table
 from w2sg_jax.terminal.console import standard_output
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("tests/test_devices.py", "tests/test_solves.py", "tests/test_precision.py", "tests/test_settings.py")
+TESTS = tuple(f"tests/test_{name}.py" for name in ("accelerator", "devices", "solves", "precision", "settings"))
 """Those whose numbers or transfers depend on the device."""
 HEADINGS = ("part", "seconds", "how it ended")
 

@@ -13,15 +13,21 @@ from functools import cache, partial, wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from .checks import check_option
-from .linalg import Device, Host
+from .linalg import Device, Host, eigenvalues
 from .settings import wide_types
 
 FAST_FLOAT64 = re.compile(r"\b(P100|V100|A100|A800|A30|H100|H800|H200|GH200|B100|B200|GB200|MI\d{2,3}\w?)\b")
 """Accelerators whose float64 products run at a half of their float32 rate or more, by their names."""
+FILLING = 1024
+"""Columns of a matrix whose factorisation occupies an accelerator by itself; wider ones in a batch gain nothing."""
+MOST_TOGETHER = 32
+"""Pairs in a batch; more would not make the products faster."""
 MOST_PROGRAMS = 8
 """Widths up to this number keep their own programs; padding costs time in every run, a program only once."""
 
@@ -67,31 +73,35 @@ def float64() -> Iterator[None]:
         yield
 
 
-def compiled(kernel: Callable[..., Any], *, static: Sequence[str] = ()) -> Callable[..., Any]:
-    """A pure JAX function as one of NumPy arrays: compiled once, run in float64, with NumPy arrays for its results.
+def compiled(
+    kernel: Callable[..., Any], *, static: Sequence[str] = (), fetch: bool | None = True
+) -> Callable[..., Any]:
+    """A pure JAX function as one of arrays anywhere: compiled once, run in float64.
 
     Args:
         kernel: its arguments and results are pytrees of arrays.
         static: names of keyword arguments that a program is compiled for each value of.
+        fetch: whether its results become NumPy arrays; else they stay on the device. None: as ``on_host`` says.
     """
     program = jax.jit(kernel, static_argnames=tuple(static))
 
     @wraps(kernel)
     def run(*arrays: Any, **named: Any) -> Any:
         with float64():
-            return jax.device_get(program(*jax.device_put(arrays), **named))
+            found = program(*jax.device_put(arrays), **named)
+            return jax.device_get(found) if fetch or (fetch is None and on_host()) else found
 
     return run
 
 
-def by_backend(kernel: Callable[..., Any], *, static: Sequence[str] = ()) -> Callable[..., Any]:
+def by_backend(kernel: Callable[..., Any], *, static: Sequence[str] = (), fetch: bool = True) -> Callable[..., Any]:
     """``kernel(la, *arrays, **named)`` as a function of the arrays, by the host or by the device as ``on_host`` says.
 
     Args:
         kernel: written in operations that ``Host`` and ``Device`` both have.
-        static: as in ``compiled``.
+        static, fetch: as in ``compiled``.
     """
-    on_device = compiled(partial(kernel, Device()), static=static)
+    on_device = compiled(partial(kernel, Device()), static=static, fetch=fetch)
 
     @wraps(kernel)
     def run(*arrays: Any, **named: Any) -> Any:
@@ -119,9 +129,62 @@ def resident(kernel: Callable[..., Any], *operands: Any) -> Callable[[np.ndarray
     return apply
 
 
+_eigenvalues = compiled(lambda s: jnp.linalg.eigvalsh(s)[::-1])
+_all_finite = compiled(lambda x: jnp.isfinite(x).all())
+
+
 @cache
 def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(partial(kernel, Device()))
+
+
+def placed(arrays: Any) -> Any:
+    """A pytree of arrays where dense work is done: as it is on the host, else on the device."""
+    if on_host():
+        return arrays
+    with float64():
+        return jax.device_put(arrays)
+
+
+def fetched(x: Any) -> Any:
+    """An array on the host; a traced one stays as it is."""
+    return jax.device_get(x) if isinstance(x, jax.Array) and not isinstance(x, Tracer) else x
+
+
+def cut(x: Any, rows: slice, columns: slice) -> Any:
+    """``x[rows, columns]`` where x is: a view on the host, a copy on a device."""
+    if not isinstance(x, jax.Array):
+        return x[rows, columns]
+    with float64():
+        return x[rows, columns]
+
+
+def all_finite(*arrays: Any) -> bool:
+    """Whether no entry is NaN or infinite, asked where the arrays are."""
+    return all(bool(_all_finite(x) if isinstance(x, jax.Array) else np.isfinite(x).all()) for x in arrays)
+
+
+def eigenvalues_of(s: Any) -> np.ndarray:
+    """Eigenvalues of a symmetric matrix, descending, computed where it is."""
+    return _eigenvalues(s) if isinstance(s, jax.Array) else eigenvalues(s)
+
+
+def device_memory() -> int | None:
+    """Bytes of the default device; None where it does not tell, as on a CPU."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def batch_size(width: int, bytes_each: int) -> int | None:
+    """Pairs of models that ``jax.lax.map`` takes at a time: one by one (None) where a matrix fills the device alone.
+
+    Args:
+        width: of the largest matrix of a pair.
+        bytes_each: that a pair needs.
+    """
+    memory = device_memory()
+    if memory is None or width > FILLING:
+        return None
+    return max(1, min(MOST_TOGETHER, memory // 8 // bytes_each))
 
 
 def mapped_together(most: int) -> int | None:

@@ -1,7 +1,8 @@
 r"""Lanczos, the one: leading eigenpairs of symmetric operators that are only applied to vectors.
 
-``lanczos`` keeps its Krylov basis orthogonal and returns vectors; ``largest_eigenvalues`` runs many operators of one
-form at once, on the device, and keeps no basis. Both start from fixed vectors: what ran before changes no bit.
+``lanczos`` keeps its Krylov basis orthogonal and returns vectors; ``leading_pair`` does so inside a program, with a
+basis that restarts; ``largest_eigenvalues`` runs many operators of one form at once, on the device, and keeps no basis.
+All start from fixed vectors: what ran before changes no bit.
 
 Sources: Golub and Underwood (1977) for blocks; Musco and Musco (2015) for random starts; Paige (1980) for Lanczos
 without reorthogonalisation; Kato and Temple for the bound.
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .backend import bucket, float64
-from .linalg import Host, eigenpairs, eigenvalues, largest_of_tridiagonal, orthonormal, symmetric
+from .linalg import Host, eigenpairs, eigenvalues, largest_of_tridiagonal, orthonormal, product, symmetric
 
 GROWTH = 1.25
 """The basis grows by this factor between two tests of convergence, whose cost is that of a small eigendecomposition."""
@@ -29,6 +30,13 @@ MOST_VECTORS = 512
 """Of a basis, by default: a caller that needs more is better served by a full decomposition."""
 SHARPEST = 1e-10
 """Residual of a largest eigenvalue, relative: its error is at most that, and mostly the square of it."""
+
+RESTARTED = 32
+"""Vectors of a basis that restarts: the most whose small eigendecompositions accelerators do many of at once."""
+KEPT = 10
+"""Leading Ritz vectors that a restart keeps."""
+MOST_CYCLES = 40
+"""Restarts after which an operator counts as one that does not converge."""
 
 STEPS = 8
 """Steps of many operators between two looks at what has converged."""
@@ -214,6 +222,95 @@ def _product(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
     if x.ndim == 2 and x.shape[1] == 1:
         return Host().matvec(basis, x[:, 0])[:, None]
     return Host().matvec(basis, x)
+
+
+class Leading(NamedTuple):
+    """The leading eigenpair of an operator.
+
+    Attributes:
+        value, vector: of it; (size, 1), of length 1.
+        second: the next eigenvalue, roughly.
+        residual: |A v - l v|: the value is off by no more.
+    """
+
+    value: Float[Any, ""]
+    vector: Float[Any, "size 1"]
+    second: Float[Any, ""]
+    residual: Float[Any, ""]
+
+
+class _Restarted(NamedTuple):
+    """Where restarted Lanczos stands: a basis and the vector after it, the operator in that basis, what is found."""
+
+    basis: Float[jax.Array, "size m"]
+    after: Float[jax.Array, " size"]
+    projected: Float[jax.Array, "m m"]
+    values: Float[jax.Array, " m"]
+    coordinates: Float[jax.Array, "m m"]
+    residual: Float[jax.Array, ""]
+    cycles: jax.Array
+
+
+def leading_pair(apply: Callable[[jax.Array], jax.Array], size: int, *, tolerance: float = SHARPEST) -> Leading:
+    """The leading eigenpair of a positive semidefinite operator, inside a program: pure, for ``jit`` and ``vmap``.
+
+    Lanczos with a basis of fixed size, orthogonal in full, that restarts from its leading Ritz vectors. Where it has
+    not converged in ``MOST_CYCLES`` restarts, the residual says so.
+
+    Args:
+        apply: x -> A x, (size,).
+        size: of the operator.
+        tolerance: of the residual, relative to the eigenvalue.
+
+    Source: Wu and Simon (2000) for the thick restart.
+    """
+    m = min(RESTARTED, size)
+    kept = min(KEPT, m // 2)
+    noise = jax.random.normal(jax.random.key(0), (size,), jnp.float64)
+
+    def orthogonal_to(basis: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        overlap = product(basis.T, x)
+        rest = x - product(basis, overlap)
+        return overlap, rest - product(basis, product(basis.T, rest))
+
+    def unit(x: jax.Array) -> jax.Array:
+        return x / _positive(jnp.linalg.norm(x))
+
+    def step(j: Any, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        basis, after, projected = state
+        basis = basis.at[:, j].set(after)
+        overlap, rest = orthogonal_to(basis, apply(after))
+        projected = projected.at[:, j].set(overlap).at[j, :].set(overlap)
+        left, scale = jnp.linalg.norm(rest), jnp.abs(projected).max()
+        # Where the Krylov space has ended, it goes on from another direction; a little left has lost orthogonality.
+        fresh = jnp.where(left > ENDED * scale, rest / _positive(left), unit(jnp.roll(noise, j + 1)))
+        return basis, unit(orthogonal_to(basis, fresh)[1]), projected
+
+    def cycle(state: _Restarted) -> _Restarted:
+        """From the leading Ritz vectors, of which there are none at first, to a full basis."""
+        first = jnp.where(state.cycles == 0, 0, kept)
+        leading = jnp.arange(m) < first
+        basis = jnp.where(leading, product(state.basis, state.coordinates), 0.0)
+        projected = jnp.diag(jnp.where(leading, state.values, 0.0))
+        basis, after, projected = jax.lax.fori_loop(first, m, step, (basis, state.after, projected))
+        values, coordinates = jnp.linalg.eigh(projected)
+        values, coordinates = values[::-1], coordinates[:, ::-1]
+        top = product(basis, coordinates[:, 0])
+        residual = jnp.linalg.norm(apply(top) - values[0] * top)
+        return _Restarted(basis, after, projected, values, coordinates, residual, state.cycles + 1)
+
+    def goes_on(state: _Restarted) -> jax.Array:
+        most = MOST_CYCLES if size > m else 1
+        return (state.residual > tolerance * state.values[0]) & (state.cycles < most)
+
+    nothing = jnp.zeros((m, m), jnp.float64)
+    start = _Restarted(
+        jnp.zeros((size, m), jnp.float64), unit(noise), nothing, nothing[0], nothing, jnp.float64(1.0), jnp.int32(0)
+    )
+    found = jax.lax.while_loop(goes_on, cycle, start)
+    second = found.values[1] if m > 1 else jnp.zeros_like(found.residual)
+    vector = product(found.basis, found.coordinates[:, :1])
+    return Leading(found.values[0], vector, second, found.residual)
 
 
 Operator = Callable[[Any, Any, jax.Array], jax.Array]

@@ -40,6 +40,10 @@ class Host:
         """Arrays side by side."""
         return np.concatenate(parts, axis=1)
 
+    def divided(self, x: np.ndarray, by: Any) -> np.ndarray:
+        """X / by."""
+        return np.divide(x, by, order="F")
+
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
         """The sum of the products of two matrices' entries, without a third one where both have one order."""
         if a.flags.f_contiguous != b.flags.f_contiguous:
@@ -70,6 +74,10 @@ class Host:
         found = s.copy(order="K")
         found.flat[:: len(found) + 1] += ridge
         return found
+
+    def diagonal(self, x: np.ndarray) -> np.ndarray:
+        """The matrix with this diagonal."""
+        return np.diag(x)
 
     def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
         """L^T S L."""
@@ -141,6 +149,10 @@ class Host:
         """L x, or L^T x."""
         return _blas("trmv", lower, x)(lower, x, lower=1, trans=int(transposed))
 
+    def leading_vector(self, s: np.ndarray) -> np.ndarray:
+        """The eigenvector of the largest eigenvalue of S, (d, 1)."""
+        return eigenpairs(s)[1][:, :1]
+
     def matvec(self, a: np.ndarray, x: np.ndarray, *, transposed: bool = False) -> np.ndarray:
         """A x, or A^T x, for a vector or a matrix."""
         if x.ndim == 1:
@@ -159,6 +171,10 @@ class Device:
     def columns(self, *parts: jax.Array) -> jax.Array:
         """Arrays side by side."""
         return jnp.concatenate(parts, axis=1)
+
+    def divided(self, x: jax.Array, by: Any) -> jax.Array:
+        """X / by."""
+        return x / by
 
     def inner(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """The sum of the products of two matrices' entries."""
@@ -183,6 +199,10 @@ class Device:
     def shifted(self, s: jax.Array, ridge: Any) -> jax.Array:
         """S + ridge I."""
         return s + ridge * jnp.eye(s.shape[0], dtype=s.dtype)
+
+    def diagonal(self, x: jax.Array) -> jax.Array:
+        """The matrix with this diagonal."""
+        return jnp.diag(x)
 
     def congruence(self, lower: jax.Array, s: jax.Array) -> jax.Array:
         """L^T S L."""
@@ -217,17 +237,20 @@ class Device:
         return self.solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype))
 
     def times(self, s: jax.Array, x: jax.Array) -> jax.Array:
-        """S x, from the lower half of S."""
-        lower = jnp.tril(s)
-        return product(lower, x) + product(jnp.tril(s, -1).T, x)
+        """S x; both halves of S are filled, as all that comes from a device."""
+        return product(s, x)
 
     def smoothed(self, s: jax.Array, x: jax.Array) -> jax.Array:
         """S x, S filled in both halves."""
         return product(s, x)
 
     def lower_times(self, lower: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
-        """L x, or L^T x."""
-        return self.matvec(jnp.tril(lower), x, transposed=transposed)
+        """L x, or L^T x; the upper half of L is zero."""
+        return self.matvec(lower, x, transposed=transposed)
+
+    def leading_vector(self, s: jax.Array) -> jax.Array:
+        """The eigenvector of the largest eigenvalue of S, (d, 1)."""
+        return jnp.linalg.eigh(s)[1][:, -1:]
 
     def matvec(self, a: jax.Array, x: jax.Array, *, transposed: bool = False) -> jax.Array:
         """A x, or A^T x."""

@@ -35,7 +35,7 @@ from ..theory.influence import Functions
 from ..theory.kernel import Traces, joint_factor
 from ..theory.second_pass import Covariances, Model, covariances
 from ..theory.smoother import Parameters, unit_trace_ridges
-from ..theory.solved import Strong, Weak, applies, side_of, solve, strong_of, trace_of
+from ..theory.solved import Strong, Weak, applies, solve, strong_of, trace_of, weak_of
 from ..theory.spectrum import Spectrum
 from ..theory.uncertainty import Joint, best, corrected, intervals
 from .result import Ranking, RankingRow, failed_row, order, ordered
@@ -269,23 +269,29 @@ class _Split:
         )
         target = sums.target()
         strong = self._strong(target)
-        parts: dict[str, tuple[Part, np.ndarray | None, float]] = {}
+        chosen: dict[str, Weak] = {}
+        models: dict[str, Model] = {}
         for index, name in enumerate(names):
             part, cross = sums.weak(index)
             refuse_bad_values(part, arrays[index], f"{self.prefix}weak model {name!r}")
             try:
-                parts[name] = (part, cross, trace_of(part, "weak", dtype=target.dtype, center=target.center))
+                trace = trace_of(part, "weak", dtype=target.dtype, center=target.center)
             except InputError as error:
                 if not settings.skip:
                     raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
                 self.failed[name] = f"{self.prefix}{error}"
                 report()
-        left = list(parts)
+                continue
+            models[name] = Model(arrays[index], part.mean, trace)
+            ridge = self._ridges(trace)[0]
+            if strong is not None and ridge < LARGEST_RIDGE:
+                chosen[name] = weak_of(part, cross, trace, ridge, strong)
         if strong is not None:
-            left = self._solve(target, strong, parts, report)
-        for name in left:
-            self._decompose(target, name, *parts[name])
-            report()
+            self._solve(target, strong, chosen, models, report)
+        for name, model in models.items():
+            if name not in self.measured:
+                self._decompose(target, name, *sums.weak(names.index(name)), model)
+                report()
 
     def covariances(self, names: Sequence[str], groups: np.ndarray | None) -> Covariances:
         """Of these models' estimates."""
@@ -308,7 +314,7 @@ class _Split:
         of_samples = target.strong.rows is not None
         if of_samples not in self.strong:
             made = self.strong[of_samples] = strong_of(target, self.strong_model.trace, self._ridges(1.0)[1])
-            self.dof_strong = made.dof()
+            self.dof_strong = made.dof
             if self.with_norm:
                 self.rank_strong = made.rank
         return self.strong[of_samples]
@@ -323,33 +329,25 @@ class _Split:
         self,
         target: Target,
         strong: Strong,
-        parts: Mapping[str, tuple[Part, np.ndarray | None, float]],
+        weak: Mapping[str, Weak],
+        models: Mapping[str, Model],
         report: Callable[[], None],
-    ) -> list[str]:
-        """By solves; returns the models whose gap is so small that they do not tell it from rounding."""
-        assert self.strong_model is not None
-        settings, left, chosen = self.settings, [], {}
+    ) -> None:
+        """By solves; leaves out models whose gap is so small that they do not tell it from rounding."""
+        settings, names = self.settings, list(weak)
         top_gain = strong.top_gain if self.with_norm else 1.0
-        for name, (part, cross, trace) in parts.items():
-            ridge = self._ridges(trace)[0]
-            if ridge >= LARGEST_RIDGE:
-                left.append(name)
-                continue
-            side = side_of(part, trace, dtype=target.dtype, center=target.center)
-            unit = None if cross is None else np.divide(cross, np.sqrt(trace * self.strong_model.trace), order="F")
-            chosen[name] = Weak(side, unit, ridge)
-        names, weak = list(chosen), list(chosen.values())
         options = {"with_sizes": self.with_norm, "with_frobenius": self.with_norm and settings.frobenius}
-        for index, one in solve(strong, weak, with_norm=self.with_norm, **options):
-            name, ridge = names[index], weak[index].ridge
+        for index, one in solve(
+            strong, list(weak.values()), with_norm=self.with_norm, widths=settings.widths, **options
+        ):
+            name = names[index]
             rank, square = one.sizes() if self.with_norm else (0, NAN)
             if not one.resolved or square is None:
-                left.append(name)
                 continue
-            part, _, trace = parts[name]
             notes = ()
             if self.with_norm:
-                notes = accuracy(target.dtype, part.rows is not None, (ridge, strong.ridge), one.norm, top_gain)
+                exact, ridges = weak[name].side.rows is not None, (weak[name].ridge, strong.ridge)
+                notes = accuracy(target.dtype, exact, ridges, one.norm, top_gain)
                 notes += close(one.norm, one.second)
             self.measured[name] = _Measured(
                 one.norm,
@@ -359,12 +357,11 @@ class _Split:
                 one.dof,
                 notes,
                 one.functions,
-                Model(self.sample.weak[name], part.mean, trace),
+                models[name],
             )
             report()
-        return left
 
-    def _decompose(self, target: Target, name: str, part: Part, cross: np.ndarray | None, trace: float) -> None:
+    def _decompose(self, target: Target, name: str, part: Part, cross: Any, model: Model) -> None:
         """By principal components: with a threshold, at ridge 0, or for a gap near rounding."""
         settings = self.settings
         m = pair_of(target, part, cross)
@@ -375,7 +372,7 @@ class _Split:
             g = gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
         except InputError as error:
             raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
-        parameters = Parameters(*self._ridges(trace), *settings.threshold)
+        parameters = Parameters(*self._ridges(model.trace), *settings.threshold)
         functions = functions_of_pair(m, factor, pair, parameters, g.norm if self.with_norm else None, g.predicted)
         self.rank_strong, self.dof_strong = g.rank_strong, g.dof_strong
         self.measured[name] = _Measured(
@@ -386,7 +383,7 @@ class _Split:
             g.dof_weak,
             g.warnings + (close(g.norm, float(g.singular_values[1])) if len(g.singular_values) > 1 else ()),
             functions,
-            Model(self.sample.weak[name], part.mean, trace),
+            model,
         )
 
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ..numerics.backend import on_cpu
+from ..numerics.backend import by_backend, compiled, cut, fetched, on_cpu, on_host
 from ..numerics.checks import Array
-from ..numerics.linalg import Host, mirror
+from ..numerics.linalg import Device, Host, mirror
 from ..parallel.mesh import ROW_AXIS
 from ..parallel.processes import Process, gathered, placed, summed
 from .device_sums import DeviceAccumulator
@@ -80,7 +84,7 @@ class Layout:
         )
 
     def moments(
-        self, weak: int, means: Sequence[RunningMean], rows: np.ndarray | None, product: np.ndarray | None, n: int
+        self, weak: int, means: Sequence[RunningMean], rows: Any | None, product: Any | None, n: int
     ) -> Moments:
         """Moments of one pair, from the means of w and t and from either record."""
         mean = np.concatenate([one.mean for one in means])
@@ -95,7 +99,8 @@ class Accumulator:
     """Moments of every pair over the blocks added so far.
 
     While the samples are fewer than the columns of the widest pair, they are kept themselves: the smaller record, and
-    the dual side of the computation. Then sums of products take their place.
+    the dual side of the computation. Then sums of products take their place. Both stay on a device where dense work is
+    done there.
 
     Args:
         layout: what is accumulated.
@@ -107,11 +112,11 @@ class Accumulator:
     def __init__(self, layout: Layout, expected: int = 0, *, at_once: bool = False) -> None:
         self.layout = layout
         self.n = 0
-        self.kept: list[np.ndarray] = []
+        self.kept: list[Any] = []
         self._expected = expected
         straight = at_once and expected > 0 and not layout.keeps(expected)
         self.sums: HostAccumulator | DeviceAccumulator | None = layout.sums() if straight else None
-        self._centred: tuple[list[np.ndarray], list[np.ndarray]] | None = None
+        self._centred: tuple[list[Any], list[RunningMean]] | None = None
 
     def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
         """Add a block: one array for each weak model; then strong, and labels if there are any."""
@@ -122,7 +127,13 @@ class Accumulator:
             self.as_sums(before).add(weak, target)
 
     def _keep(self, start: int, arrays: Sequence[Array]) -> None:
-        """Write a block into the room for samples, which is made, or doubled, where it is too small."""
+        """Write a block into the room for samples, which is made, or doubled, where it is too small.
+
+        On a device blocks are few, and are put side by side.
+        """
+        if not on_host():
+            self.kept = [_appended(*pair) for pair in zip_longest(self.kept, arrays)]
+            return
         if not self.kept or len(self.kept[0]) < self.n:
             room = max(self.n, self._expected if self.layout.keeps(self._expected) else 2 * start)
             larger = [np.empty((room, array.shape[1])) for array in arrays]
@@ -148,7 +159,10 @@ class Accumulator:
             assert self._centred is None, "the samples are centred already"
             weak, target = self.rows()
             return self._from_rows(index, weak[index], target)
-        self.sums = sums = self.sums.on_host()
+        if resident := self._resident_sums():
+            means = (resident.means(index), resident.means(None))
+            return self.layout.moments(index, means, None, resident.of_pair(index), self.n)
+        sums = self._sums_on_host()
         means = (sums.weak_means[index], sums.target_mean)
         product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
         return self.layout.moments(index, means, None, product, self.n)
@@ -160,42 +174,62 @@ class Accumulator:
             rows, means = self._centred_rows()
             rows, means = rows[len(layout.weak_widths) :], means[len(layout.weak_widths) :]
             y = rows[1] if layout.d_labels else np.empty((self.n, 0))
-            mean = np.concatenate(means)
-            strong, squares = Part(rows[0], None, None, means[0]), y.T @ y / self.n
+            mean = np.concatenate([each.whole for each in means])
+            own = fetched(y)
+            strong, squares = Part(rows[0], None, None, mean[:d]), own.T @ own / self.n
+        elif resident := self._resident_sums():
+            mean, y = resident.means(None).whole, None
+            second, labels, squares = resident.of_target(d)
+            strong, squares = Part(None, second, labels, mean[:d]), fetched(squares)
         else:
             sums = self._sums_on_host()
-            mean, product, y = sums.target_mean.mean + sums.target_mean.rest, sums.target_product, None
+            mean, product, y = sums.target_mean.whole, sums.target_product, None
             second, labels = _whole(product[:d, :d], self.n), product[:d, d:] / self.n
             strong, squares = Part(None, second, labels, mean[:d]), _whole(product[d:, d:], self.n)
         return Target(float(self.n), strong, y, mean[d:], squares, layout.center, layout.dtype)
 
-    def weak(self, index: int) -> tuple[Part, np.ndarray | None]:
+    def weak(self, index: int) -> tuple[Part, Any]:
         r"""The weak model of this number, and $\Sigma_{ws}$ where there are sums."""
         if self.sums is None:
             rows, means = self._centred_rows()
-            return Part(rows[index], None, None, means[index]), None
-        sums, d = self._sums_on_host(), self.layout.d_strong
-        mean = sums.weak_means[index].mean + sums.weak_means[index].rest
+            return Part(rows[index], None, None, means[index].whole), None
+        d = self.layout.d_strong
+        if resident := self._resident_sums():
+            second, cross, labels = resident.of_weak(index, d)
+            return Part(None, second, labels, resident.means(index).whole), cross
+        sums = self._sums_on_host()
         cross = sums.cross_products[index]
         second = _whole(sums.weak_products[index], self.n)
-        return Part(None, second, cross[:, d:] / self.n, mean), cross[:, :d] / self.n
+        return Part(None, second, cross[:, d:] / self.n, sums.weak_means[index].whole), cross[:, :d] / self.n
+
+    def _resident_sums(self) -> DeviceAccumulator | None:
+        """The sums, where they are on a device and dense work is done there."""
+        return self.sums if isinstance(self.sums, DeviceAccumulator) and not on_host() else None
 
     def _sums_on_host(self) -> HostAccumulator:
         assert self.sums is not None
         self.sums = sums = self.sums.on_host()
         return sums
 
-    def _centred_rows(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The samples that are kept, of each weak model and of the target, centred in place; and their means."""
+    def _centred_rows(self) -> tuple[list[Any], list[RunningMean]]:
+        """The samples that are kept, of each weak model and of the target, centred (on the host in place); and their
+        means."""
         if self._centred is None:
             weak, target = self.rows()
-            rows, means = [*weak, *target], []
-            for x in rows:
-                mean, rest = centred([x], x, center=self.layout.center)
-                means.append(mean + rest)
-                x[...] = x.astype(self.layout.dtype, copy=False)
-            self.kept, self._centred = [], (rows, means)
+            found = [self._centred_alone(x) for x in (*weak, *target)]
+            self.kept, self._centred = [], ([x for x, _ in found], [mean for _, mean in found])
         return self._centred
+
+    def _centred_alone(self, x: Any) -> tuple[Any, RunningMean]:
+        """Samples minus their mean, rounded to the precision of the products; on the host in place."""
+        mean, layout = RunningMean(x.shape[1]), self.layout
+        if not on_host():
+            x, *parts = _centred_on_device(x, center=layout.center, dtype=layout.dtype)
+            mean.set(*map(fetched, parts))
+            return x, mean
+        mean.set(*centred([x], x, center=layout.center))
+        x[...] = x.astype(layout.dtype, copy=False)
+        return x, mean
 
     def state(self) -> dict[str, np.ndarray]:
         """What later blocks are added to; for ``restore``."""
@@ -204,7 +238,7 @@ class Accumulator:
         state = {"samples": np.asarray(self.n)}
         if self.kept:
             weak, target = self.rows()
-            state |= {f"kept{index}": x for index, x in enumerate((*weak, *target))}
+            state |= {f"kept{index}": fetched(x) for index, x in enumerate((*weak, *target))}
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -217,25 +251,49 @@ class Accumulator:
             self.sums = self.layout.sums()
             self.sums.restore({name.removeprefix("sums."): x for name, x in state.items()})
 
-    def rows(self, count: int | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def rows(self, count: int | None = None) -> tuple[list[Any], list[Any]]:
         """The samples that are kept, all or so many: of each weak model; and strong, and labels if there are any."""
         layout = self.layout
         widths = (*layout.weak_widths, layout.d_strong, *([layout.d_labels] if layout.d_labels else []))
         kept = self.kept or [np.empty((0, width)) for width in widths]
-        found = [x[: self.n if count is None else count] for x in kept]
+        found = [cut(x, slice(self.n if count is None else count), slice(None)) for x in kept]
         return found[: len(layout.weak_widths)], found[len(layout.weak_widths) :]
 
-    def _from_rows(self, index: int, weak: np.ndarray, target: list[np.ndarray]) -> Moments:
+    def _from_rows(self, index: int, weak: Any, target: list[Any]) -> Moments:
         layout = self.layout
         if self.n > weak.shape[1] + layout.target_width:
             alone = Accumulator(Layout((weak.shape[1],), layout.d_strong, layout.d_labels, layout.center, layout.dtype))
             alone.add([weak], target)
             return alone.moments()
-        rows = np.concatenate([weak, *target], axis=1)
-        mean = RunningMean(rows.shape[1])
-        mean.add(*centred([rows], rows, center=layout.center), 1.0)
-        rows = rows.astype(layout.dtype, copy=False).astype(np.float64, copy=False)
+        rows, mean = self._centred_alone(_side_by_side(weak, *target))
         return layout.moments(index, (mean,), rows, None, self.n)
+
+
+def _append(la: Any, kept: Any, block: Any) -> Any:
+    return la.stack(kept, block.astype(kept.dtype))
+
+
+def _centre(x: jax.Array, *, center: bool, dtype: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """x minus its mean in two steps, rounded to a precision; the mean, and what rounding left out of it."""
+    mean = rest = jnp.zeros_like(x[0])
+    if center:
+        first = x.mean(axis=0)
+        left = (x - first).mean(axis=0)
+        x = x - first - left
+        mean = first + left
+        rest = left - (mean - first)
+    return x.astype(dtype).astype(x.dtype), mean, rest
+
+
+_widened = compiled(lambda block: block.astype(jnp.float64), fetch=False)
+_append_on_device = compiled(partial(_append, Device()), fetch=False)
+_centred_on_device = compiled(_centre, static=("center", "dtype"), fetch=False)
+_side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
+
+
+def _appended(kept: jax.Array | None, block: Any) -> jax.Array:
+    """The samples on a device, and a block more."""
+    return _widened(block) if kept is None else _append_on_device(kept, block)
 
 
 def add_up(accumulator: Accumulator, process: Process) -> None:
@@ -258,7 +316,7 @@ def add_up(accumulator: Accumulator, process: Process) -> None:
     before, total = int(counts[: process.index].sum()), int(counts.sum())
     if accumulator.layout.keeps(total):
         weak, target = accumulator.rows()
-        accumulator.kept = [placed(x, before, total) for x in (*weak, *target)]
+        accumulator.kept = [placed(fetched(x), before, total) for x in (*weak, *target)]
     else:
         accumulator.sums = _summed_up(accumulator.as_sums().on_host(), counts, process)
     accumulator.n = total

@@ -88,6 +88,40 @@ class DeviceAccumulator:
                 self.weak_sums[index] = _add_weak(self.weak_sums[index], w, t, (delta, t_delta), block, **self.options)
         self.n += rows
 
+    def means(self, model: int | None) -> RunningMean:
+        """Of a weak model, or of t."""
+        if model is None:
+            return _fetched_mean(self.target_mean, 0, self.widths[1])
+        index, place = self._place(model)
+        return _fetched_mean(self.weak_means[index], place, self.widths[0][model])
+
+    def of_target(self, d: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        r"""$\Sigma$ of the first d columns of t, $H^\top y/n$ and $y^\top y/n$ of the others, on one device."""
+        with wide_types():
+            return self._placed_alone(_of_target(self.target_sum, np.float64(self.n), d=d, width=self.widths[1]))
+
+    def of_weak(self, model: int, d: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        r"""$\Sigma_w$, $\Sigma_{ws}$ with the first d columns of t, and $H_w^\top y/n$, on one device."""
+        index, place = self._place(model)
+        widths = {"d_weak": self.widths[0][model], "d": d, "width": self.widths[1]}
+        with wide_types():
+            at = jax.device_put(np.int32(place), self._everywhere)
+            return self._placed_alone(_of_weak(self.weak_sums[index], at, np.float64(self.n), **widths))
+
+    def of_pair(self, model: int) -> jax.Array:
+        r"""$J$ of a weak model and t, on one device."""
+        second, cross, _ = self.of_weak(model, self.widths[1])
+        with wide_types():
+            return _joint(second, cross, *self.of_target(self.widths[1])[:1])
+
+    def _place(self, model: int) -> tuple[int, int]:
+        """Stack of a weak model, and its place there."""
+        return next((i, stack.models.index(model)) for i, stack in enumerate(self.stacks) if model in stack.models)
+
+    def _placed_alone(self, arrays: Any) -> Any:
+        """Gathered on the device that is the default."""
+        return jax.device_put(arrays, jax.local_devices()[0])
+
     def on_host(self) -> HostAccumulator:
         """The same sums, added up over devices and fetched."""
         weak_widths, target_width = self.widths
@@ -267,6 +301,27 @@ def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
 def _over_rows(total: jax.Array, place: jax.Array) -> jax.Array:
     """The sum of one model of a stack, over row devices."""
     return jax.lax.dynamic_index_in_dim(total, place, keepdims=False).sum(axis=0)
+
+
+@partial(jax.jit, static_argnames=("d", "width"))
+def _of_target(total: jax.Array, n: jax.Array, *, d: int, width: int) -> tuple[jax.Array, ...]:
+    whole = total[0].sum(axis=0)[:width, :width] / n
+    return whole[:d, :d], whole[:d, d:], whole[d:, d:]
+
+
+@jax.jit
+def _joint(weak: jax.Array, cross: jax.Array, target: jax.Array) -> jax.Array:
+    return jnp.block([[weak, cross], [cross.T, target]])
+
+
+@partial(jax.jit, static_argnames=("d_weak", "d", "width"))
+def _of_weak(
+    totals: tuple[jax.Array, jax.Array], place: jax.Array, n: jax.Array, *, d_weak: int, d: int, width: int
+) -> tuple[jax.Array, ...]:
+    gram, cross = (
+        jax.lax.dynamic_index_in_dim(total, place, keepdims=False).sum(axis=0)[:d_weak] / n for total in totals
+    )
+    return gram[:, :d_weak], cross[:, :d], cross[:, d:width]
 
 
 def _fetched_mean(means: _Mean, place: int, width: int) -> RunningMean:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics.backend import product_dtype
+from ..numerics.backend import all_finite, fetched, on_host, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -193,16 +193,16 @@ def accumulate(
     return accumulators
 
 
-def again(arrays: Sequence[Array]) -> Iterator[tuple[int, list[np.ndarray]]]:
+def again(arrays: Sequence[Array]) -> Iterator[tuple[int, list[Any]]]:
     """The samples once more, a block at a time, those that this process reads: the first row, and the rows of each
-    array on the host."""
+    array, on the host where dense work is done there."""
     n, width = arrays[0].shape[0], sum(array.shape[1] for array in arrays)
-    process = own_process()
-    rows = min(n, rows_of_block(width, "float64", host=True), -(-n // process.count))
+    process, host = own_process(), on_host()
+    rows = min(n, rows_of_block(width, "float64", host=host), -(-n // process.count))
     own = process.blocks(-(-n // rows))
     with closing(_blocks(arrays, rows, own)) as blocks:
         for number, block in zip(own, blocks, strict=True):
-            yield number * rows, [np.asarray(jax.device_get(part)) for part in block]
+            yield number * rows, [np.asarray(fetched(part)) for part in block] if host else block
 
 
 def over_processes(x: np.ndarray) -> np.ndarray:
@@ -252,10 +252,10 @@ def _grouped(block: list[Array], index: int, groups: int, *, in_turn: bool) -> I
 def refuse_bad_values(part: Part, array: Array, name: str) -> None:
     """Name the first NaN or Inf of an array by its row (InputError), where what was kept of it shows one."""
     kept = [x for x in (part.rows, part.second, part.labels, part.mean) if x is not None]
-    if all(np.isfinite(x).all() for x in kept):
+    if all_finite(*kept):
         return
     refuse_non_finite(array, name)
-    if part.second is None or not np.isfinite(part.second.diagonal()).all():
+    if part.second is None or not np.isfinite(fetched(part.second).diagonal()).all():
         refuse_overflow(name)
 
 
@@ -267,7 +267,7 @@ def refuse_bad_target(target: Target, strong: Array, labels: Array | None, prefi
 
 
 def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:
-    if np.isfinite(result.rows if result.rows is not None else result.second).all():
+    if all_finite(result.rows if result.rows is not None else result.product):
         return
     for part, name in zip(parts, names, strict=False):
         refuse_non_finite(part, name)

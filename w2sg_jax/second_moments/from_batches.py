@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from .._errors import InputError
-from ..numerics.backend import product_dtype
+from ..numerics.backend import all_finite, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -77,7 +77,7 @@ def moments_from_batches(
     if center:
         at_least_two(accumulator.n, "batches")
     found = accumulator.moments()
-    if not np.isfinite(found.second).all():
+    if not all_finite(found.rows if found.rows is not None else found.product):
         refuse_overflow("batches")
     return found
 

@@ -45,6 +45,11 @@ class RunningMean:
         self.mean = np.zeros(width)
         self.rest = np.zeros(width)
 
+    @property
+    def whole(self) -> np.ndarray:
+        """The mean as one number a column."""
+        return self.mean + self.rest
+
     def set(self, mean: np.ndarray, rest: np.ndarray) -> None:
         """Take over a mean of the same width."""
         self.mean[...], self.rest[...] = mean, rest

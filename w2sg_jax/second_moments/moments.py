@@ -5,10 +5,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
 from .._errors import InputError
+from ..numerics.backend import by_backend, compiled, cut, fetched, on_host
 from ..numerics.settings import own_settings
 
 
@@ -19,12 +22,14 @@ class Part(NamedTuple):
         rows: the n samples, centred if moments are; None where there are sums.
         second: $\Sigma = H^\top H / n$, or None.
         labels: $H^\top y / n$, (d, c), or None.
-        mean: what was subtracted, (d,); without meaning unless centred.
+        mean: what was subtracted, (d,), on the host; without meaning unless centred.
+
+    Arrays but the mean are on the device where dense work is done there, else on the host.
     """
 
-    rows: Float[np.ndarray, "n d"] | None
-    second: Float[np.ndarray, "d d"] | None
-    labels: Float[np.ndarray, "d c"] | None
+    rows: Float[Any, "n d"] | None
+    second: Float[Any, "d d"] | None
+    labels: Float[Any, "d c"] | None
     mean: Float[np.ndarray, " d"]
 
 
@@ -42,7 +47,7 @@ class Target(NamedTuple):
 
     n: float
     strong: Part
-    label_rows: Float[np.ndarray, "n c"] | None
+    label_rows: Float[Any, "n c"] | None
     label_mean: Float[np.ndarray, " c"]
     label_second: Float[np.ndarray, "c c"]
     center: bool
@@ -60,7 +65,8 @@ class Moments:
 
     $J = Z^T Z / n$ is centred when ``center`` and always divided by $n$, never $n - 1$. While the samples are fewer
     than the columns of $z$, the samples themselves are the smaller record (the dual side): then ``rows`` holds them,
-    centred, and ``product`` is None. Otherwise ``product`` holds $J$.
+    centred, and ``product`` is None. Otherwise ``product`` holds $J$. Either one stays where it was made: on the host,
+    or on an accelerator that has float64 at speed. The properties are NumPy arrays wherever that is.
 
     Attributes:
         n: number of samples.
@@ -123,28 +129,31 @@ class Moments:
     def target(self) -> Target:
         """The strong model and the labels."""
         y, mean = self.label_columns, self.mean + self.mean_rest
-        label_rows = None if self.rows is None else self.rows[:, y]
+        label_rows = None if self.rows is None else cut(self.rows, slice(None), y)
         strong = self._part(self.strong_columns)
         return Target(self.n, strong, label_rows, mean[y], self._block(y, y), self.center, self.dtype)
 
     @property
     def weak(self) -> tuple[Part, Float[Any, "d_weak d_strong"] | None]:
         r"""The weak model, and $\Sigma_{ws}$ where there are sums."""
-        cross = None if self.product is None else self.product[self.weak_columns, self.strong_columns]
+        cross = None if self.product is None else cut(self.product, self.weak_columns, self.strong_columns)
         return self._part(self.weak_columns), cross
 
     def _part(self, columns: slice) -> Part:
         mean = (self.mean + self.mean_rest)[columns]
         if self.rows is not None:
-            return Part(self.rows[:, columns], None, None, mean)
-        return Part(None, self._block(columns, columns), self._block(columns, self.label_columns), mean)
+            return Part(cut(self.rows, slice(None), columns), None, None, mean)
+        of_labels = cut(self.product, columns, self.label_columns)
+        return Part(None, cut(self.product, columns, columns), of_labels, mean)
 
     @np.errstate(under="ignore")  # what underflows is nothing beside the rest
     def _block(self, left: slice, right: slice) -> Float[Any, "a b"]:
         if self.product is not None:
-            return self.product[left, right]
+            return fetched(cut(self.product, left, right))
         assert self.rows is not None
-        return self.rows[:, left].T @ self.rows[:, right] / self.n
+        if on_host() or isinstance(self.rows, Tracer):
+            return self.rows[:, left].T @ self.rows[:, right] / self.n
+        return fetched(_cross_of_rows(cut(self.rows, slice(None), left), cut(self.rows, slice(None), right), self.n))
 
 
 @own_settings()
@@ -175,37 +184,62 @@ def merge(first: Moments, second: Moments) -> Moments:
     n = first.n + second.n
     delta, mean, mean_rest = joint_mean(first.mean, first.mean_rest, second.mean, second.mean_rest, second.n / n)
     rows = product = None
+    shares = first.n / n, second.n / n
     if first.rows is not None and second.rows is not None and n <= mean.shape[0]:
-        shifts = (-delta * (second.n / n), delta * (first.n / n)) if first.center else (0.0, 0.0)
-        rows = np.concatenate([first.rows + shifts[0], second.rows + shifts[1]])
+        shifts = (-delta * shares[1], delta * shares[0]) if first.center else (0.0, 0.0)
+        rows = _stacked(first.rows, second.rows, shifts)
     else:
-        product = first.second * (first.n / n)
-        product += second.second * (second.n / n)
-        if first.center:
-            product += np.multiply.outer(delta * (first.n * second.n / n**2), delta)
+        products = (m.product if m.rows is None else _second_of_rows(m.rows, m.n) for m in (first, second))
+        product = _merged(*products, delta, shares, center=first.center)
     return Moments(
         n, mean, mean_rest, rows, product, first.d_weak, first.d_strong, first.d_labels, first.center, first.dtype
     )
 
 
-def pair_of(target: Target, weak: Part, cross: Float[np.ndarray, "d_weak d_strong"] | None) -> Moments:
+def _rows_of_both(la: Any, first: Any, second: Any, shifts: tuple[Any, Any]) -> Any:
+    return la.stack(first + shifts[0], second + shifts[1])
+
+
+def _product_of_both(
+    la: Any, first: Any, second: Any, delta: Any, shares: tuple[Any, Any], *, center: bool
+) -> Float[Any, "D D"]:
+    found = first * shares[0]
+    found += second * shares[1]
+    if center:
+        found += (delta * (shares[0] * shares[1]))[:, None] * delta[None, :]
+    return found
+
+
+def pair_of(target: Target, weak: Part, cross: Float[Any, "d_weak d_strong"] | None) -> Moments:
     """Moments of one pair from its parts."""
     strong = target.strong
     mean = np.concatenate([weak.mean, strong.mean, target.label_mean])
     rows = product = None
     if weak.rows is not None and strong.rows is not None and target.label_rows is not None:
-        rows = np.concatenate([weak.rows, strong.rows, target.label_rows], axis=1)
+        rows = _side_by_side(weak.rows, strong.rows, target.label_rows)
     else:
         assert weak.labels is not None and strong.labels is not None and cross is not None
-        product = np.block(
-            [
-                [weak.second, cross, weak.labels],
-                [cross.T, strong.second, strong.labels],
-                [weak.labels.T, strong.labels.T, target.label_second],
-            ]
-        )
+        sums = (weak.second, cross, weak.labels, strong.second, strong.labels, target.label_second)
+        product = _joint_on_device(*sums) if isinstance(cross, jax.Array) else _joint(np, *sums)
     widths = len(weak.mean), len(strong.mean), len(target.label_mean)
     return Moments(target.n, mean, np.zeros_like(mean), rows, product, *widths, target.center, target.dtype)
+
+
+def _joint(xp: Any, weak: Any, cross: Any, weak_labels: Any, strong: Any, strong_labels: Any, labels: Any) -> Any:
+    blocks = [
+        [weak, cross, weak_labels],
+        [cross.T, strong, strong_labels],
+        [weak_labels.T, strong_labels.T, labels],
+    ]
+    return xp.block(blocks)
+
+
+_joint_on_device = compiled(partial(_joint, jnp), fetch=False)
+_side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
+_stacked = by_backend(_rows_of_both, fetch=False)
+_merged = by_backend(_product_of_both, static=("center",), fetch=False)
+_second_of_rows = by_backend(lambda la, rows, n: la.gram(rows) / n, fetch=False)
+_cross_of_rows = by_backend(lambda la, left, right, n: la.cross(left, right) / n)
 
 
 def joint_mean(mean: Any, rest: Any, other: Any, other_rest: Any, share: Any) -> tuple[Any, Any, Any]:

@@ -1,4 +1,5 @@
-r"""The gap operator without eigenvectors: where every direction is kept, Cholesky factors and triangular solves do."""
+r"""The gap operator without eigenvectors, on the host: where every direction is kept, Cholesky factors and triangular
+solves do."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import by_backend
 from ..numerics.lanczos import largest_eigenvalue
 from ..numerics.linalg import Host, eigenvalues, regular_cholesky
 from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, TOLERATED, dual_error, floor
@@ -44,20 +44,22 @@ def gap_operator_by_solves(m: Moments, factor: Factor, p: Parameters) -> GapOper
     if grams is None:
         return None
     weak, strong = grams
-    gram, label_gap, dof_weak, dof_strong = _solve(
+    gram, label_gap, dof_weak, dof_strong = _operator(
+        Host(),
         (weak.matrix, strong.matrix),
         (factor.weak, factor.strong, factor.labels),
         (p.ridge_weak, p.ridge_strong),
         weak_rows=m.d_weak if factor.triangular else len(factor.weak),
         dual=(weak.dual, strong.dual),
     )
-    mean_square = float(np.trace(gram)) / len(gram)
+    trace = float(np.trace(gram))
+    mean_square = trace / len(gram)
     smallest = mean_square if factor.labels is None else min(mean_square, float(label_gap))
     if (weak.dual or strong.dual) and not is_accurate(p, smallest):
         return None
     largest = largest_eigenvalue(strong.matrix)
     top_gain = largest / (largest + p.ridge_strong)
-    return GapOperator(gram, label_gap, dof_weak, dof_strong, weak.rank(), strong.rank(), top_gain)
+    return GapOperator(gram, trace, label_gap, dof_weak, dof_strong, weak.rank(), strong.rank(), top_gain)
 
 
 def grams_for(m: Moments, factor: Factor, p: Parameters) -> tuple[Gram, Gram] | None:
@@ -144,6 +146,3 @@ def _operator(
 def _of_kernel(la: Any, weak: Any, strong: Complementary) -> tuple[Any, Any, Callable[[Any], Any]]:
     p_strong = strong.matrix(la)
     return la.gram(weak.residual(la, p_strong)), strong.dof(), partial(la.product, p_strong)
-
-
-_solve = by_backend(_operator, static=("weak_rows", "dual"))

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
+from ..numerics.backend import fetched
 from ..numerics.checks import ArrayInput, as_ridge, as_samples, as_threshold, check_option, refuse_non_finite
 from ..numerics.lanczos import lanczos
 from ..numerics.linalg import Host
@@ -182,9 +183,11 @@ class _Splits:
     def __init__(self, train: Spectrum, w2s: Spectrum, count_train: int, count_w2s: int, ridge: float) -> None:
         self.ridge, self.counts = ridge, (count_train, count_w2s)
         self.values = tuple(_clean(s)[:count] for s, count in ((train, count_train), (w2s, count_w2s)))
-        vectors = (s.eigenvectors[:, : len(values)] for s, values in zip((train, w2s), self.values, strict=True))
+        vectors = (
+            fetched(s.eigenvectors)[:, : len(values)] for s, values in zip((train, w2s), self.values, strict=True)
+        )
         roots = [np.sqrt(values) for values in self.values]
-        self.overlap = Host().cross(*(np.asarray(v) for v in vectors))  # V~^T V^
+        self.overlap = Host().cross(*vectors)  # V~^T V^
         self.cross = roots[0][:, None] * self.overlap * roots[1]  # U~^T H~ H^^T U^ / sqrt(n~ n^)
         both = np.block([[np.diag(self.values[0]), self.cross], [self.cross.T, np.diag(self.values[1])]]) / 2
         pooled, rotation = np.linalg.eigh(both)

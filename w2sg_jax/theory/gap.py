@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from ..numerics.backend import on_host
 from ..numerics.checks import as_ridge, as_threshold
 from ..numerics.rounding import epsilon
 from ..numerics.settings import own_settings
@@ -202,17 +203,17 @@ def gap_of_solved(
         return found
 
     singular_values = Later(values)
-    dofs = (one.dof, strong.dof())
+    dofs = (one.dof, strong.dof)
     notes = accuracy(target.dtype, weak.rows is not None, unit, one.norm, strong.top_gain)
     predicted = one.predicted
     return _made(target, one.norm, predicted, dofs, Later(sizes), singular_values, ridges, thresholds, scale, notes)
 
 
 def _decomposed(m: Moments, ridges: tuple[float, float], thresholds: tuple[float, float], scale: str) -> Gap:
-    """With all singular values: by solves that leave residuals, or by principal components."""
+    """With all singular values: by solves that leave residuals, or by principal components, as always on a device."""
     factor = joint_factor(m)
     parameters = Parameters(*unit_trace_ridges(ridges, factor.traces, scale), *thresholds)
-    solved = gap_operator_by_solves(m, factor, parameters)
+    solved = gap_operator_by_solves(m, factor, parameters) if on_host() else None
     if solved is None:
         return gap_of_pair(m, factor, make_pair(m, factor), ridges, thresholds, scale=scale)
     return _of_operator(m, factor, solved, ridges, parameters, scale)
@@ -239,7 +240,7 @@ def _of_operator(
 ) -> Gap:
     rank_strong = int(operator.rank_strong)
     values = singular_values_of(operator.gram)[:rank_strong]
-    norm, frobenius = float(values[0]), float(np.sqrt(np.trace(operator.gram) / m.n))
+    norm, frobenius = float(values[0]), float(np.sqrt(operator.trace / m.n))
     sizes = _Sizes(frobenius, int(operator.rank_weak), rank_strong, m.d_weak, m.d_strong)
     dofs = (float(operator.dof_weak), float(operator.dof_strong))
     predicted = float(operator.label_gap) * factor.traces.labels if m.d_labels else None

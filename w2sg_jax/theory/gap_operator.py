@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from .._errors import InputError
 from ..numerics import rounding
-from ..numerics.backend import compiled, float64
-from ..numerics.linalg import Device, Host, eigenpairs, eigenvalues, product
+from ..numerics.backend import by_backend, compiled, cut, eigenvalues_of, float64
+from ..numerics.linalg import Device, product
 from ..second_moments.moments import Moments
 from .influence import Functions, Slopes, Turn
 from .kernel import Factor, unit_trace_second
@@ -36,13 +36,16 @@ class GapOperator(NamedTuple):
     r"""What is known of $P_s (I - P_w)$ at some ridges and thresholds.
 
     Attributes:
-        gram: (k, k), $T^\top T$ or $T T^\top$ with the squared singular values of the operator.
+        gram: (k, k), $T^\top T$ or $T T^\top$ with the squared singular values of the operator, where dense work is
+            done.
+        trace: of it.
         label_gap: its squared length on the labels, in units of their second moment.
         dof_weak, dof_strong, rank_weak, rank_strong: effective dimensions and kept directions of both smoothers.
         top_gain: the largest strong gain, which bounds the norm.
     """
 
     gram: Float[Any, "k k"]
+    trace: Float[Any, ""]
     label_gap: Float[Any, ""]
     dof_weak: Float[Any, ""]
     dof_strong: Float[Any, ""]
@@ -71,8 +74,14 @@ def make_pair(m: Moments, factor: Factor, strong: Spectrum | None = None, *, wid
     return Pair(weak, strong, weak_components, strong_components, label_rows)
 
 
-def _padded(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    return np.pad(x, ((0, rows), (0, columns))) if rows or columns else x
+def _padded(x: Any, rows: int, columns: int) -> Any:
+    if not (rows or columns):
+        return x
+    pads = ((0, rows), (0, columns))
+    if not isinstance(x, jax.Array):
+        return np.pad(x, pads)
+    with float64():
+        return jnp.pad(x, pads)
 
 
 def _spectrum(m: Moments, factor: Factor, model: str, more: int) -> Spectrum:
@@ -82,11 +91,12 @@ def _spectrum(m: Moments, factor: Factor, model: str, more: int) -> Spectrum:
 
 
 def gap_operator(pair: Pair, p: Parameters) -> GapOperator:
-    """$P_s (I - P_w)$ of a decomposed pair at some ridges and thresholds: NumPy float64, by one compiled program.
+    """$P_s (I - P_w)$ of a decomposed pair at some ridges and thresholds: float64, by one compiled program.
 
     Cost: $4 r k_w (k_s + c) + 2 r k_s^2$ flops for r rows, k kept directions and c label columns.
     """
-    return _compiled(pair, p)
+    gram, *numbers = _compiled(pair, p)
+    return GapOperator(gram, *jax.device_get(numbers))
 
 
 def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
@@ -103,6 +113,7 @@ def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
     label_gap = weights[:, None] * la.cross(pair.strong_components, weak.residual(la, pair.label_rows))
     return GapOperator(
         gram=la.gram(t) if t.shape[0] >= t.shape[1] else la.gram(t.T),
+        trace=(t**2).sum(),
         label_gap=(label_gap**2).sum(),
         dof_weak=effective_dimension(pair.weak, p.ridge_weak, p.threshold_weak),
         dof_strong=strong_gains.sum(),
@@ -122,81 +133,122 @@ def functions_of_pair(
         norm: of the operator; None where its influence is not asked for.
         gap: the predicted gap in squared label units; None likewise.
     """
-    strong = _Model(pair.strong, pair.strong_components, p.ridge_strong, p.threshold_strong)
-    weak = _Model(pair.weak, pair.weak_components, p.ridge_weak, p.threshold_weak)
-    y = np.asarray(pair.label_rows) * np.sqrt(factor.traces.labels)
-    e = y - weak.smoothed(y)
-    f = strong.smoothed(e)
-    g = strong.smoothed(f)
-    h = weak.smoothed(g)
-    on_strong, on_weak, of_gap, of_norm = [e, f], [y, g], None, None
-    if gap is not None:
-        of_gap = Slopes(float((h * e).sum()), float((f * (f - g)).sum()))
-    coordinates: list[tuple[Any, ...]] = [((weak.along(g), weak.along(y)), (strong.along(f), strong.along(e)))]
-    if norm is not None:
-        t = strong.components - weak.smoothed(strong.components)
-        t = t * (np.sqrt(pair.strong.eigenvalues) * strong.inverse)[None, :]
-        v = eigenpairs(Host().gram(t))[1][:, :1]
-        scale = np.where(strong.inverse > 0, pair.strong.eigenvalues, np.inf) ** -0.5
-        u = strong.components @ (scale[:, None] * v)
-        z = strong.smoothed(u)
-        r = z - weak.smoothed(z)
-        seen, again = z - r, weak.smoothed(r)
-        of_norm = Slopes(float((seen * (r - again)).sum()) / norm, norm * (1 - float((u * z).sum())))
-        on_strong += [(r - again) / norm**2, u]
-        on_weak += [z, r]
-        coordinates.append(((weak.along(z), weak.along(r / norm)), (strong.along(u), strong.along((r - again) / norm))))
-    if factor.exact:
-        strong_functions, weak_functions = (
-            np.sqrt(m.n) * model.smoothed(np.concatenate(columns, axis=1))
-            for model, columns in ((strong, on_strong), (weak, on_weak))
+    with float64():
+        weak, strong = (
+            _Model(components, s.eigenvectors, jax.device_get(inverse_gains(s, ridge, threshold)))
+            for s, components, ridge, threshold in (
+                (pair.weak, pair.weak_components, p.ridge_weak, p.threshold_weak),
+                (pair.strong, pair.strong_components, p.ridge_strong, p.threshold_strong),
+            )
         )
-    else:
-        strong_functions = strong.weights(np.concatenate(on_strong, axis=1))
-        weak_functions = weak.weights(np.concatenate(on_weak, axis=1))[: m.d_weak]
+    values = pair.strong.eigenvalues
+    weights = np.sqrt(values) * strong.inverse
+    scale = np.where(strong.inverse > 0, values, np.inf) ** -0.5
+    on_strong, on_weak, of_gap, of_norm, coordinates = _functions_of(
+        weak, strong, pair.label_rows, factor.traces.labels**0.5, (weights, scale), norm, m.n, sampled=factor.exact
+    )
     of_weak, of_strong = ([pair[side] for pair in coordinates] for side in (0, 1))
     turns = (
-        weak.turn(of_weak, m.d_weak, gap is not None, -1),
-        strong.turn(of_strong, m.d_strong, gap is not None, 1),
+        _turn(pair.weak, weak.inverse, p.ridge_weak, of_weak, m.d_weak, gap is not None, -1),
+        _turn(pair.strong, strong.inverse, p.ridge_strong, of_strong, m.d_strong, gap is not None, 1),
     )
-    return Functions(norm, gap, strong_functions, weak_functions, factor.exact, of_gap, of_norm, turns)
+    return Functions(
+        norm,
+        gap,
+        on_strong,
+        on_weak if factor.exact else on_weak[: m.d_weak],
+        factor.exact,
+        None if gap is None else Slopes(*map(float, of_gap)),
+        None if norm is None else Slopes(*map(float, of_norm)),
+        turns,
+    )
 
 
-class _Model:
-    """One model on the rows of a factor, by its components."""
+class _Model(NamedTuple):
+    """One model on the rows of a factor: principal components, eigenvectors, and the inverse gains of those kept."""
 
-    def __init__(self, s: Spectrum, components: Any, ridge: Any, threshold: Any):
-        self.spectrum, self.components, self.ridge = s, np.asarray(components), float(ridge)
-        with float64():
-            self.inverse = jax.device_get(inverse_gains(s, ridge, threshold))
+    components: Any
+    vectors: Any
+    inverse: Any
 
-    def along(self, x: np.ndarray) -> np.ndarray:
+    def along(self, la: Any, x: Any) -> Any:
         """Coordinates of H^T x/n along the eigenvectors."""
-        return self.components.T @ x
+        return la.cross(self.components, x)
 
-    def smoothed(self, x: np.ndarray) -> np.ndarray:
+    def smoothed(self, la: Any, x: Any) -> Any:
         """P x."""
-        return self.components @ (self.inverse[:, None] * self.along(x))
+        return la.product(self.components, self.inverse[:, None] * self.along(la, x))
 
-    def weights(self, x: np.ndarray) -> np.ndarray:
+    def weights(self, la: Any, x: Any) -> Any:
         """Those of P x."""
-        return np.asarray(self.spectrum.eigenvectors) @ (self.inverse[:, None] * self.along(x))
+        return la.product(self.vectors, self.inverse[:, None] * self.along(la, x))
 
-    def turn(self, pairs: list[tuple[np.ndarray, np.ndarray]], width: int, with_gap: bool, sign: int) -> Turn | None:
-        """What a threshold adds of a model with so many columns; None where it leaves out nothing but rounding."""
-        keep, values = self.inverse > 0, self.spectrum.eigenvalues
-        if not (~keep & (values > self.spectrum.floor)).any():
-            return None
-        of_norm = pairs[1] if len(pairs) > 1 else None
-        return Turn(
-            np.asarray(self.spectrum.eigenvectors)[:width],
-            values,
-            keep,
-            self.ridge,
-            pairs[0] if with_gap else None,
-            of_norm,
-            sign,
+
+def _functions(
+    la: Any,
+    weak: _Model,
+    strong: _Model,
+    labels: Any,
+    label_scale: Any,
+    of_strong: tuple[Any, Any],
+    norm: Any,
+    n: Any,
+    *,
+    sampled: bool,
+) -> tuple[Any, Any, tuple[Any, Any], tuple[Any, Any], list[Any]]:
+    """Functions of the strong and of the weak model, the slopes of gap and norm, and coordinates for the turns.
+
+    Args:
+        of_strong: what the strong components are multiplied with for T (see ``_gap_operator``), and for functions of
+            length 1.
+    """
+    y = labels * label_scale
+    e = y - weak.smoothed(la, y)
+    f = strong.smoothed(la, e)
+    g = strong.smoothed(la, f)
+    h = weak.smoothed(la, g)
+    on_strong, on_weak, of_norm = [e, f], [y, g], (0.0, 0.0)
+    of_gap = (h * e).sum(), (f * (f - g)).sum()
+    coordinates = [((weak.along(la, g), weak.along(la, y)), (strong.along(la, f), strong.along(la, e)))]
+    if norm is not None:
+        t = strong.components - weak.smoothed(la, strong.components)
+        v = la.leading_vector(la.gram(t * of_strong[0][None, :]))
+        u = la.product(strong.components, of_strong[1][:, None] * v)
+        z = strong.smoothed(la, u)
+        r = z - weak.smoothed(la, z)
+        seen, again = z - r, weak.smoothed(la, r)
+        of_norm = (seen * (r - again)).sum() / norm, norm * (1 - (u * z).sum())
+        on_strong += [(r - again) / norm**2, u]
+        on_weak += [z, r]
+        missed = (r - again) / norm
+        coordinates.append(
+            ((weak.along(la, z), weak.along(la, r / norm)), (strong.along(la, u), strong.along(la, missed)))
         )
+    parts = []
+    for model, functions in ((strong, la.columns(*on_strong)), (weak, la.columns(*on_weak))):
+        parts.append(n**0.5 * model.smoothed(la, functions) if sampled else model.weights(la, functions))
+    return parts[0], parts[1], of_gap, of_norm, coordinates
+
+
+_functions_of = by_backend(_functions, static=("sampled",))
+
+
+def _turn(
+    s: Spectrum,
+    inverse: np.ndarray,
+    ridge: Any,
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    width: int,
+    with_gap: bool,
+    sign: int,
+) -> Turn | None:
+    """What a threshold adds of a model with so many columns; None where it leaves out nothing but rounding."""
+    keep, values = inverse > 0, s.eigenvalues
+    if not (~keep & (values > s.floor)).any():
+        return None
+    vectors = cut(s.eigenvectors, slice(width), slice(None))
+    of_norm = pairs[1] if len(pairs) > 1 else None
+    return Turn(vectors, values, keep, float(ridge), pairs[0] if with_gap else None, of_norm, sign)
 
 
 def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
@@ -216,13 +268,13 @@ def refuse_ambiguous_rank(pair: Pair, p: Parameters) -> None:
             )
 
 
-def singular_values_of(gram: np.ndarray) -> np.ndarray:
+def singular_values_of(gram: Float[Any, "k k"]) -> Float[np.ndarray, " k"]:
     """Square roots of the eigenvalues of a Gram matrix, descending."""
-    return np.sqrt(np.maximum(eigenvalues(gram), 0.0))
+    return np.sqrt(np.maximum(eigenvalues_of(gram), 0.0))
 
 
 def _principal_components(weak: Any, weak_vectors: Any, strong: Any, strong_vectors: Any) -> tuple[Any, Any]:
     return product(weak, weak_vectors), product(strong, strong_vectors)
 
 
-_compiled, _components = compiled(_gap_operator), compiled(_principal_components)
+_compiled, _components = compiled(_gap_operator, fetch=None), compiled(_principal_components, fetch=None)

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..numerics import rounding
-from ..numerics.backend import compiled
+from ..numerics.backend import by_backend, compiled
 from ..numerics.checks import as_ridge, as_sequence, as_threshold
 from ..numerics.lanczos import TOLERANCE, largest_eigenvalues
-from ..numerics.linalg import Host, product
+from ..numerics.linalg import product
 from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
 from .gap_operator import Pair, gap_operator, make_pair, refuse_ambiguous_rank, singular_values_of
@@ -92,7 +92,7 @@ def _at_points(pair: Pair, points: np.ndarray, m: Moments) -> tuple[np.ndarray, 
     for index in np.flatnonzero(~found.resolved):
         alone = gap_operator(pair, Parameters(*points[index]))
         norm[index] = singular_values_of(alone.gram)[0]
-        trace[index], label_gap[index] = np.trace(alone.gram), alone.label_gap
+        trace[index], label_gap[index] = alone.trace, alone.label_gap
     return norm, np.sqrt(trace / m.n), label_gap, *found[4:]
 
 
@@ -130,10 +130,14 @@ class Sweep(NamedTuple):
 
 def overlap_of(pair: Pair) -> Overlap:
     """The products of a pair's principal components. Cost: 2 r k_strong k_weak."""
-    arrays = (pair.weak_components, pair.strong_components, pair.label_rows)
-    weak, strong, labels = (np.asfortranarray(x) for x in arrays)
-    cross = Host().cross
-    return Overlap(pair.weak, pair.strong, cross(strong, weak), cross(weak, labels), cross(strong, labels))
+    return Overlap(pair.weak, pair.strong, *_products(pair.weak_components, pair.strong_components, pair.label_rows))
+
+
+def _overlaps(la: Any, weak: Any, strong: Any, labels: Any) -> tuple[Any, Any, Any]:
+    return la.cross(strong, weak), la.cross(weak, labels), la.cross(strong, labels)
+
+
+_products = by_backend(_overlaps, fetch=False)
 
 
 def sweep(overlap: Overlap, points: Float[np.ndarray, "P 4"], dtype: str) -> Sweep:

@@ -53,8 +53,8 @@ class Slopes(NamedTuple):
         strong: $\langle f, u - z \rangle / n$.
     """
 
-    weak: float
-    strong: float
+    weak: Any
+    strong: Any
 
 
 def of_operator(
@@ -110,9 +110,10 @@ def turn(
     dropped: Float[Any, "n m"],
     kept_eigenvalues: Float[Any, " k"],
     dropped_eigenvalues: Float[Any, " m"],
-    ridge: float,
+    ridge: Any,
     left: tuple[Float[Any, " k"], Float[Any, " m"]],
     right: tuple[Float[Any, " k"], Float[Any, " m"]],
+    between: Float[Any, "k m"] | None = None,
 ) -> Float[Any, " n"]:
     r"""What sample i changes of $a^\top F(\Sigma)\, c$ by turning the principal subspace.
 
@@ -126,12 +127,13 @@ def turn(
         kept_eigenvalues, dropped_eigenvalues: of those.
         ridge: $\beta$.
         left, right: a and c, each by its coordinates along the kept and along the dropped eigenvectors.
+        between: 1 for pairs that are of a kept and a dropped one, 0 for others, where all eigenvectors are given twice.
 
     Cost: 2 n k m flops.
     """
-    weights = (left[0][:, None] * right[1][None, :] + right[0][:, None] * left[1][None, :]) / (
-        (kept_eigenvalues + ridge)[:, None] * (kept_eigenvalues[:, None] - dropped_eigenvalues[None, :])
-    )
+    weights = left[0][:, None] * right[1][None, :] + right[0][:, None] * left[1][None, :]
+    gaps = (kept_eigenvalues + ridge)[:, None] * (kept_eigenvalues[:, None] - dropped_eigenvalues[None, :])
+    weights = weights / gaps if between is None else weights * between / (gaps * between + (1 - between))
     return ((kept @ weights) * dropped).sum(axis=1)
 
 
@@ -146,25 +148,34 @@ class Turn(NamedTuple):
         sign: with which the turn enters.
     """
 
-    vectors: Float[np.ndarray, "d k"]
-    eigenvalues: Float[np.ndarray, " k"]
-    keep: Bool[np.ndarray, " k"]
-    ridge: float
-    of_gap: tuple[np.ndarray, np.ndarray] | None
-    of_norm: tuple[np.ndarray, np.ndarray] | None
-    sign: int
+    vectors: Float[Any, "d k"]
+    eigenvalues: Float[Any, " k"]
+    keep: Bool[Any, " k"]
+    ridge: Any
+    of_gap: tuple[Any, Any] | None
+    of_norm: tuple[Any, Any] | None
+    sign: Any
 
-    def on(self, rows: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """What the turn adds of these samples (unit trace) to the influence on the gap and on the norm."""
-        along = rows @ self.vectors
-        kept, dropped = along[:, self.keep], along[:, ~self.keep]
-        values = self.eigenvalues[self.keep], self.eigenvalues[~self.keep]
+    def on(self, rows: Float[Any, "n d"]) -> tuple[Float[Any, " n"] | float, Float[Any, " n"] | float]:
+        """What the turn adds of these samples (unit trace) to the influence on the gap and on the norm.
+
+        In a program, where shapes do not depend on what is kept, all eigenvectors take both places.
+        """
+        along, keep, between = rows @ self.vectors, self.keep, None
+        if isinstance(keep, np.ndarray):
+            places = (keep, ~keep)
+        else:
+            places = (slice(None), slice(None))
+            inside = keep.astype(along.dtype)
+            between = inside[:, None] * (1 - inside)[None, :]
+        kept, dropped = (along[:, place] for place in places)
+        values = self.eigenvalues[places[0]], self.eigenvalues[places[1]]
         found = []
         for pair in (self.of_gap, self.of_norm):
-            total = np.zeros(len(rows))
+            total = 0.0
             for a, c in zip(*(x.T for x in pair), strict=True) if pair else ():
-                left, right = ((x[self.keep], x[~self.keep]) for x in (a, c))
-                total += self.sign * turn(kept, dropped, *values, self.ridge, left, right)
+                left, right = ((x[places[0]], x[places[1]]) for x in (a, c))
+                total += self.sign * turn(kept, dropped, *values, self.ridge, left, right, between)
             found.append(total)
         return found[0], found[1]
 
@@ -180,14 +191,14 @@ class Quadratic(NamedTuple):
         slopes: what T changes with the logarithm of each ridge.
     """
 
-    square: float
-    strong: Float[np.ndarray, "d_s d_s"]
-    cross: Float[np.ndarray, "d_w d_s"]
-    weak: Float[np.ndarray, "d_w d_w"]
-    mean: float
+    square: Any
+    strong: Float[Any, "d_s d_s"]
+    cross: Float[Any, "d_w d_s"]
+    weak: Float[Any, "d_w d_w"]
+    mean: Any
     slopes: Slopes
 
-    def on(self, weak: Float[np.ndarray, "n d_w"], strong: Float[np.ndarray, "n d_s"]) -> Float[np.ndarray, " n"]:
+    def on(self, weak: Float[Any, "n d_w"], strong: Float[Any, "n d_s"]) -> Float[Any, " n"]:
         """Of some samples (unit trace), without what the traces add. Cost: 2 n (d_s^2 + d_w d_s + d_w^2)."""
         form = ((strong @ self.strong + weak @ self.cross) * strong).sum(axis=1)
         return form + ((weak @ self.weak) * weak).sum(axis=1) - self.mean
@@ -207,10 +218,10 @@ class Functions(NamedTuple):
         frobenius: of the Frobenius norm, where it was asked for.
     """
 
-    norm: float | None
-    gap: float | None
-    strong: Float[np.ndarray, "m k"]
-    weak: Float[np.ndarray, "q k"]
+    norm: Any
+    gap: Any
+    strong: Float[Any, "m k"]
+    weak: Float[Any, "q k"]
     sampled: bool
     of_gap: Slopes | None
     of_norm: Slopes | None
@@ -220,12 +231,12 @@ class Functions(NamedTuple):
 
 def influences(
     functions: Functions,
-    strong: Float[np.ndarray, "n k"],
-    weak: Float[np.ndarray, "n k"],
-    labels: Float[np.ndarray, "n c"],
+    strong: Float[Any, "n k"],
+    weak: Float[Any, "n k"],
+    labels: Float[Any, "n c"],
     squares: Squares,
-    turned: tuple[Float[np.ndarray, " n"] | float, Float[np.ndarray, " n"] | float] = (0.0, 0.0),
-) -> tuple[Float[np.ndarray, " n"] | None, Float[np.ndarray, " n"] | None]:
+    turned: tuple[Float[Any, " n"] | float, Float[Any, " n"] | float] = (0.0, 0.0),
+) -> tuple[Float[Any, " n"] | None, Float[Any, " n"] | None]:
     """The influence of some samples on the predicted gap and on the norm; None for what was not asked for.
 
     Args:

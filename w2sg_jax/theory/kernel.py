@@ -4,14 +4,17 @@ Both kernels are in units of unit trace. Neither is ever formed from more than m
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.linalg import pivoted_cholesky, regular_cholesky, transposed_solve
-from ..numerics.rounding import CONSTANT, epsilon
+from ..numerics.backend import by_backend, compiled, cut, fetched, on_host
+from ..numerics.linalg import Device, pivoted_cholesky, regular_cholesky, transposed_solve
+from ..numerics.rounding import CONSTANT, REGULAR, epsilon, floor
 from ..second_moments.moments import Moments
 
 SMALLEST_TRACE = 1e-280
@@ -43,15 +46,15 @@ class Factor:
         triangular: True when [F_w, F_s] is upper triangular: both representations together are regular.
     """
 
-    weak: Float[np.ndarray, "r d_weak"]
-    strong: Float[np.ndarray, "r d_strong"]
-    labels: Float[np.ndarray, "r c"] | None
+    weak: Float[Any, "r d_weak"]
+    strong: Float[Any, "r d_strong"]
+    labels: Float[Any, "r c"] | None
     traces: Traces
     exact: bool
     triangular: bool
 
     @property
-    def label_rows(self) -> Float[np.ndarray, "r c"]:
+    def label_rows(self) -> Float[Any, "r c"]:
         """F_y, with no column where there are no labels."""
         return np.zeros((len(self.weak), 0)) if self.labels is None else self.labels
 
@@ -62,16 +65,21 @@ def joint_factor(m: Moments) -> Factor:
     Below D samples F is the samples / sqrt(n). Otherwise F is a Cholesky factor; where the representations are close
     to dependent, one with complete pivoting (LAPACK dpstrf), which is backward stable for semidefinite matrices and
     reveals the joint rank: a strong representation inside the span of the weak one stays exactly inside it. The squared
-    formula of the gap cannot tell such a gap from sqrt(eps / ridge).
+    formula of the gap cannot tell such a gap from sqrt(eps / ridge). On a device, where no factorisation pivots, the
+    eigenpairs above rounding do the same.
 
-    Cost: $D^3 / 3$ flops, $D = d_w + d_s + c$; twice that where pivoting is needed.
+    Cost: $D^3 / 3$ flops, $D = d_w + d_s + c$; twice that where pivoting is needed, $9 D^3$ on a device.
     """
     traces = traces_of(m)
     widths = (m.d_weak, m.d_strong, m.d_labels)
     scales = np.concatenate([np.full(w, t**-0.5 if t > 0 else 1.0) for w, t in zip(widths, traces, strict=True)])
-    rows, triangular = (m.rows * (scales * m.n**-0.5), False) if m.rows is not None else _cholesky(m, scales)
-    labels = rows[:, m.label_columns] if m.d_labels else None
-    weak, strong = rows[:, m.weak_columns], rows[:, m.strong_columns]
+    if m.rows is not None:
+        rows, triangular = _scaled_rows(m.rows, scales * m.n**-0.5), False
+    else:
+        rows, triangular = _cholesky(m, scales) if on_host() else _factor_on_device(m, scales)
+    everything = slice(None)
+    labels = cut(rows, everything, m.label_columns) if m.d_labels else None
+    weak, strong = cut(rows, everything, m.weak_columns), cut(rows, everything, m.strong_columns)
     return Factor(weak, strong, labels, traces, exact=m.rows is not None, triangular=triangular)
 
 
@@ -83,9 +91,10 @@ def traces_of(m: Moments) -> Traces:
     return traces
 
 
-def unit_trace_second(m: Moments, traces: Traces, model: str) -> Float[np.ndarray, "d d"]:
-    """Sigma of the "weak" or the "strong" model, divided by its trace."""
-    return getattr(m, f"sigma_{model}") / getattr(traces, model)
+def unit_trace_second(m: Moments, traces: Traces, model: str) -> Float[Any, "d d"]:
+    """Sigma of the "weak" or the "strong" model from products, divided by its trace, where dense work is done."""
+    columns = getattr(m, f"{model}_columns")
+    return _divided(cut(m.product, columns, columns), getattr(traces, model))
 
 
 def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -102,10 +111,44 @@ def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.concatenate([upper, labels], axis=1), True
 
 
+def _factor_on_device(m: Moments, scales: np.ndarray) -> tuple[jax.Array, bool]:
+    """The same on a device."""
+    width = m.d_weak + m.d_strong
+    rows, condition = _triangular(m.product, scales, width=width)
+    if float(fetched(condition)) * REGULAR * epsilon(m.dtype) < 1:  # not so of NaN
+        return rows, True
+    return _spectral(m.product, scales, dtype=m.dtype), False
+
+
+def _triangular_rows(product: jax.Array, scales: jax.Array, *, width: int) -> tuple[jax.Array, jax.Array]:
+    """The triangular factor, and a bound of the condition number; NaN where there is none."""
+    la, scaled = Device(), product * scales * scales[:, None]
+    both = scaled[:width, :width]
+    lower = la.root(both)
+    inverse = la.gram(la.triangular_inverse(lower))
+    condition = (la.inner(both, both) * la.inner(inverse, inverse)) ** 0.5
+    return la.columns(lower.T, la.solve(lower, scaled[:width, width:])), condition
+
+
+def _spectral_rows(product: jax.Array, scales: jax.Array, *, dtype: str) -> jax.Array:
+    """A factor of any rank: rows past it are zero, so that shapes do not depend on the data."""
+    values, vectors = jnp.linalg.eigh(product * scales * scales[:, None])
+    kept = jnp.where(values > floor(values[-1], len(values), dtype), values, 0.0)
+    return (vectors * jnp.sqrt(kept)).T
+
+
+_triangular = compiled(_triangular_rows, static=("width",), fetch=False)
+_spectral = compiled(_spectral_rows, static=("dtype",), fetch=False)
+_scaled_rows = by_backend(lambda la, rows, scales: rows * scales, fetch=False)
+_divided = by_backend(lambda la, x, by: x / by, fetch=False)
+_diagonal = by_backend(lambda la, s: s.diagonal())
+_mean_square = by_backend(lambda la, rows: (rows**2).sum() / len(rows))
+
+
 def _trace(m: Moments, columns: slice) -> float:
     if m.rows is not None:
-        return float((m.rows[:, columns] ** 2).sum() / m.n)
-    return float(np.diagonal(m.second)[columns].sum())
+        return float(_mean_square(cut(m.rows, slice(None), columns)))
+    return float(_diagonal(m.product)[columns].sum())
 
 
 def refuse_constant(name: str, trace: float, mean: np.ndarray, *, center: bool, dtype: str) -> None:

@@ -4,14 +4,15 @@ alone."""
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import resident
+from ..numerics.backend import by_backend, compiled, cut, eigenvalues_of, fetched, on_host, resident
 from ..numerics.checks import as_count, as_ridge, as_threshold
 from ..numerics.lanczos import lanczos, relative
-from ..numerics.linalg import Host, eigenvalues
+from ..numerics.linalg import Device, Host
 from ..numerics.rounding import TOLERATED, epsilon
 from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, check_moments
@@ -155,7 +156,7 @@ class _Model(NamedTuple):
     """
 
     resolvent: InverseResolvent | SpectralResolvent
-    root: np.ndarray | None
+    root: Any | None
     rank: int
     dof: float
     as_strong: float
@@ -183,8 +184,7 @@ def _iterated(
             return None
         models.append(model)
     weak, strong = models
-    cross = np.array(m.sigma_cross.T, order="F")
-    cross /= np.sqrt(traces.weak * traces.strong)
+    cross = _divided(cut(m.product, m.weak_columns, m.strong_columns), (traces.weak * traces.strong) ** 0.5)
     found = (_by_components if strong.root is None else _by_lanczos)(weak, strong, cross, count)
     if found is None:
         return None
@@ -197,23 +197,50 @@ def _iterated(
     return _Found(np.sqrt(values), residual, method, products, weak.rank, strong.rank, weak.dof, strong.dof)
 
 
-def _of_every_direction(sigma: Float[np.ndarray, "d d"], ridge: float, *, with_root: bool) -> _Model | None:
-    """None at ridge 0 and where Sigma is not positive definite; Sigma is overwritten. Cost: d^3, d^3 / 3 for the
-    root."""
+def _of_every_direction(sigma: Float[Any, "d d"], ridge: float, *, with_root: bool) -> _Model | None:
+    """None at ridge 0 and where Sigma is not positive definite; on the host Sigma is overwritten. Cost: d^3, d^3 / 3
+    for the root."""
     if ridge <= 0:
         return None
-    la = Host()
     try:
-        root = la.root(sigma, clean=False) if with_root else None
-        sigma.flat[:: len(sigma) + 1] += ridge
-        inverse = la.inverse(la.root(sigma, clean=False, overwrite=True))
+        root, inverse, trace = (_in_place if on_host() else _by_device)(sigma, ridge, with_root=with_root)
     except ArithmeticError:
         return None
-    d, dof = len(sigma), len(sigma) - ridge * float(np.trace(inverse))
+    if not np.isfinite(trace):
+        return None
+    d, dof = len(sigma), len(sigma) - ridge * float(trace)
     return _Model(InverseResolvent(inverse, ridge), root, d, dof, 0.25 / ridge, 1 / ridge, 0.0)
 
 
-def _of_components(sigma: Float[np.ndarray, "d d"], ridge: float, threshold: float) -> _Model | None:
+def _in_place(sigma: np.ndarray, ridge: float, *, with_root: bool) -> tuple[Any, Any, Any]:
+    """The root, the lower half of the inverse of Sigma + ridge I, and its trace."""
+    la, root = Host(), None
+    if with_root:
+        root = la.root(sigma, clean=False)
+    sigma.flat[:: len(sigma) + 1] += ridge
+    inverse = la.inverse(la.root(sigma, clean=False, overwrite=True))
+    return root, inverse, np.trace(inverse)
+
+
+def _root_and_inverse(sigma: jax.Array, ridge: jax.Array, *, with_root: bool) -> tuple[Any, Any, Any]:
+    """The same in a program; NaN where there is none."""
+    la = Device()
+    root = la.root(sigma) if with_root else None
+    inverse = la.whole_inverse(la.root(la.shifted(sigma, ridge)))
+    trace = inverse.diagonal().sum() + (0.0 if root is None else 0.0 * root.sum())
+    return root, inverse, trace
+
+
+def _by_device(sigma: Any, ridge: float, *, with_root: bool) -> tuple[Any, Any, Any]:
+    root, inverse, trace = _device_parts(sigma, ridge, with_root=with_root)
+    return root, inverse, fetched(trace)
+
+
+_device_parts = compiled(_root_and_inverse, static=("with_root",), fetch=False)
+_divided = by_backend(lambda la, x, by: la.divided(x, by), fetch=False)
+
+
+def _of_components(sigma: Float[Any, "d d"], ridge: float, threshold: float) -> _Model | None:
     """None where the components above the threshold are too many to compute them alone."""
     found = principal(sigma, threshold)
     if found is None:
@@ -224,17 +251,25 @@ def _of_components(sigma: Float[np.ndarray, "d d"], ridge: float, threshold: flo
     return _Model(resolvent, None, len(values), *sizes, float(found.residual))
 
 
-def _by_components(weak: _Model, strong: _Model, cross: np.ndarray, count: int) -> tuple[np.ndarray, float, int]:
+def _by_components(weak: _Model, strong: _Model, cross: Any, count: int) -> tuple[np.ndarray, float, int]:
     """The leading eigenvalues of the k x k matrix G of k strong components."""
     assert isinstance(strong.resolvent, SpectralResolvent)
-    vectors, values, ridge = strong.resolvent
+    gram = _component_gram(weak.resolvent, strong.resolvent, cross)
+    return eigenvalues_of(gram)[:count], 0.0, 0
+
+
+def _gram_of_components(la: Any, weak: Any, strong: SpectralResolvent, cross: Any) -> Any:
+    vectors, values, ridge = strong
     gains = values / (values + ridge)
-    e = Host().product(cross, np.asfortranarray(vectors * (gains / np.sqrt(values))))
-    gram = np.diag(gains**2) - Host().cross(e, covered(Host(), weak.resolvent, e))
-    return eigenvalues((gram + gram.T) / 2)[:count], 0.0, 0
+    e = la.product(cross, vectors * (gains / values**0.5))
+    seen = la.cross(e, covered(la, weak, e))
+    return la.diagonal(gains**2) - (seen + seen.T) / 2
 
 
-def _by_lanczos(weak: _Model, strong: _Model, cross: np.ndarray, count: int) -> tuple[np.ndarray, float, int] | None:
+_component_gram = by_backend(_gram_of_components, fetch=False)
+
+
+def _by_lanczos(weak: _Model, strong: _Model, cross: Any, count: int) -> tuple[np.ndarray, float, int] | None:
     """The leading eigenvalues of G, applied to vectors; the residual is that of the vectors, computed once more."""
     apply = resident(_squared_operator, weak.resolvent, strong.resolvent, strong.root, cross)
     found = lanczos(apply, cross.shape[1], relative(TOLERANCE, count))

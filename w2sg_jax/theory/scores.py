@@ -2,12 +2,14 @@ r"""Which samples carry the gap: $|[P_s (I - P_w) y]_i|$, and by how much each o
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
+from ..numerics.backend import by_backend
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -104,8 +106,16 @@ def scores_of(
         return np.linalg.norm(f, axis=1)
     model, scores = Model(strong, m.target.strong.mean, trace), np.zeros(int(m.n))
     for start, (block,) in again([strong]):
-        scores[start : start + len(block)] = np.linalg.norm(model.unit(block, center=m.center) @ f, axis=1)
+        scores[start : start + len(block)] = _lengths(model.unit(block, center=m.center), f)
     return over_processes(scores)
+
+
+def _lengths_of(la: Any, x: Any, f: Any) -> Any:
+    """The length over label columns of each sample's value."""
+    return (la.product(x, f) ** 2).sum(axis=1) ** 0.5
+
+
+_lengths = by_backend(_lengths_of)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,14 @@
 """The second pass over the samples: how the estimates of all models vary together, by each sample's influence."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..numerics.backend import compiled, fetched, on_host
 from ..numerics.checks import Array
 from ..second_moments.from_arrays import again, over_processes
 from .influence import Functions, Squares, influences
@@ -24,11 +27,21 @@ class Model(NamedTuple):
     mean: Float[np.ndarray, " d"]
     trace: float
 
-    def unit(self, block: np.ndarray, *, center: bool) -> Float[np.ndarray, "rows d"]:
-        """Some of its samples, in units of unit trace."""
+    def unit(self, block: Any, *, center: bool) -> Float[Any, "rows d"]:
+        """Some of its samples, in units of unit trace, where dense work is done."""
+        if not on_host():
+            return _in_unit_trace(block, self.mean, self.trace, center=center)
         found = np.subtract(block, self.mean if center else 0.0, dtype=np.float64)
         found /= np.sqrt(self.trace)
         return found
+
+
+def _unit(block: jax.Array, mean: jax.Array, trace: jax.Array, *, center: bool) -> jax.Array:
+    block = block.astype(jnp.float64)
+    return (block - mean if center else block) / jnp.sqrt(trace)
+
+
+_in_unit_trace = compiled(_unit, static=("center",), fetch=False)
 
 
 class Spread(NamedTuple):
@@ -137,35 +150,78 @@ def influence_blocks(
 
     Args, cost: as ``covariances``.
     """
-    n = strong.samples.shape[0]
+    n, host, scaled = strong.samples.shape[0], on_host(), scale == "trace"
     for start, (*weak, of_strong, y) in _blocks(models, strong, labels):
         x = strong.unit(of_strong, center=center)
         y = y - labels[1] if labels and center else y
-        strong_square = (x**2).sum(axis=1) if scale == "trace" else 1.0
+        values = _strong_values(models, x, start) if host else [_part(f.strong, f, start, x) for f, _ in models]
         found = []
-        for (functions, model), block, of_x in zip(models, weak, _strong_values(models, x, start), strict=True):
-            w = model.unit(block, center=center)
-            of_w = functions.weak[start : start + len(w)] if functions.sampled else w @ functions.weak
-            squares = Squares((w**2).sum(axis=1) if scale == "trace" else 1.0, strong_square)
-            by_weak, by_strong = (
-                turn.on(rows) if turn is not None else (0.0, 0.0)
-                for turn, rows in zip(functions.turns, (w, x), strict=True)
-            )
-            turned = (by_weak[0] + by_strong[0], by_weak[1] + by_strong[1])
-            own = influences(functions, of_x, of_w, y, squares, turned)
-            found.append(Influenced(*own, _of_frobenius(functions, w, x, squares, n), of_x[:, : y.shape[1]]))
-        yield start, found
+        for (functions, model), block, of_x in zip(models, weak, values, strict=True):
+            own, rest = _part(functions.weak, functions, start, x), functions._replace(strong=None, weak=None)
+            options = {"sampled": functions.sampled, "scaled": scaled}
+            if host:
+                found.append(_on_block(rest, of_x, own, model.unit(block, center=center), x, y, n, **options))
+            else:
+                where = (block, model.mean, model.trace)
+                found.append(_on_block_of_device(rest, of_x, own, where, x, y, n, **options, center=center))
+        yield start, [Influenced(*each) for each in jax.device_get(found)]
 
 
-def _of_frobenius(
-    functions: Functions, w: np.ndarray, x: np.ndarray, squares: Squares, n: int
-) -> Float[np.ndarray, " rows"] | None:
+def _part(columns: Any, functions: Functions, start: int, block: Any) -> Any:
+    """Values on a block of samples where functions are sampled; else the weights."""
+    return columns[start : start + len(block)] if functions.sampled else columns
+
+
+def _on_block(
+    functions: Functions, of_x: Any, own: Any, w: Any, x: Any, y: Any, n: Any, *, sampled: bool, scaled: bool
+) -> tuple[Any, ...]:
+    """One pair on some samples: what ``Influenced`` holds.
+
+    Args:
+        functions: of the pair.
+        of_x: the functions of the strong model on these samples.
+        own: those of the weak model on them where they are sampled, else weights.
+        w, x: samples of the weak and of the strong model, in units of unit trace.
+        y: centred labels.
+        n: samples in all.
+        scaled: whether ridges are in units of unit trace.
+    """
+    of_w = own if sampled else w @ own
+    squares = Squares(*((rows**2).sum(axis=1) if scaled else 1.0 for rows in (w, x)))
+    turned = [0.0, 0.0]
+    for one, rows in zip(functions.turns, (w, x), strict=True):
+        added = (0.0, 0.0) if one is None else one.on(rows)
+        turned = [total + more for total, more in zip(turned, added, strict=True)]
+    gap, norm = influences(functions, of_x, of_w, y, squares, (turned[0], turned[1]))
+    return gap, norm, _of_frobenius(functions, w, x, squares, n), of_x[:, : y.shape[1]]
+
+
+def _of_frobenius(functions: Functions, w: Any, x: Any, squares: Squares, n: Any) -> Float[Any, " rows"] | None:
     r"""The influence on $\sqrt{T / n}$, from that on T; None where it was not asked for."""
     form = functions.frobenius
     if form is None:
         return None
     by_traces = (squares.weak - 1) * form.slopes.weak - (squares.strong - 1) * form.slopes.strong
-    return (form.on(w, x) + by_traces) / (2 * np.sqrt(n * form.square))
+    return (form.on(w, x) + by_traces) / (2 * (n * form.square) ** 0.5)
+
+
+def _from_samples(
+    functions: Functions,
+    of_x: Any,
+    own: Any,
+    where: tuple[Any, Any, Any],
+    x: Any,
+    *rest: Any,
+    center: bool,
+    **static: Any,
+) -> tuple[Any, ...]:
+    """The same from the samples of the weak model in raw units, their mean and trace; ``of_x`` may be weights too."""
+    return _on_block(
+        functions, of_x if static["sampled"] else x @ of_x, own, _unit(*where, center=center), x, *rest, **static
+    )
+
+
+_on_block_of_device = compiled(_from_samples, static=("sampled", "scaled", "center"), fetch=False)
 
 
 def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, start: int) -> Iterator[np.ndarray]:
@@ -173,14 +229,14 @@ def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, sta
     weights = [functions.strong for functions, _ in models if not functions.sampled]
     products = iter(np.split(x @ np.concatenate(weights, axis=1), len(weights), axis=1)) if weights else iter(())
     for functions, _ in models:
-        yield functions.strong[start : start + len(x)] if functions.sampled else next(products)
+        yield _part(functions.strong, functions, start, x) if functions.sampled else next(products)
 
 
 def _blocks(
     models: Sequence[tuple[Functions, Model]], strong: Model, labels: tuple[Array, np.ndarray] | None
-) -> Iterator[tuple[int, list[np.ndarray]]]:
+) -> Iterator[tuple[int, list[Any]]]:
     """The first row and the samples of each block that this process reads."""
     arrays = [*(model.samples for _, model in models), strong.samples, *(labels[:1] if labels else ())]
     for start, block in again(arrays):
-        y = block.pop().astype(np.float64) if labels else np.zeros((len(block[-1]), 0))
+        y = np.asarray(fetched(block.pop()), np.float64) if labels else np.zeros((len(block[-1]), 0))
         yield start, [*block, y]

@@ -1,32 +1,59 @@
 r"""Many weak models beside one strong model, without eigenvectors: Cholesky factors and Lanczos.
 
-The strong model is factored once. Functions on the samples that it can express are vectors of $L^\top$-space,
-$L L^\top = \Sigma_s$; where the samples are fewer than the columns of a model, they take the place (the dual side).
-With $M = \Sigma + \beta I$,
-
-$$
-P_s = L^\top M_s^{-1} L, \qquad Y = L^\top M_s^{-1} \Sigma_{sw} L_w^{-\top}, \quad L_w L_w^\top = M_w, \qquad
-P_s (I - P_w)^2 P_s = P_s^2 - Y (I + \beta_w L_w^{-1} L_w^{-\top})\, Y^\top,
-$$
-
-whose largest eigenvalue is the squared gap norm. Nothing is formed whose errors a small ridge would blow up: squares
-err by about $\varepsilon / \sqrt\beta$, and where that is too much for a small gap, ``Solved.resolved`` says so.
+The strong model is factored once, and stays where dense work is done. By the host the weak models follow one by one and
+their Lanczos together; on a device those of one width are one program, which takes several small ones at a time. The
+formulas are those of ``pair_by_solves``; where their rounding is too much for a small gap, ``Solved.resolved`` says so.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import on_host
-from ..numerics.lanczos import Ritz, lanczos_together, largest_eigenvalue
-from ..numerics.linalg import Host, eigenpairs, eigenvalues, pivoted_cholesky, regular_cholesky, symmetric
-from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, SQUARED, TOLERATED, dual_error, epsilon, floor
+from ..numerics.backend import batch_size, by_backend, compiled, device_memory, eigenvalues_of, on_host, placed
+from ..numerics.lanczos import Ritz, lanczos_together, largest_eigenvalue, leading_pair
+from ..numerics.linalg import (
+    Device,
+    Host,
+    eigenpairs,
+    pivoted_cholesky,
+    product,
+    regular_cholesky,
+    symmetric,
+)
+from ..numerics.rounding import (
+    KERNEL_MARGIN,
+    LARGEST_RIDGE,
+    REGULAR,
+    SQUARED,
+    TOLERATED,
+    dual_error,
+    epsilon,
+    floor,
+)
 from ..second_moments.moments import Part, Target
 from .influence import Functions, Quadratic, Slopes
 from .kernel import Traces, refuse_constant
+from .pair_by_solves import (
+    ByColumns,
+    ByRows,
+    Covered,
+    Found,
+    Missed,
+    by_columns,
+    by_rows,
+    covered,
+    finish_columns,
+    finish_rows,
+    missed,
+    quadratic,
+    square_of_covered,
+    square_of_missed,
+)
 from .smoother import unit_trace_ridges
 
 SHARPEST = 1e-10
@@ -40,7 +67,7 @@ times more exact. Moments of float32 products reach it at ridges below about 1e-
 
 
 class Side(NamedTuple):
-    r"""What is kept of one model's representation, in units of unit trace.
+    r"""What is kept of one model's representation, in units of unit trace: arrays of the host, or of the device.
 
     Attributes:
         rows: the n samples, in raw units; None where only sums are at hand.
@@ -51,15 +78,15 @@ class Side(NamedTuple):
         center: whether means were subtracted.
     """
 
-    rows: Float[np.ndarray, "n d"] | None
+    rows: Float[Any, "n d"] | None
     unit: float
-    second: Float[np.ndarray, "d d"] | None
-    labels: Float[np.ndarray, "d c"] | None
+    second: Float[Any, "d d"] | None
+    labels: Float[Any, "d c"] | None
     dtype: str
     center: bool
 
     @property
-    def samples(self) -> Float[np.ndarray, "n d"]:
+    def samples(self) -> Float[Any, "n d"]:
         """The rows, which are at hand."""
         assert self.rows is not None
         return self.rows
@@ -69,33 +96,93 @@ class Side(NamedTuple):
         """Columns."""
         return self.samples.shape[1] if self.second is None else len(self.second)
 
-    def kernel(self) -> Float[np.ndarray, "n n"]:
+    def kernel(self) -> Float[Any, "n n"]:
         """K/n. Cost: n^2 d."""
-        return Host().gram(self.samples.T) * self.unit**2
+        return _kernel_of_rows(self.samples, self.unit)
 
-    def whole_second(self) -> Float[np.ndarray, "d d"]:
+    def whole_second(self) -> Float[Any, "d d"]:
         r"""$\Sigma$, from the samples where they are fewer than the columns."""
-        return Host().gram(self.samples) * self.unit**2 if self.second is None else self.second
+        return _second_of_rows(self.samples, self.unit) if self.second is None else self.second
 
-    def rank(self, kernel: Float[np.ndarray, "n n"] | None = None) -> int:
-        """Directions above rounding; K/n where it is at hand."""
-        if self.second is None:
-            return _kernel_rank(self.kernel() if kernel is None else kernel, self.center)
-        regular = regular_cholesky(self.second, self.dtype) is not None
-        return len(self.second) if regular else _counted(self.second, self.dtype)
+    def rank(self, kernel: Float[Any, "n n"] | None = None, inverse_norm: float | None = None) -> int:
+        r"""Directions above rounding.
+
+        Args:
+            kernel: K/n, where it is at hand.
+            inverse_norm: $\lVert S^{-1} \rVert_F$ of what ``_filled`` makes of K/n or of $\Sigma$, where that is.
+        """
+        gram, dtype, centred = self.second, self.dtype, False
+        if gram is None:
+            gram, dtype, centred = self.kernel() if kernel is None else kernel, "float64", self.center
+        if on_host():
+            margin = REGULAR if self.second is not None else KERNEL_MARGIN * len(gram)
+            full = regular_cholesky(_filled(gram, centred=centred), dtype, margin) is not None
+        else:
+            if inverse_norm is None:
+                inverse_norm = float(_inverse_norm_of(gram, centred=centred))
+            full = inverse_norm * floor(2.0, len(gram), dtype) < 1  # all eigenvalues are above; not so of NaN
+        if full:
+            return len(gram) - int(centred)
+        values = eigenvalues_of(gram)
+        return int((values > floor(values[0], len(values), dtype)).sum())
 
 
-def _kernel_rank(kernel: np.ndarray, centred: bool) -> int:
-    """The rank of K/n, (n, n): n - 1 where centring took away just one direction, which a constant fills again."""
-    n = len(kernel)
-    filled = kernel + n**-2.0 if centred else kernel
-    full = regular_cholesky(filled, "float64", margin=KERNEL_MARGIN * n) is not None
-    return n - int(centred) if full else _counted(kernel, "float64")
+def _filled(gram: Float[Any, "k k"], *, centred: bool) -> Float[Any, "k k"]:
+    """K/n (n, n) with a constant in the one direction that centring took away; else as it is."""
+    return gram + len(gram) ** -2.0 if centred else gram
 
 
-def _counted(second: np.ndarray, dtype: str) -> int:
-    values = eigenvalues(second)
-    return int((values > floor(values[0], len(values), dtype)).sum())
+def _inverse_norm(la: Any, gram: Float[Any, "k k"], *, centred: bool, width: Any = None) -> Float[Any, ""]:
+    r"""$\lVert S^{-1} \rVert_F$, at least one over the smallest eigenvalue; NaN where there is none. Cost: about 3 k^3.
+
+    Args:
+        gram: K/n or $\Sigma$.
+        centred: as in ``_filled``.
+        width: columns that are no padding, where some are.
+    """
+    filled = _filled(gram, centred=centred)
+    if width is not None:
+        filled = filled + jnp.diag((jnp.arange(len(gram)) >= width).astype(gram.dtype))
+    inverse = la.gram(la.triangular_inverse(la.root(filled)))
+    return la.inner(inverse, inverse) ** 0.5
+
+
+def _spectral_root(sigma: Float[jax.Array, "d d"]) -> Float[jax.Array, "d d"]:
+    r"""L with $L L^\top = \Sigma$ by eigenpairs: of any rank."""
+    values, vectors = jnp.linalg.eigh(sigma)
+    return vectors * jnp.sqrt(jnp.maximum(values, 0.0))
+
+
+def _top_pair(s: Float[jax.Array, "d d"]) -> tuple[jax.Array, jax.Array]:
+    found = leading_pair(lambda v: product(s, v), len(s))
+    return found.value, found.residual
+
+
+def _in_unit_trace(la: Any, second: Any, labels: Any, cross: Any, trace: Any, other: Any) -> tuple[Any, Any, Any]:
+    r"""$\Sigma$, $H^\top y/n$ and $\Sigma_{ws}$ (or None) in units of unit trace; ``other`` is the strong trace."""
+    unit_cross = None if cross is None else la.divided(cross, (trace * other) ** 0.5)
+    return la.divided(second, trace), la.divided(labels, trace**0.5), unit_cross
+
+
+def _mean_square(la: Any, x: Any) -> Any:
+    return la.inner(x, x) / len(x)
+
+
+_kernel_of_rows = by_backend(lambda la, rows, unit: la.gram(rows.T) * unit**2, fetch=False)
+_second_of_rows = by_backend(lambda la, rows, unit: la.gram(rows) * unit**2, fetch=False)
+_cross_of_rows = by_backend(lambda la, weak, strong, unit: unit * la.cross(weak, strong), fetch=False)
+_divided = by_backend(lambda la, x, by: la.divided(x, by), fetch=False)
+_unit_sums = by_backend(_in_unit_trace, fetch=False)
+_squared_matrix = by_backend(lambda la, s: la.gram(s), fetch=False)
+_trace_of_matrix = by_backend(lambda la, s: s.diagonal().sum())
+_mean_square_of = by_backend(_mean_square)
+_sum_of_squares = by_backend(lambda la, s: la.inner(s, s))
+_root_of = by_backend(lambda la, s: la.root(s), fetch=False)
+_strong_columns, _strong_rows = by_backend(by_columns, fetch=False), by_backend(by_rows, fetch=False)
+_quadratic = by_backend(quadratic, fetch=False)
+_spectral_root_of = compiled(_spectral_root, fetch=False)
+_inverse_norm_of = compiled(partial(_inverse_norm, Device()), static=("centred",))
+_top_of = compiled(_top_pair)
 
 
 class Sizes(NamedTuple):
@@ -141,210 +228,8 @@ class Weak(NamedTuple):
     """
 
     side: Side
-    cross: Float[np.ndarray, "d_w d_s"] | None
+    cross: Float[Any, "d_w d_s"] | None
     ridge: float
-
-
-class _ByColumns(NamedTuple):
-    r"""The strong model in $L^\top$-space.
-
-    Attributes:
-        smoother: $P_s$, (d, d).
-        head: $M_s^{-1} L$, (d, d): of a function in that space, the weights of its smoothed version.
-        second, lower: $\Sigma_s$ and the Cholesky factor of $M_s$.
-        labels, smoothed: $H_s^\top y/n$ and $P_s y$, (d, c).
-    """
-
-    smoother: Float[Any, "d d"]
-    head: Float[Any, "d d"]
-    second: Float[Any, "d d"]
-    lower: Float[Any, "d d"]
-    labels: Float[Any, "d c"]
-    smoothed: Float[Any, "d c"]
-
-
-class _ByRows(NamedTuple):
-    """The strong model on the samples: P_s and y / sqrt(n)."""
-
-    smoother: Float[Any, "n n"]
-    labels: Float[Any, "n c"]
-
-
-class _Covered(NamedTuple):
-    """A weak model with columns of its own: Y, L_w^-1 and what stands between Y and its transpose."""
-
-    y: Float[Any, "r d_w"]
-    inverse: Float[Any, "d_w d_w"]
-    square: Float[Any, "d_w d_w"]
-    dof: Float[Any, ""] | float
-
-
-class _Missed(NamedTuple):
-    """A weak model by the samples: I - P_w."""
-
-    residual: Float[Any, "n n"]
-    dof: Float[Any, ""] | float
-
-
-class _Found(NamedTuple):
-    """What is computed of one pair; the slopes are (weak, strong), the functions as in ``Functions``."""
-
-    gap: Float[Any, ""]
-    of_gap: tuple[Any, Any]
-    of_norm: tuple[Any, Any] | None
-    strong: Float[Any, "m k"]
-    weak: Float[Any, "q k"]
-
-
-def _by_columns(
-    la: Any, second: Float[Any, "d d"], root: Float[Any, "d d"], labels: Float[Any, "d c"], ridge: Any
-) -> _ByColumns:
-    r"""From $\Sigma_s$ and a root L of it. Cost: $3.3 d^3$."""
-    lower = la.root(la.shifted(second, ridge))
-    half = la.solve(lower, root)
-    head = la.solve(lower, half, transposed=True)
-    return _ByColumns(la.gram(half), head, second, lower, labels, la.cross(head, labels))
-
-
-def _by_rows(la: Any, kernel: Float[Any, "n n"], labels: Float[Any, "n c"], ridge: Any) -> _ByRows:
-    """Cost: n^3."""
-    return _ByRows(la.shifted(-ridge * la.whole_inverse(la.root(la.shifted(kernel, ridge))), 1.0), labels)
-
-
-def _covered(la: Any, second: Float[Any, "d_w d_w"], seen: Float[Any, "r d_w"], ridge: Any, *, large: bool) -> _Covered:
-    r"""From $\Sigma_w$ and $L^\top M_s^{-1} \Sigma_{sw}$ (or $P_s H_w / \sqrt n$). Cost: $r d_w^2 + 1.7 d_w^3$."""
-    lower = la.root(la.shifted(second, ridge))
-    inverse = la.triangular_inverse(lower)
-    if large:
-        dof = (la.product(inverse, second) * inverse).sum()
-    else:
-        dof = len(second) - ridge * (inverse**2).sum()
-    return _Covered(la.right_solve(lower, seen), inverse, la.shifted(ridge * la.gram(inverse.T), 1.0), dof)
-
-
-def _missed(la: Any, kernel: Float[Any, "n n"], ridge: Any) -> _Missed:
-    """Cost: n^3."""
-    inverse = la.whole_inverse(la.root(la.shifted(kernel, ridge)))
-    return _Missed(ridge * inverse, (inverse * kernel).sum())
-
-
-def _finish_columns(
-    la: Any,
-    strong: _ByColumns,
-    weak: _Covered,
-    cross: Float[Any, "d_w d_s"],
-    labels: Float[Any, "d_w c"],
-    ridge: Any,
-    top: tuple[Any, Float[Any, "d 1"]] | None,
-) -> _Found:
-    """What follows for one pair by columns; ``top`` is the norm and its left singular vector."""
-    p = strong.smoother
-    inside = la.matvec(weak.inverse, labels)
-    theta = la.matvec(weak.inverse, inside, transposed=True)
-    f = strong.smoothed - la.matvec(weak.y, inside)
-    q = la.matvec(weak.inverse, la.matvec(weak.y, f, transposed=True), transposed=True)
-    missed = strong.labels - la.matvec(cross, theta, transposed=True)
-    of_gap = (ridge * (q * theta).sum(), (f * (f - la.smoothed(p, f))).sum())
-    if top is None:
-        on_strong = la.columns(la.resolve(strong.lower, missed), la.matvec(strong.head, f))
-        return _Found((f**2).sum(), of_gap, None, on_strong, la.columns(theta, q))
-    norm, u = top
-    z, yu = la.matvec(strong.head, u), la.matvec(weak.y, u, transposed=True)
-    t = la.matvec(weak.inverse, yu, transposed=True)
-    again = ridge * la.matvec(weak.inverse, la.matvec(weak.inverse, t), transposed=True)
-    covered = la.matvec(weak.inverse, la.times(weak.square, yu), transposed=True)
-    rest = la.times(strong.second, z) - la.matvec(cross, covered, transposed=True)
-    of_norm = (ridge * (t * again).sum() / norm, norm * (1 - (u * la.smoothed(p, u)).sum()))
-    on_strong = la.columns(
-        la.resolve(strong.lower, missed), la.matvec(strong.head, f), la.resolve(strong.lower, rest / norm**2), z
-    )
-    return _Found((f**2).sum(), of_gap, of_norm, on_strong, la.columns(theta, q, t, again))
-
-
-def _finish_rows(
-    la: Any,
-    strong: _ByRows,
-    weak: _Covered | _Missed,
-    rows: Float[Any, "n d_w"] | None,
-    unit: Any,
-    top: tuple[Any, Float[Any, "n 1"]] | None,
-) -> _Found:
-    """What follows for one pair on the samples; ``rows`` are those of a weak model, which ``unit`` multiplies."""
-    p, y = strong.smoother, strong.labels
-
-    def smooth(x: Any) -> Any:
-        """P_w x."""
-        if isinstance(weak, _Missed):
-            return x - la.smoothed(weak.residual, x)
-        inside = la.matvec(weak.inverse, la.matvec(rows, unit * x, transposed=True))
-        return unit * la.matvec(rows, la.matvec(weak.inverse, inside, transposed=True))
-
-    fitted = smooth(y)
-    e = y - fitted
-    f = la.smoothed(p, e)
-    g = la.smoothed(p, f)
-    h = smooth(g)
-    scale = len(p) ** 0.5
-    of_gap = ((h * e).sum(), (f * (f - g)).sum())
-    if top is None:
-        return _Found((f**2).sum(), of_gap, None, scale * la.columns(f, g), scale * la.columns(fitted, h))
-    norm, u = top
-    z = la.smoothed(p, u)
-    seen = smooth(z)
-    again = smooth(z - seen)
-    of_norm = ((seen * (z - seen - again)).sum() / norm, norm * (1 - (u * z).sum()))
-    on_strong, on_weak = la.columns(f, g, u, z), la.columns(fitted, h, seen, again)
-    return _Found((f**2).sum(), of_gap, of_norm, scale * on_strong, scale * on_weak)
-
-
-def _square_of_covered(la: Any, smoother: Any, weak: _Covered) -> Any:
-    r"""$\lVert P_s (I - P_w) \rVert_F^2$, of a weak model with columns of its own. Cost: r d_w^2."""
-    return la.inner(smoother, smoother) - la.inner(la.gram(weak.y), weak.square)
-
-
-def _square_of_missed(la: Any, squared: Any, weak: _Missed) -> Any:
-    """The same on the samples, from P_s^2. Cost: n^3."""
-    return la.inner(squared, la.gram(weak.residual))
-
-
-def _quadratic(
-    la: Any,
-    sigma_strong: Float[Any, "d_s d_s"],
-    sigma_weak: Float[Any, "d_w d_w"],
-    cross: Float[Any, "d_w d_s"],
-    ridges: tuple[float, float],
-) -> Quadratic:
-    r"""The influence on the squared Frobenius norm.
-
-    With $B = M^{-1}$, $W = B_s \Sigma_s B_s$, $N = B_w + \beta_w B_w^2$, $S = \Sigma_s - \Sigma_{sw} N \Sigma_{ws}$ and
-    $Q = \Sigma_{ws} W \Sigma_{sw}$, it is $T = \operatorname{tr} W S$ and
-
-    $$
-    A = B_s S B_s + W - 2 \operatorname{sym}(W S B_s), \quad B = -2 N \Sigma_{ws} W, \quad
-    D = B_w Q B_w + 2 \beta_w \operatorname{sym}(B_w^2 Q B_w).
-    $$
-
-    Cost: about $8 d_s^3 + 4 d_s^2 d_w + 10 d_w^3$.
-    """
-    (inverse_weak, inverse_strong) = (
-        la.whole_inverse(la.root(la.shifted(sigma, ridge)))
-        for sigma, ridge in zip((sigma_weak, sigma_strong), ridges, strict=True)
-    )
-    w = la.product(la.product(inverse_strong, sigma_strong), inverse_strong)
-    squared = la.product(inverse_weak, inverse_weak)
-    n = inverse_weak + ridges[0] * squared
-    covered = la.product(n, cross)
-    s = sigma_strong - la.cross(cross, covered)
-    q = la.product(la.product(cross, w), cross.T)
-    wsb = la.product(la.product(w, s), inverse_strong)
-    a = la.product(la.product(inverse_strong, s), inverse_strong) + w - wsb - wsb.T
-    b = -2 * la.product(covered, w)
-    qb = la.product(q, inverse_weak)
-    mixed = la.product(squared, qb)
-    d = la.product(inverse_weak, qb) + ridges[0] * (mixed + mixed.T)
-    mean = la.inner(a, sigma_strong) + la.inner(b, cross) + la.inner(d, sigma_weak)
-    slopes = Slopes(2 * ridges[0] ** 2 * float(la.inner(squared, qb)), 2 * ridges[1] * float(np.trace(wsb)))
-    return Quadratic(float(la.inner(w, s)), a, b, d, float(mean), slopes)
 
 
 class Strong:
@@ -352,6 +237,7 @@ class Strong:
 
     Args:
         side: of the model.
+        trace: of its second moment, in raw units.
         ridge: $\beta_s > 0$, at unit trace.
         label_rows: $y / \sqrt n$, (n, c), where the samples are at hand.
         label_square: mean square of the labels, summed over columns.
@@ -359,32 +245,31 @@ class Strong:
     Cost: $3.7 d^3$, or $2 n^3$ on the dual side.
     """
 
-    def __init__(self, side: Side, ridge: float, label_rows: Float[np.ndarray, "n c"] | None, label_square: float):
-        self.side, self.ridge, self.label_rows, self.label_square = side, ridge, label_rows, label_square
+    def __init__(
+        self, side: Side, trace: float, ridge: float, label_rows: Float[Any, "n c"] | None, label_square: float
+    ):
+        self.side, self.trace, self.ridge = side, trace, ridge
+        self.label_rows, self.label_square = label_rows, label_square
 
     @cached_property
-    def by_columns(self) -> _ByColumns:
+    def by_columns(self) -> ByColumns:
         """In L^T-space."""
         second = self.side.second
         assert second is not None
-        try:
-            root = Host().root(second)
-        except ArithmeticError:
-            root = np.asfortranarray(pivoted_cholesky(second.copy(order="K"), "float64").T)
-        return _by_columns(Host(), second, root, self.labels_of(self.side), self.ridge)
+        return _strong_columns(second, _any_root(second), self.labels_of(self.side), self.ridge)
 
     @cached_property
-    def by_rows(self) -> _ByRows:
+    def by_rows(self) -> ByRows:
         """On the samples."""
-        return _by_rows(Host(), self._kernel, self.label_rows, self.ridge)
+        return _strong_rows(self._kernel, self.label_rows, self.ridge)
 
     @cached_property
-    def squared_rows(self) -> np.ndarray:
+    def squared_rows(self) -> Float[Any, "n n"]:
         """P_s^2 on the samples."""
-        return Host().gram(self.by_rows.smoother)
+        return _squared_matrix(self.by_rows.smoother)
 
     @cached_property
-    def _kernel(self) -> np.ndarray:
+    def _kernel(self) -> Float[Any, "n n"]:
         return self.side.kernel()
 
     @cached_property
@@ -393,47 +278,74 @@ class Strong:
         return self.side.rank(self._kernel if self.side.second is None else None)
 
     @property
-    def smoother(self) -> np.ndarray:
+    def smoother(self) -> Float[Any, "k k"]:
         """P_s on the smaller side."""
         return (self.by_rows if self.side.second is None else self.by_columns).smoother
 
-    def labels_of(self, side: Side) -> np.ndarray:
+    @cached_property
+    def square(self) -> float:
+        """Its squared Frobenius norm."""
+        return float(_sum_of_squares(self.smoother))
+
+    def labels_of(self, side: Side) -> Float[Any, "d c"]:
         """H^T y/n of a model."""
         if side.labels is not None:
             return side.labels
         assert self.label_rows is not None
-        return side.unit * Host().cross(side.samples, self.label_rows)
+        return _cross_of_rows(side.samples, self.label_rows, side.unit)
+
+    def cross_of(self, weak: Weak) -> Float[Any, "d_w d_s"]:
+        r"""$\Sigma_{ws}$ of a weak model."""
+        if weak.cross is not None:
+            return weak.cross
+        return _cross_of_rows(weak.side.samples, self.side.samples, weak.side.unit * self.side.unit)
 
     def share(self, gap: float) -> float:
         """A predicted gap as a share of the labels' mean square."""
         return gap / self.label_square if self.label_square > 0 else 1.0
 
+    @cached_property
     def dof(self) -> float:
         """The effective dimension."""
-        return float(np.trace(self.smoother))
+        return float(_trace_of_matrix(self.smoother))
 
     @cached_property
     def top_gain(self) -> float:
         """The largest eigenvalue of P_s, which bounds the norm."""
-        return largest_eigenvalue(self.smoother)
+        if on_host():
+            return largest_eigenvalue(self.smoother)
+        value, residual = map(float, _top_of(self.smoother))
+        return value if residual <= SHARPEST * value else float(eigenvalues_of(self.smoother)[0])
 
 
-def side_of(part: Part, trace: float, *, dtype: str, center: bool) -> Side:
-    """One model in units of unit trace; of samples at hand the smaller side.
+def _any_root(second: Float[Any, "d d"]) -> Float[Any, "d d"]:
+    r"""L with $L L^\top = \Sigma$, triangular where $\Sigma$ is regular."""
+    if not on_host():
+        root = _root_of(second)
+        return root if np.isfinite(_trace_of_matrix(root)) else _spectral_root_of(second)
+    try:
+        return _root_of(second)
+    except ArithmeticError:
+        return np.asfortranarray(pivoted_cholesky(second.copy(order="K"), "float64").T)
 
-    Args:
-        part: of the moments.
-        trace: of its second moment.
-        dtype, center: as in ``Moments``.
-    """
-    if part.rows is None:
-        assert part.second is not None and part.labels is not None
-        second = np.divide(symmetric(part.second), trace, order="F")
-        return Side(None, 1.0, second, np.divide(part.labels, np.sqrt(trace), order="F"), dtype, center)
+
+def _side_of_sums(
+    part: Part, cross: Any, trace: float, other: float, *, dtype: str, center: bool
+) -> tuple[Side, Float[Any, "d d_s"] | None]:
+    r"""One model from sums, in units of unit trace, and $\Sigma_{ws}$ beside a strong model of that trace."""
+    assert part.second is not None and part.labels is not None
+    second = symmetric(part.second) if isinstance(part.second, np.ndarray) else part.second
+    second, labels, unit_cross = _unit_sums(second, part.labels, cross, trace, other)
+    return Side(None, 1.0, second, labels, dtype, center), unit_cross
+
+
+def _side_of_rows(part: Part, trace: float, *, dtype: str, center: bool) -> Side:
+    """One model from its samples, in units of unit trace: the smaller side."""
+    assert part.rows is not None
     n, d = part.rows.shape
     unit = (n * trace) ** -0.5
-    second = Host().gram(part.rows) * unit**2 if n > d else None
-    return Side(part.rows, unit, second, None, dtype, center)
+    second = _second_of_rows(part.rows, unit) if n > d else None
+    return Side(placed(part.rows), unit, second, None, dtype, center)
 
 
 def strong_of(target: Target, trace: float, ridge: float) -> Strong:
@@ -444,26 +356,46 @@ def strong_of(target: Target, trace: float, ridge: float) -> Strong:
         trace: of the strong model's second moment.
         ridge: at unit trace.
     """
-    side = side_of(target.strong, trace, dtype=target.dtype, center=target.center)
-    rows = target.label_rows
-    label_rows = None if rows is None else np.divide(rows, np.sqrt(target.n), order="F")
-    return Strong(side, ridge, label_rows, float(np.trace(target.label_second)))
+    kind: dict[str, Any] = {"dtype": target.dtype, "center": target.center}
+    if target.strong.rows is None:
+        side, _ = _side_of_sums(target.strong, None, trace, trace, **kind)
+    else:
+        side = _side_of_rows(target.strong, trace, **kind)
+    label_rows = None if target.label_rows is None else _divided(target.label_rows, target.n**0.5)
+    return Strong(side, trace, ridge, label_rows, float(np.trace(target.label_second)))
+
+
+def weak_of(
+    part: Part, cross: Float[Any, "d_weak d_strong"] | None, trace: float, ridge: float, strong: Strong
+) -> Weak:
+    """A weak model of moments, at a ridge.
+
+    Args:
+        part, cross: of the moments.
+        trace: of its second moment.
+        ridge: at unit trace.
+        strong: the strong model beside it.
+    """
+    kind: dict[str, Any] = {"dtype": strong.side.dtype, "center": strong.side.center}
+    if part.rows is None:
+        return Weak(*_side_of_sums(part, cross, trace, strong.trace, **kind), ridge)
+    return Weak(_side_of_rows(part, trace, **kind), None, ridge)
 
 
 def trace_of(part: Part, name: str, *, dtype: str, center: bool) -> float:
     """Mean squared length of a sample; InputError where the representation is constant."""
     if part.rows is not None:
-        trace = float(np.einsum("ij,ij->", part.rows, part.rows)) / len(part.rows)
+        trace = float(_mean_square_of(part.rows))
     else:
         assert part.second is not None
-        trace = float(np.trace(part.second))
+        trace = float(_trace_of_matrix(part.second))
     refuse_constant(name, trace, part.mean, center=center, dtype=dtype)
     return trace
 
 
 def applies(ridges: tuple[float, float], thresholds: tuple[float, float]) -> bool:
-    """Whether solves on the host do: every direction is kept, no ridge is 0, and the dense work is the host's."""
-    return on_host() and max(thresholds) == 0 and 0 < min(ridges) <= max(ridges) < LARGEST_RIDGE
+    """Whether solves do: every direction is kept, and no ridge is 0."""
+    return max(thresholds) == 0 and 0 < min(ridges) <= max(ridges) < LARGEST_RIDGE
 
 
 class SolvedPair(NamedTuple):
@@ -479,7 +411,7 @@ class SolvedPair(NamedTuple):
 def solve_pair(
     target: Target,
     weak: Part,
-    cross: Float[np.ndarray, "d_weak d_strong"] | None,
+    cross: Float[Any, "d_weak d_strong"] | None,
     ridges: tuple[float, float],
     thresholds: tuple[float, float],
     scale: str,
@@ -492,10 +424,10 @@ def solve_pair(
     unit = unit_trace_ridges(ridges, traces, scale)
     if not applies(unit, thresholds):
         return None
-    strong, side = strong_of(target, traces.strong, unit[1]), side_of(weak, traces.weak, **kind)
-    unit_cross = None if cross is None else np.divide(cross, np.sqrt(traces.weak * traces.strong), order="F")
-    ((_, one),) = solve(strong, [Weak(side, unit_cross, unit[0])], with_norm=with_norm)
-    return SolvedPair(strong, side, one, traces, unit) if one.resolved else None
+    strong = strong_of(target, traces.strong, unit[1])
+    model = weak_of(weak, cross, traces.weak, unit[0], strong)
+    ((_, one),) = solve(strong, [model], with_norm=with_norm)
+    return SolvedPair(strong, model.side, one, traces, unit) if one.resolved else None
 
 
 def solve(
@@ -505,6 +437,7 @@ def solve(
     with_norm: bool = True,
     with_sizes: bool = False,
     with_frobenius: bool = False,
+    widths: Mapping[int, int] | None = None,
 ) -> Iterator[tuple[int, Solved]]:
     r"""The gap of many weak models beside one strong model: the number of each and what was found, as they are done.
 
@@ -514,6 +447,7 @@ def solve(
         with_norm: whether norms are asked for, or predicted gaps alone.
         with_sizes: whether ranks and Frobenius norms are, which are computed when they are asked for otherwise.
         with_frobenius: whether influences on Frobenius norms are, at $8 d_s^3 + 10 d_w^3$ more.
+        widths: what each width is padded to on a device, where models of one width share a program.
 
     Cost: $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ a model; on the dual side $n^2 d_w + n^3$, twice that with sizes. And
     some 50 products with vectors for the norms, of all models at a time where they share the strong one.
@@ -522,8 +456,13 @@ def solve(
     for index, model in enumerate(weak):
         routes.setdefault(_route(strong.side, model.side), []).append(index)
     for route, indices in routes.items():
-        solver = _columns if route == "columns" else _rows
-        for index, one in zip(indices, solver(strong, [weak[index] for index in indices], with_norm), strict=True):
+        chosen = [weak[index] for index in indices]
+        if on_host():
+            solved = enumerate((_columns if route == "columns" else _rows)(strong, chosen, with_norm))
+        else:
+            solved = _on_device(strong, chosen, route, widths or {}, with_norm=with_norm)
+        for place, one in solved:
+            index = indices[place]
             if with_sizes:
                 known = one.sizes()
                 one = one._replace(sizes=lambda known=known: known)  # the factors may go
@@ -534,10 +473,9 @@ def solve(
 
 def _frobenius(strong: Strong, weak: Weak) -> Quadratic:
     second_weak, second_strong = (side.whole_second() for side in (weak.side, strong.side))
-    cross = weak.cross
-    if cross is None:
-        cross = weak.side.unit * strong.side.unit * Host().cross(weak.side.samples, strong.side.samples)
-    return _quadratic(Host(), second_strong, second_weak, cross, (weak.ridge, strong.ridge))
+    found = _quadratic(second_strong, second_weak, strong.cross_of(weak), (weak.ridge, strong.ridge))
+    square, mean, slopes = jax.device_get((found.square, found.mean, found.slopes))
+    return found._replace(square=float(square), mean=float(mean), slopes=Slopes(*map(float, slopes)))
 
 
 def _route(strong: Side, weak: Side) -> str:
@@ -577,27 +515,19 @@ def _tops(
 def _columns(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Solved]:
     """Both models by their columns."""
     la, own, models, crosses = Host(), strong.by_columns, [], []
-    for side, cross, ridge in weak:
-        if cross is None:
-            cross = side.unit * strong.side.unit * la.cross(side.samples, strong.side.samples)
-        crosses.append(cross)
+    for model in weak:
+        crosses.append(strong.cross_of(model))
         seen = la.cross_transposed(own.head, crosses[-1])
-        models.append(_covered(la, side.second, seen, ridge, large=ridge > LARGE_RIDGE))
+        models.append(covered(la, model.side.second, seen, model.ridge, large=model.ridge > LARGE_RIDGE))
     tops = _covered_tops(own.smoother, models) if with_norm else [None] * len(models)
-    whole, noise = la.inner(own.smoother, own.smoother), epsilon(strong.side.dtype)
-    for (side, _, ridge), cross, model, top in zip(weak, crosses, models, tops, strict=True):
-        labels = strong.labels_of(side)
-        found = _finish_columns(la, own, model, cross, labels, ridge, None if top is None else top[:2])
-        error = SQUARED * epsilon("float64") * (1 + ridge**-0.5 + strong.ridge**-0.5)
-        least = [strong.share(found.gap) ** 0.5] if labels.shape[1] else []
-        least += [] if top is None else [top.norm**2]
-        resolved = error <= TOLERATED * min(least) and noise * (1 / ridge + 1 / strong.ridge) <= INHERITED * min(least)
+    for one, cross, model, top in zip(weak, crosses, models, tops, strict=True):
+        labels = strong.labels_of(one.side)
+        found = finish_columns(la, own, model, cross, labels, one.ridge, None if top is None else top[:2])
 
-        def sizes(side: Side = side, model: _Covered = model, error: float = error / TOLERATED) -> Sizes:
-            square = _square_of_covered(la, own.smoother, model)
-            return Sizes(side.rank(), square if square > error * whole else None)
+        def sizes(one: Weak = one, model: Covered = model) -> Sizes:
+            return _sizes(strong, one, float(square_of_covered(la, own.smoother, model)), one.side.rank())
 
-        yield _solved(found, top, model.dof, bool(resolved), sizes, sampled=False)
+        yield _solved(strong, one, found, top, model.dof, sizes)
 
 
 def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Solved]:
@@ -605,44 +535,64 @@ def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Sol
     la, own, models, kernels = Host(), strong.by_rows, [], []
     for side, _, ridge in weak:
         if side.second is None:
-            kernel = side.kernel()
-            kernels.append(kernel)
-            models.append(_missed(la, kernel, ridge))
+            kernels.append(side.kernel())
+            models.append(missed(la, kernels[-1], ridge))
         else:
             seen = side.unit * la.product(own.smoother, side.samples)
             kernels.append(None)
-            models.append(_covered(la, side.second, seen, ridge, large=ridge > LARGE_RIDGE))
+            models.append(covered(la, side.second, seen, ridge, large=ridge > LARGE_RIDGE))
     tops: list[_Top] | list[None] = [None] * len(models)
     if with_norm:
-        tops = (_missed_tops if isinstance(models[0], _Missed) else _covered_tops)(own.smoother, models)
-    for (side, _, ridge), model, kernel, top in zip(weak, models, kernels, tops, strict=True):
-        found = _finish_rows(la, own, model, side.rows, side.unit, None if top is None else top[:2])
-        least = [strong.share(found.gap)] if own.labels.shape[1] else []
-        least += [] if top is None else [top.norm**2]
-        error = dual_error(ridge, strong.ridge) / TOLERATED
+        tops = (_missed_tops if isinstance(models[0], Missed) else _covered_tops)(own.smoother, models)
+    for one, model, kernel, top in zip(weak, models, kernels, tops, strict=True):
+        found = finish_rows(la, own, model, one.side.rows, one.side.unit, None if top is None else top[:2])
 
-        def sizes(
-            side: Side = side, model: Any = model, kernel: np.ndarray | None = kernel, error: float = error
-        ) -> Sizes:
-            if isinstance(model, _Missed):
-                square = _square_of_missed(la, strong.squared_rows, model)
+        def sizes(one: Weak = one, model: Any = model, kernel: np.ndarray | None = kernel) -> Sizes:
+            if isinstance(model, Missed):
+                square = square_of_missed(la, strong.squared_rows, model)
             else:
-                square = _square_of_covered(la, own.smoother, model)
-            return Sizes(side.rank(kernel), square if square > error**2 * len(own.smoother) else None)
+                square = square_of_covered(la, own.smoother, model)
+            return _sizes(strong, one, float(square), one.side.rank(kernel))
 
-        yield _solved(found, top, model.dof, bool(error <= max(min(least), 0.0) ** 0.5), sizes, sampled=True)
+        yield _solved(strong, one, found, top, model.dof, sizes)
 
 
-def _solved(
-    found: _Found, top: _Top | None, dof: Any, resolved: bool, sizes: Callable[[], Sizes], *, sampled: bool
-) -> Solved:
+def _sizes(strong: Strong, weak: Weak, square: float, rank: int) -> Sizes:
+    """Once rounding is known to be far below the square."""
+    if _by_columns(strong, weak):
+        least = _error_of_squares(weak.ridge, strong.ridge) / TOLERATED * strong.square
+    else:
+        least = (dual_error(weak.ridge, strong.ridge) / TOLERATED) ** 2 * len(strong.smoother)
+    return Sizes(rank, square if square > least else None)
+
+
+def _by_columns(strong: Strong, weak: Weak) -> bool:
+    return _route(strong.side, weak.side) == "columns"
+
+
+def _error_of_squares(ridge: float, ridge_strong: float) -> float:
+    return SQUARED * epsilon("float64") * (1 + ridge**-0.5 + ridge_strong**-0.5)
+
+
+def _solved(strong: Strong, weak: Weak, found: Found, top: _Top | None, dof: Any, sizes: Callable[[], Sizes]) -> Solved:
+    """What is known of a pair, and whether rounding is far below it."""
     c = (found.strong.shape[1] - (0 if top is None else 2)) // 2
     gap = float(found.gap) if c else None
     norm, second = (NAN, NAN) if top is None else (top.norm, top.second)
     of_gap = Slopes(*map(float, found.of_gap)) if c else None
     of_norm = Slopes(*map(float, found.of_norm)) if found.of_norm is not None else None
+    known = [] if top is None else [norm**2]
+    known += [] if gap is None else [strong.share(gap) ** (0.5 if _by_columns(strong, weak) else 1.0)]
+    least = max(0.0, min(known))
+    if _by_columns(strong, weak):
+        inherited = epsilon(strong.side.dtype) * (1 / weak.ridge + 1 / strong.ridge)
+        error = _error_of_squares(weak.ridge, strong.ridge)
+        resolved = error <= TOLERATED * least and inherited <= INHERITED * least
+    else:
+        resolved = dual_error(weak.ridge, strong.ridge) <= TOLERATED * least**0.5
+    sampled = not _by_columns(strong, weak)
     functions = Functions(None if top is None else norm, gap, found.strong, found.weak, sampled, of_gap, of_norm)
-    return Solved(norm, second, gap, float(dof), sizes, resolved, functions)
+    return Solved(norm, second, gap, float(dof), sizes, bool(resolved), functions)
 
 
 def _covered_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
@@ -677,3 +627,188 @@ def _missed_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
         return la.gram(la.product(models[index].residual, smoother))
 
     return _tops(apply, whole, len(smoother), len(models))
+
+
+class _Stacked(NamedTuple):
+    """Weak models of one width on a device, or one of them; what a route does not need is None.
+
+    Attributes:
+        second, cross, labels, rows: as in ``Side`` and ``Weak``, with the models first: (models, d, d) ...
+        unit, ridge, width: of each model, (models,); columns beyond its width are zeros.
+    """
+
+    second: Any
+    cross: Any
+    labels: Any
+    rows: Any
+    unit: Any
+    ridge: Any
+    width: Any
+
+
+class _TopOnDevice(NamedTuple):
+    """As ``_Top``, with the residual of the squared norm, relative to it."""
+
+    norm: jax.Array
+    u: jax.Array
+    second: jax.Array
+    residual: jax.Array
+
+
+class _Outcome(NamedTuple):
+    """Of one pair on a device, or of several: what goes to the host. ``top`` without its vector."""
+
+    found: Found
+    top: tuple[Any, Any, Any] | None
+    dof: Any
+    square: Any
+    inverse_norm: Any
+
+
+def _on_device(
+    strong: Strong, weak: Sequence[Weak], route: str, widths: Mapping[int, int], *, with_norm: bool
+) -> Iterator[tuple[int, Solved]]:
+    """Pairs of one route on a device, those of one width by one program: the number of each and what was found.
+
+    All of order d^3 and n^2 d happens in the program. Functions and numbers alone come back; of a model that may lack
+    directions, all eigenvalues.
+    """
+    own = strong.by_columns if route == "columns" else (strong.by_rows, strong.squared_rows)
+    stacks: dict[int, list[int]] = {}
+    for place, model in enumerate(weak):
+        width = model.side.width
+        stacks.setdefault(widths.get(width, width), []).append(place)
+    size = len(strong.smoother)
+    for width, places in stacks.items():
+        bytes_each = 8 * (6 * width**2 + 4 * width * size + 4 * size**2)
+        memory = device_memory()
+        at_once = len(places) if memory is None else max(1, memory // 4 // bytes_each)
+        for first in range(0, len(places), at_once):
+            chosen = places[first : first + at_once]
+            outcome = _mapped(
+                own,
+                _stacked(strong, [weak[place] for place in chosen], width, route),
+                route=route,
+                center=strong.side.center,
+                with_norm=with_norm,
+                large=max(weak[place].ridge for place in chosen) > LARGE_RIDGE,
+                together=batch_size(max(width, size), bytes_each),
+            )
+            for number, place in enumerate(chosen):
+                yield place, _fetched(strong, weak[place], jax.tree.map(lambda x: x[number], outcome))  # noqa: B023
+
+
+def _stacked(strong: Strong, weak: Sequence[Weak], width: int, route: str) -> _Stacked:
+    """Padded to one width."""
+    sides = [model.side for model in weak]
+    parts = (
+        None if route == "rows" else [side.second for side in sides],
+        [strong.cross_of(model) for model in weak] if route == "columns" else None,
+        [strong.labels_of(side) for side in sides] if route == "columns" else None,
+        None if route == "columns" else [side.samples for side in sides],
+    )
+    numbers = ([side.unit for side in sides], [model.ridge for model in weak], [side.width for side in sides])
+    return _stack(parts, [np.array(each) for each in numbers], width=width)
+
+
+def _padded_stack(parts: tuple[Any, ...], numbers: list[Any], *, width: int) -> _Stacked:
+    def stack(arrays: Sequence[Any] | None, *axes: int) -> Any:
+        if arrays is None:
+            return None
+        pads = [[(0, width - x.shape[axis] if axis in axes else 0) for axis in range(x.ndim)] for x in arrays]
+        return jnp.stack([jnp.pad(x, pad) for x, pad in zip(arrays, pads, strict=True)])
+
+    second, cross, labels, rows = parts
+    return _Stacked(stack(second, 0, 1), stack(cross, 0), stack(labels, 0), stack(rows, 1), *numbers)
+
+
+_stack = compiled(_padded_stack, static=("width",), fetch=False)
+
+
+def _each(
+    own: Any,
+    models: _Stacked,
+    *,
+    route: str,
+    center: bool,
+    with_norm: bool,
+    large: bool,
+    together: int | None,
+    **_: Any,
+) -> _Outcome:
+    """All models of a stack, some at a time; ``large`` as in ``covered``."""
+    one = partial(_pair_by_columns if route == "columns" else _pair_by_rows, own)
+    options = {"center": center, "with_norm": with_norm, "large": large}
+    return jax.lax.map(lambda model: one(model, **options), models, batch_size=together)
+
+
+def _pair_by_columns(own: ByColumns, weak: _Stacked, *, center: bool, with_norm: bool, large: bool) -> _Outcome:
+    """What ``_columns`` does for one pair."""
+    la, p = Device(), own.smoother
+    model = covered(la, weak.second, la.cross_transposed(own.head, weak.cross), weak.ridge, large=large)
+    top = _top_of_covered(p, model) if with_norm else None
+    found = finish_columns(la, own, model, weak.cross, weak.labels, weak.ridge, None if top is None else top[:2])
+    inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
+    return _outcome(found, top, model.dof, square_of_covered(la, p, model), inverse_norm)
+
+
+def _pair_by_rows(own: tuple[ByRows, Any], weak: _Stacked, *, center: bool, with_norm: bool, large: bool) -> _Outcome:
+    """What ``_rows`` does for one pair."""
+    la, (strong, squared) = Device(), own
+    p = strong.smoother
+    if weak.second is None:
+        kernel = la.gram(weak.rows.T) * weak.unit**2
+        model = missed(la, kernel, weak.ridge)
+        top = _top_of_missed(p, model) if with_norm else None
+        square, inverse_norm = square_of_missed(la, squared, model), _inverse_norm(la, kernel, centred=center)
+    else:
+        seen = weak.unit * la.product(p, weak.rows)
+        model = covered(la, weak.second, seen, weak.ridge, large=large)
+        top = _top_of_covered(p, model) if with_norm else None
+        square = square_of_covered(la, p, model)
+        inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
+    found = finish_rows(la, strong, model, weak.rows, weak.unit, None if top is None else top[:2])
+    return _outcome(found, top, model.dof, square, inverse_norm)
+
+
+def _top_of_covered(p: jax.Array, model: Covered) -> _TopOnDevice:
+    def apply(v: jax.Array) -> jax.Array:
+        return product(p, product(p, v)) - product(model.y, product(model.square, product(model.y.T, v)))
+
+    return _top(apply, len(p))
+
+
+def _top_of_missed(p: jax.Array, model: Missed) -> _TopOnDevice:
+    return _top(lambda v: product(p, product(model.residual, product(model.residual, product(p, v)))), len(p))
+
+
+def _top(apply: Callable[[jax.Array], jax.Array], size: int) -> _TopOnDevice:
+    found = leading_pair(apply, size, tolerance=SHARPEST)
+    values = jnp.sqrt(jnp.maximum(jnp.stack([found.value, found.second]), 0.0))
+    return _TopOnDevice(values[0], found.vector, values[1], found.residual / found.value)
+
+
+def _outcome(found: Found, top: _TopOnDevice | None, dof: Any, square: Any, inverse_norm: Any) -> _Outcome:
+    numbers = None if top is None else (top.norm, top.second, top.residual)
+    return _Outcome(found, numbers, dof, square, inverse_norm)
+
+
+_mapped = compiled(_each, static=("route", "center", "with_norm", "large", "together"))
+
+
+def _fetched(strong: Strong, weak: Weak, outcome: _Outcome) -> Solved:
+    """One pair from what came back from a device."""
+    found, side = outcome.found, weak.side
+    top, converged = None, True
+    if outcome.top is not None:
+        norm, second, residual = map(float, outcome.top)
+        top, converged = _Top(norm, np.empty((0, 1)), second), residual <= SHARPEST
+    if _by_columns(strong, weak):
+        found = found._replace(weak=found.weak[: side.width])
+
+    def sizes() -> Sizes:
+        rank = side.rank(inverse_norm=float(outcome.inverse_norm))
+        return _sizes(strong, weak, float(outcome.square), rank)
+
+    solved = _solved(strong, weak, found, top, outcome.dof, sizes)
+    return solved if converged else solved._replace(resolved=False)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..numerics import rounding
-from ..numerics.backend import compiled, resident
+from ..numerics.backend import by_backend, compiled, fetched, resident
 from ..numerics.lanczos import lanczos, orthogonal
 from ..numerics.linalg import symmetric
 
@@ -35,7 +35,8 @@ class Spectrum:
 
     Attributes:
         eigenvalues: (k,) descending, not negative; k = min(n, d), or fewer where only the leading ones were computed.
-        eigenvectors: (d, k), orthonormal columns V (right singular vectors of the centred representation).
+        eigenvectors: (d, k), orthonormal columns V (right singular vectors of the centred representation), where dense
+            work is done.
         floor: eigenvalues at or below it are rounding errors; see ``rounding.floor``.
         residual: angle by which the space of the leading eigenvectors may be off; 0 of a full decomposition.
     """
@@ -46,7 +47,7 @@ class Spectrum:
     residual: Float[Any, ""] | float = 0.0
 
 
-def spectrum(sigma: Float[np.ndarray, "d d"], dtype: str = "float64") -> Spectrum:
+def spectrum(sigma: Float[Any, "d d"], dtype: str = "float64") -> Spectrum:
     r"""Principal components of the representation with second moment $\Sigma = H^\top H / n$.
 
     Args:
@@ -62,19 +63,19 @@ def spectrum(sigma: Float[np.ndarray, "d d"], dtype: str = "float64") -> Spectru
     return _checked(values, vectors, dtype)
 
 
-def spectrum_of_rows(rows: Float[np.ndarray, "n d"], dtype: str = "float64") -> Spectrum:
+def spectrum_of_rows(rows: Float[Any, "n d"], dtype: str = "float64") -> Spectrum:
     r"""Principal components from the samples themselves, $H / \sqrt n$, on the smaller side.
 
     Below d samples this is the dual side: a thin singular value decomposition, which does not square the condition
     number. Args, Raises as ``spectrum``; cost $2 n d \min(n, d)$ flops more.
     """
     if rows.shape[0] > rows.shape[1]:
-        return spectrum(rows.T @ rows, dtype)
+        return spectrum(_second(rows), dtype)
     values, vectors = _dual(rows)
     return _checked(values, vectors, dtype)
 
 
-def principal(sigma: Float[np.ndarray, "d d"], threshold: float) -> Spectrum | None:
+def principal(sigma: Float[Any, "d d"], threshold: float) -> Spectrum | None:
     r"""The principal components with $\lambda \ge \alpha \lambda_1$ alone, or None where the full decomposition is
     better.
 
@@ -90,7 +91,7 @@ def principal(sigma: Float[np.ndarray, "d d"], threshold: float) -> Spectrum | N
 
     Cost: $2 d^2 m$ flops for the products and $4 d m^2$ to keep m vectors orthogonal; m is a few times k.
     """
-    apply, d = resident(_times, symmetric(sigma)), len(sigma)
+    apply, d = resident(_times, symmetric(sigma) if isinstance(sigma, np.ndarray) else sigma), len(sigma)
     distance = 0.0
 
     def accept(values: np.ndarray, residuals: np.ndarray) -> int:
@@ -142,7 +143,8 @@ def _times(la: Any, sigma: Any, x: Any) -> Any:
     return la.times(sigma, x)
 
 
-def _checked(values: np.ndarray, vectors: np.ndarray, dtype: str) -> Spectrum:
+def _checked(values: Any, vectors: Any, dtype: str) -> Spectrum:
+    values = fetched(values)
     order = len(values)
     if not np.isfinite(values).all():
         raise ArithmeticError(
@@ -152,4 +154,5 @@ def _checked(values: np.ndarray, vectors: np.ndarray, dtype: str) -> Spectrum:
     return Spectrum(values, vectors, np.asarray(rounding.floor(values[0], order, dtype)))
 
 
-_primal, _dual = compiled(of_second_moment), compiled(_of_rows)
+_primal, _dual = compiled(of_second_moment, fetch=None), compiled(_of_rows, fetch=None)
+_second = by_backend(lambda la, rows: la.gram(rows), fetch=False)
