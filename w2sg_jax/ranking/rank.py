@@ -10,7 +10,7 @@ from jaxtyping import Int
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import padded_widths, product_dtype
+from ..numerics.backend import device_memory, on_host, padded_widths, product_dtype
 from ..numerics.checks import (
     Array,
     ArrayInput,
@@ -41,7 +41,10 @@ from ..theory.uncertainty import Joint, best, corrected, intervals
 from .result import Ranking, RankingRow, failed_row, order, ordered
 
 SUMS_BYTES = 1 << 32
-"""Of the sums and factors of weak models that are held together."""
+"""Of the sums and factors of weak models that are held together on the host."""
+DEVICE_SHARE = 8
+"""Of a device's memory those of weak models get one in so many: a copy in units of unit trace and one side by side come
+to them, and what their program needs."""
 NAN = float("nan")
 FEW_MODELS = 10
 """Weak models; fewer do not tell how well a predictor orders them."""
@@ -176,8 +179,8 @@ def rank(
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
 
-    Cost: two passes over the samples, the first for all weak models that fit into 4 GiB of sums together, the second
-    only where there are more samples than columns. The strong model is factored once; each weak model costs
+    Cost: two passes over the samples, the first for all weak models that fit into 4 GiB of sums together (on a device,
+    into an eighth of its memory). The strong model is factored once; each weak model costs
     $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ flops, or $n^2 d_w + 2 n^3$ of fewer samples than it has columns, and the norm
     some 50 products with vectors.
     Source: arXiv 2502.00620 for what is ranked by; the intervals are ours.
@@ -389,13 +392,15 @@ class _Split:
 
 def _batches(samples: Sequence[Candidates]) -> Iterator[list[str]]:
     """Weak models that are accumulated together: as many as fit into memory, so that the strong one is read once."""
+    memory = None if on_host() else device_memory()
+    most = SUMS_BYTES if memory is None else memory // DEVICE_SHARE
     batch, used = [], 0
     for name in samples[0].weak:
         needed = 0
         for sample in samples:
             width = sample.weak[name].shape[1]
             needed += 8 * 2 * width * (width + sample.strong.shape[1] + 1)
-        if batch and used + needed > SUMS_BYTES:
+        if batch and used + needed > most:
             yield batch
             batch, used = [], 0
         batch, used = [*batch, name], used + needed
