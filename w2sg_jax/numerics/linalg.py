@@ -79,6 +79,10 @@ class Host:
         """The matrix with this diagonal."""
         return np.diag(x)
 
+    def square_lengths(self, a: np.ndarray) -> np.ndarray:
+        """The squared length of each row, without a copy of A."""
+        return np.einsum("ij,ij->i", a, a)
+
     def congruence(self, lower: np.ndarray, s: np.ndarray) -> np.ndarray:
         """L^T S L."""
         trmm = _blas("trmm", lower, s)
@@ -203,6 +207,10 @@ class Device:
     def diagonal(self, x: jax.Array) -> jax.Array:
         """The matrix with this diagonal."""
         return jnp.diag(x)
+
+    def square_lengths(self, a: jax.Array) -> jax.Array:
+        """The squared length of each row."""
+        return (a**2).sum(axis=1)
 
     def congruence(self, lower: jax.Array, s: jax.Array) -> jax.Array:
         """L^T S L."""

@@ -193,16 +193,17 @@ def accumulate(
     return accumulators
 
 
-def again(arrays: Sequence[Array]) -> Iterator[tuple[int, list[Any]]]:
-    """The samples once more, a block at a time, those that this process reads: the first row, and the rows of each
-    array, on the host where dense work is done there."""
-    n, width = arrays[0].shape[0], sum(array.shape[1] for array in arrays)
+def again(arrays: Sequence[Array], n: int) -> Iterator[tuple[slice, list[Any]]]:
+    """The n samples once more, a block at a time, those that this process reads: which rows, and those of each array,
+    on the host where dense work is done there."""
     process, host = own_process(), on_host()
+    width = max(1, sum(array.shape[1] for array in arrays))
     rows = min(n, rows_of_block(width, "float64", host=host), -(-n // process.count))
     own = process.blocks(-(-n // rows))
     with closing(_blocks(arrays, rows, own)) as blocks:
         for number, block in zip(own, blocks, strict=True):
-            yield number * rows, [np.asarray(fetched(part)) for part in block] if host else block
+            which = slice(number * rows, min(n, (number + 1) * rows))
+            yield which, [np.asarray(fetched(part)) for part in block] if host else block
 
 
 def over_processes(x: np.ndarray) -> np.ndarray:

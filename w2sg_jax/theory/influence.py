@@ -39,10 +39,10 @@ class Seen(NamedTuple):
 
 
 class Squares(NamedTuple):
-    """The squared length of each sample in units of unit trace; 1 in raw units, where no trace is divided by."""
+    """The squared length of each sample in units of unit trace, (n,); 1 in raw units, where no trace is divided by."""
 
-    weak: Float[Any, " n"] | float
-    strong: Float[Any, " n"] | float
+    weak: Any
+    strong: Any
 
 
 class Slopes(NamedTuple):
@@ -216,6 +216,8 @@ class Functions(NamedTuple):
         of_gap, of_norm: slopes of either.
         turns: of the weak and of the strong model, where a threshold leaves directions out.
         frobenius: of the Frobenius norm, where it was asked for.
+        squares: the squared length of each sample, where it is known: of values on the samples, so that these need not
+            be read again.
     """
 
     norm: Any
@@ -227,6 +229,12 @@ class Functions(NamedTuple):
     of_norm: Slopes | None
     turns: tuple[Turn | None, Turn | None] = (None, None)
     frobenius: Quadratic | None = None
+    squares: Squares | None = None
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether influences need the samples once more."""
+        return not self.sampled or self.squares is None or self.turns != (None, None) or self.frobenius is not None
 
 
 def influences(

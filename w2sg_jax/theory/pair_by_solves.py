@@ -45,7 +45,14 @@ class ByRows(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """A weak model with columns of its own: Y, L_w^-1 and what stands between Y and its transpose."""
+    r"""A weak model with columns of its own.
+
+    Attributes:
+        y: Y; on the samples $Q = H_w L_w^{-\top} / \sqrt n$, with $Y = P_s Q$.
+        inverse: $L_w^{-1}$.
+        square: $I + \beta_w L_w^{-1} L_w^{-\top}$, what stands between Y and its transpose.
+        dof: the effective dimension.
+    """
 
     y: Float[Any, "r d_w"]
     inverse: Float[Any, "d_w d_w"]
@@ -86,7 +93,7 @@ def by_rows(la: Any, kernel: Float[Any, "n n"], labels: Float[Any, "n c"], ridge
 
 
 def covered(la: Any, second: Float[Any, "d_w d_w"], seen: Float[Any, "r d_w"], ridge: Any, *, large: bool) -> Covered:
-    r"""From $\Sigma_w$ and $L^\top M_s^{-1} \Sigma_{sw}$ (or $P_s H_w / \sqrt n$). Cost: $r d_w^2 + 1.7 d_w^3$."""
+    r"""From $\Sigma_w$ and $L^\top M_s^{-1} \Sigma_{sw}$ (or $H_w / \sqrt n$). Cost: $r d_w^2 + 1.7 d_w^3$."""
     lower = la.root(la.shifted(second, ridge))
     inverse = la.triangular_inverse(lower)
     if large:
@@ -172,7 +179,7 @@ def finish_rows(
 
 
 def square_of_covered(la: Any, smoother: Any, weak: Covered) -> Any:
-    r"""$\lVert P_s (I - P_w) \rVert_F^2$, of a weak model with columns of its own. Cost: r d_w^2."""
+    r"""$\lVert P_s (I - P_w) \rVert_F^2$, of a weak model with Y. Cost: r d_w^2."""
     return la.inner(smoother, smoother) - la.inner(la.gram(weak.y), weak.square)
 
 

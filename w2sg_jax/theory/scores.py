@@ -105,8 +105,8 @@ def scores_of(
     if functions.sampled:
         return np.linalg.norm(f, axis=1)
     model, scores = Model(strong, m.target.strong.mean, trace), np.zeros(int(m.n))
-    for start, (block,) in again([strong]):
-        scores[start : start + len(block)] = _lengths(model.unit(block, center=m.center), f)
+    for rows, (block,) in again([strong], len(scores)):
+        scores[rows] = _lengths(model.unit(block, center=m.center), f)
     return over_processes(scores)
 
 

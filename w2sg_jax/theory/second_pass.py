@@ -151,29 +151,34 @@ def influence_blocks(
     Args, cost: as ``covariances``.
     """
     n, host, scaled = strong.samples.shape[0], on_host(), scale == "trace"
-    for start, (*weak, of_strong, y) in _blocks(models, strong, labels):
-        x = strong.unit(of_strong, center=center)
+    for rows, (*weak, of_strong, y) in _blocks(models, strong, labels):
+        x = None if of_strong is None else strong.unit(of_strong, center=center)
         y = y - labels[1] if labels and center else y
-        values = _strong_values(models, x, start) if host else [_part(f.strong, f, start, x) for f, _ in models]
+        values = _strong_values(models, x, rows) if host else [_part(f.strong, f, rows) for f, _ in models]
         found = []
         for (functions, model), block, of_x in zip(models, weak, values, strict=True):
-            own, rest = _part(functions.weak, functions, start, x), functions._replace(strong=None, weak=None)
-            options = {"sampled": functions.sampled, "scaled": scaled}
+            squares = Squares(1.0, 1.0)
+            if scaled:
+                known = functions.squares
+                squares = None if known is None else Squares(known.weak[rows], known.strong[rows])
+            rest = functions._replace(strong=None, weak=None, squares=None)
+            arrays = (of_x, _part(functions.weak, functions, rows), y, squares)
             if host:
-                found.append(_on_block(rest, of_x, own, model.unit(block, center=center), x, y, n, **options))
+                w = None if block is None else model.unit(block, center=center)
+                found.append(_on_block(rest, *arrays, w, x, n, sampled=functions.sampled))
             else:
-                where = (block, model.mean, model.trace)
-                found.append(_on_block_of_device(rest, of_x, own, where, x, y, n, **options, center=center))
-        yield start, [Influenced(*each) for each in jax.device_get(found)]
+                where, options = (block, model.mean, model.trace), {"sampled": functions.sampled, "center": center}
+                found.append(_on_block_of_device(rest, *arrays, where, x, n, **options))
+        yield rows.start, [Influenced(*each) for each in jax.device_get(found)]
 
 
-def _part(columns: Any, functions: Functions, start: int, block: Any) -> Any:
+def _part(columns: Any, functions: Functions, rows: slice) -> Any:
     """Values on a block of samples where functions are sampled; else the weights."""
-    return columns[start : start + len(block)] if functions.sampled else columns
+    return columns[rows] if functions.sampled else columns
 
 
 def _on_block(
-    functions: Functions, of_x: Any, own: Any, w: Any, x: Any, y: Any, n: Any, *, sampled: bool, scaled: bool
+    functions: Functions, of_x: Any, own: Any, y: Any, squares: Squares | None, w: Any, x: Any, n: Any, *, sampled: bool
 ) -> tuple[Any, ...]:
     """One pair on some samples: what ``Influenced`` holds.
 
@@ -181,13 +186,14 @@ def _on_block(
         functions: of the pair.
         of_x: the functions of the strong model on these samples.
         own: those of the weak model on them where they are sampled, else weights.
-        w, x: samples of the weak and of the strong model, in units of unit trace.
         y: centred labels.
+        squares: of the samples; None where they are not known.
+        w, x: samples of the weak and of the strong model, in units of unit trace; None where they are not needed.
         n: samples in all.
-        scaled: whether ridges are in units of unit trace.
     """
     of_w = own if sampled else w @ own
-    squares = Squares(*((rows**2).sum(axis=1) if scaled else 1.0 for rows in (w, x)))
+    if squares is None:
+        squares = Squares((w**2).sum(axis=1), (x**2).sum(axis=1))
     turned = [0.0, 0.0]
     for one, rows in zip(functions.turns, (w, x), strict=True):
         added = (0.0, 0.0) if one is None else one.on(rows)
@@ -209,34 +215,40 @@ def _from_samples(
     functions: Functions,
     of_x: Any,
     own: Any,
+    y: Any,
+    squares: Squares | None,
     where: tuple[Any, Any, Any],
     x: Any,
-    *rest: Any,
+    n: Any,
+    *,
+    sampled: bool,
     center: bool,
-    **static: Any,
 ) -> tuple[Any, ...]:
     """The same from the samples of the weak model in raw units, their mean and trace; ``of_x`` may be weights too."""
-    return _on_block(
-        functions, of_x if static["sampled"] else x @ of_x, own, _unit(*where, center=center), x, *rest, **static
-    )
+    w = None if where[0] is None else _unit(*where, center=center)
+    return _on_block(functions, of_x if sampled else x @ of_x, own, y, squares, w, x, n, sampled=sampled)
 
 
-_on_block_of_device = compiled(_from_samples, static=("sampled", "scaled", "center"), fetch=False)
+_on_block_of_device = compiled(_from_samples, static=("sampled", "center"), fetch=False)
 
 
-def _strong_values(models: Sequence[tuple[Functions, Model]], x: np.ndarray, start: int) -> Iterator[np.ndarray]:
+def _strong_values(models: Sequence[tuple[Functions, Model]], x: Any, rows: slice) -> Iterator[np.ndarray]:
     """What each pair's functions are on these samples of the strong model, by one product for all pairs."""
     weights = [functions.strong for functions, _ in models if not functions.sampled]
     products = iter(np.split(x @ np.concatenate(weights, axis=1), len(weights), axis=1)) if weights else iter(())
     for functions, _ in models:
-        yield _part(functions.strong, functions, start, x) if functions.sampled else next(products)
+        yield _part(functions.strong, functions, rows) if functions.sampled else next(products)
 
 
 def _blocks(
     models: Sequence[tuple[Functions, Model]], strong: Model, labels: tuple[Array, np.ndarray] | None
-) -> Iterator[tuple[int, list[Any]]]:
-    """The first row and the samples of each block that this process reads."""
-    arrays = [*(model.samples for _, model in models), strong.samples, *(labels[:1] if labels else ())]
-    for start, block in again(arrays):
-        y = np.asarray(fetched(block.pop()), np.float64) if labels else np.zeros((len(block[-1]), 0))
-        yield start, [*block, y]
+) -> Iterator[tuple[slice, list[Any]]]:
+    """The rows of each block that this process reads, and the samples on them, None of models that need none: the weak
+    ones, the strong one, and labels."""
+    needed = [functions.needs_samples for functions, _ in models]
+    read = [model.samples for (_, model), needs in zip(models, needed, strict=True) if needs]
+    read += [*([strong.samples] if any(needed) else []), *(labels[:1] if labels else ())]
+    for rows, block in again(read, strong.samples.shape[0]):
+        y = np.asarray(fetched(block.pop()), np.float64) if labels else np.zeros((rows.stop - rows.start, 0))
+        parts = iter(block)
+        yield rows, [*(next(parts) if needs else None for needs in (*needed, any(needed))), y]

@@ -36,7 +36,7 @@ from ..numerics.rounding import (
     floor,
 )
 from ..second_moments.moments import Part, Target
-from .influence import Functions, Quadratic, Slopes
+from .influence import Functions, Quadratic, Slopes, Squares
 from .kernel import Traces, refuse_constant
 from .pair_by_solves import (
     ByColumns,
@@ -179,6 +179,7 @@ _mean_square_of = by_backend(_mean_square)
 _sum_of_squares = by_backend(lambda la, s: la.inner(s, s))
 _root_of = by_backend(lambda la, s: la.root(s), fetch=False)
 _strong_columns, _strong_rows = by_backend(by_columns, fetch=False), by_backend(by_rows, fetch=False)
+_kernel_squares = by_backend(lambda la, kernel: _squares_of(kernel))
 _quadratic = by_backend(quadratic, fetch=False)
 _spectral_root_of = compiled(_spectral_root, fetch=False)
 _inverse_norm_of = compiled(partial(_inverse_norm, Device()), static=("centred",))
@@ -271,6 +272,11 @@ class Strong:
     @cached_property
     def _kernel(self) -> Float[Any, "n n"]:
         return self.side.kernel()
+
+    @cached_property
+    def squares(self) -> Float[np.ndarray, " n"]:
+        """The squared length of each sample at unit trace."""
+        return _kernel_squares(self._kernel)
 
     @cached_property
     def rank(self) -> int:
@@ -538,12 +544,11 @@ def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Sol
             kernels.append(side.kernel())
             models.append(missed(la, kernels[-1], ridge))
         else:
-            seen = side.unit * la.product(own.smoother, side.samples)
             kernels.append(None)
-            models.append(covered(la, side.second, seen, ridge, large=ridge > LARGE_RIDGE))
+            models.append(covered(la, side.second, side.unit * side.samples, ridge, large=ridge > LARGE_RIDGE))
     tops: list[_Top] | list[None] = [None] * len(models)
     if with_norm:
-        tops = (_missed_tops if isinstance(models[0], Missed) else _covered_tops)(own.smoother, models)
+        tops = (_missed_tops if isinstance(models[0], Missed) else _left_tops)(own.smoother, models)
     for one, model, kernel, top in zip(weak, models, kernels, tops, strict=True):
         found = finish_rows(la, own, model, one.side.rows, one.side.unit, None if top is None else top[:2])
 
@@ -551,10 +556,11 @@ def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Sol
             if isinstance(model, Missed):
                 square = square_of_missed(la, strong.squared_rows, model)
             else:
-                square = square_of_covered(la, own.smoother, model)
+                square = square_of_covered(la, own.smoother, _with_y(la, own.smoother, model))
             return _sizes(strong, one, float(square), one.side.rank(kernel))
 
-        yield _solved(strong, one, found, top, model.dof, sizes)
+        squares = _squares_of_rows(la, one.side.rows, one.side.unit) if kernel is None else _squares_of(kernel)
+        yield _solved(strong, one, found, top, model.dof, sizes, squares)
 
 
 def _sizes(strong: Strong, weak: Weak, square: float, rank: int) -> Sizes:
@@ -566,6 +572,16 @@ def _sizes(strong: Strong, weak: Weak, square: float, rank: int) -> Sizes:
     return Sizes(rank, square if square > least else None)
 
 
+def _squares_of(kernel: Any) -> Any:
+    """The squared length of each sample at unit trace, from K/n."""
+    return len(kernel) * kernel.diagonal()
+
+
+def _squares_of_rows(la: Any, rows: Any, unit: Any) -> Any:
+    """The same from the samples."""
+    return len(rows) * unit**2 * la.square_lengths(rows)
+
+
 def _by_columns(strong: Strong, weak: Weak) -> bool:
     return _route(strong.side, weak.side) == "columns"
 
@@ -574,8 +590,16 @@ def _error_of_squares(ridge: float, ridge_strong: float) -> float:
     return SQUARED * epsilon("float64") * (1 + ridge**-0.5 + ridge_strong**-0.5)
 
 
-def _solved(strong: Strong, weak: Weak, found: Found, top: _Top | None, dof: Any, sizes: Callable[[], Sizes]) -> Solved:
-    """What is known of a pair, and whether rounding is far below it."""
+def _solved(
+    strong: Strong,
+    weak: Weak,
+    found: Found,
+    top: _Top | None,
+    dof: Any,
+    sizes: Callable[[], Sizes],
+    squares: np.ndarray | None = None,
+) -> Solved:
+    """What is known of a pair, and whether rounding is far below it; ``squares`` are those of the weak samples."""
     c = (found.strong.shape[1] - (0 if top is None else 2)) // 2
     gap = float(found.gap) if c else None
     norm, second = (NAN, NAN) if top is None else (top.norm, top.second)
@@ -592,6 +616,8 @@ def _solved(strong: Strong, weak: Weak, found: Found, top: _Top | None, dof: Any
         resolved = dual_error(weak.ridge, strong.ridge) <= TOLERATED * least**0.5
     sampled = not _by_columns(strong, weak)
     functions = Functions(None if top is None else norm, gap, found.strong, found.weak, sampled, of_gap, of_norm)
+    if sampled:
+        functions = functions._replace(squares=Squares(squares, strong.squares))
     return Solved(norm, second, gap, float(dof), sizes, bool(resolved), functions)
 
 
@@ -611,6 +637,30 @@ def _covered_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
         return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
 
     return _tops(apply, whole, len(smoother), len(models))
+
+
+def _left_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
+    """Of weak models whose columns are given on the samples, beside a strong model by the samples."""
+    la = Host()
+
+    def apply(v: np.ndarray, which: np.ndarray) -> np.ndarray:
+        z = la.smoothed(smoother, v)
+        for place, index in enumerate(which):
+            model = models[index]
+            seen = la.times(model.square, la.matvec(model.y, z[:, place], transposed=True))
+            z[:, place] -= la.matvec(model.y, seen)
+        return la.smoothed(smoother, z)
+
+    def whole(index: int) -> np.ndarray:
+        model = _with_y(la, smoother, models[index])
+        return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
+
+    return _tops(apply, whole, len(smoother), len(models))
+
+
+def _with_y(la: Any, smoother: Any, model: Covered) -> Covered:
+    """Y in place of Q. Cost: 2 n^2 d_w."""
+    return model._replace(y=la.product(smoother, model.y))
 
 
 def _missed_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
@@ -663,6 +713,7 @@ class _Outcome(NamedTuple):
     dof: Any
     square: Any
     inverse_norm: Any
+    squares: Any
 
 
 def _on_device(
@@ -749,7 +800,7 @@ def _pair_by_columns(own: ByColumns, weak: _Stacked, *, center: bool, with_norm:
     top = _top_of_covered(p, model) if with_norm else None
     found = finish_columns(la, own, model, weak.cross, weak.labels, weak.ridge, None if top is None else top[:2])
     inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
-    return _outcome(found, top, model.dof, square_of_covered(la, p, model), inverse_norm)
+    return _outcome(found, top, model.dof, square_of_covered(la, p, model), inverse_norm, None)
 
 
 def _pair_by_rows(own: tuple[ByRows, Any], weak: _Stacked, *, center: bool, with_norm: bool, large: bool) -> _Outcome:
@@ -761,19 +812,28 @@ def _pair_by_rows(own: tuple[ByRows, Any], weak: _Stacked, *, center: bool, with
         model = missed(la, kernel, weak.ridge)
         top = _top_of_missed(p, model) if with_norm else None
         square, inverse_norm = square_of_missed(la, squared, model), _inverse_norm(la, kernel, centred=center)
+        squares = _squares_of(kernel)
     else:
-        seen = weak.unit * la.product(p, weak.rows)
-        model = covered(la, weak.second, seen, weak.ridge, large=large)
-        top = _top_of_covered(p, model) if with_norm else None
-        square = square_of_covered(la, p, model)
+        model = covered(la, weak.second, weak.unit * weak.rows, weak.ridge, large=large)
+        top = _top_of_left(p, model) if with_norm else None
+        square = square_of_covered(la, p, _with_y(la, p, model))
         inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
+        squares = _squares_of_rows(la, weak.rows, weak.unit)
     found = finish_rows(la, strong, model, weak.rows, weak.unit, None if top is None else top[:2])
-    return _outcome(found, top, model.dof, square, inverse_norm)
+    return _outcome(found, top, model.dof, square, inverse_norm, squares)
 
 
 def _top_of_covered(p: jax.Array, model: Covered) -> _TopOnDevice:
     def apply(v: jax.Array) -> jax.Array:
         return product(p, product(p, v)) - product(model.y, product(model.square, product(model.y.T, v)))
+
+    return _top(apply, len(p))
+
+
+def _top_of_left(p: jax.Array, model: Covered) -> _TopOnDevice:
+    def apply(v: jax.Array) -> jax.Array:
+        z = product(p, v)
+        return product(p, z - product(model.y, product(model.square, product(model.y.T, z))))
 
     return _top(apply, len(p))
 
@@ -788,9 +848,11 @@ def _top(apply: Callable[[jax.Array], jax.Array], size: int) -> _TopOnDevice:
     return _TopOnDevice(values[0], found.vector, values[1], found.residual / found.value)
 
 
-def _outcome(found: Found, top: _TopOnDevice | None, dof: Any, square: Any, inverse_norm: Any) -> _Outcome:
+def _outcome(
+    found: Found, top: _TopOnDevice | None, dof: Any, square: Any, inverse_norm: Any, squares: Any
+) -> _Outcome:
     numbers = None if top is None else (top.norm, top.second, top.residual)
-    return _Outcome(found, numbers, dof, square, inverse_norm)
+    return _Outcome(found, numbers, dof, square, inverse_norm, squares)
 
 
 _mapped = compiled(_each, static=("route", "center", "with_norm", "large", "together"))
@@ -810,5 +872,5 @@ def _fetched(strong: Strong, weak: Weak, outcome: _Outcome) -> Solved:
         rank = side.rank(inverse_norm=float(outcome.inverse_norm))
         return _sizes(strong, weak, float(outcome.square), rank)
 
-    solved = _solved(strong, weak, found, top, outcome.dof, sizes)
+    solved = _solved(strong, weak, found, top, outcome.dof, sizes, outcome.squares)
     return solved if converged else solved._replace(resolved=False)
