@@ -145,7 +145,9 @@ def test_gap_shows_the_warnings_of_the_result(samples, capsys):
     assert code == 0
     assert expected
     printed = [line.removeprefix("warning: ") for line in err.splitlines()]
-    assert printed[: len(expected)] == list(expected) and "second singular value" in printed[-1]
+    assert printed[: len(expected)] == list(expected)
+    of_intervals = printed[len(expected) :]
+    assert "second singular value" in of_intervals[0] and "rests on few samples" in of_intervals[1]
 
 
 def test_bad_input_is_one_line_and_exit_code_2(samples, capsys):

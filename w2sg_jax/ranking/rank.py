@@ -37,7 +37,7 @@ from ..theory.second_pass import Covariances, Model, covariances
 from ..theory.smoother import Parameters, unit_trace_ridges
 from ..theory.solved import Strong, Weak, applies, solve, strong_of, trace_of, weak_of
 from ..theory.spectrum import Spectrum
-from ..theory.uncertainty import Joint, best, corrected, intervals
+from ..theory.uncertainty import Joint, best, corrected, intervals, rough
 from .result import Ranking, RankingRow, failed_row, order, ordered
 
 SUMS_BYTES = 1 << 32
@@ -48,8 +48,6 @@ to them, and what their program needs."""
 NAN = float("nan")
 FEW_MODELS = 10
 """Weak models; fewer do not tell how well a predictor orders them."""
-FEW_DRAWS = 10
-"""Samples of equal influence that would tell a variance as well; fewer come from a few outliers."""
 FEW_GROUPS = 30
 """Groups of samples; from fewer, intervals are too narrow."""
 
@@ -424,15 +422,15 @@ def _ranking(
             dofs = np.array([split.measured[name].dof for name in known])
             draws = split.sample.n_groups or split.sample.strong.shape[0]
             covariance = corrected(found.gap.covariance, dofs, split.dof_strong, draws)
-            joints[quantity] = Joint(gaps, covariance, split.label_square)
+            joints[quantity] = Joint(gaps, covariance, split.label_square, found.gap.draws)
             few |= {quantity: found.gap.draws}
         if found.frobenius is not None:
             values = np.array([split.measured[name].frobenius for name in known])
-            joints["frobenius"] = Joint(values, found.frobenius.covariance, None)
+            joints["frobenius"] = Joint(values, found.frobenius.covariance, None, found.frobenius.draws)
             few |= {"frobenius": found.frobenius.draws}
         if found.norm is not None:
             norms = np.array([split.measured[name].norm for name in known])
-            joints["norm"] = Joint(norms, found.norm.covariance, 1.0)
+            joints["norm"] = Joint(norms, found.norm.covariance, 1.0, found.norm.draws)
             few |= {"norm": found.norm.draws}
     ends = {quantity: intervals(joint, confidence) for quantity, joint in joints.items()}
     first = best(joints[by], confidence) if by in joints else None
@@ -454,7 +452,7 @@ def _ranking(
                 probability_best=None if first is None else float(first.probability[place]),
                 may_be_best=None if first is None else bool(first.possible[place]),
                 warnings=tuple(dict.fromkeys(note for each in own for note in each.warnings))
-                + _rough({key: float(draws[place]) for key, draws in few.items()}),
+                + rough({key: float(draws[place]) for key, draws in few.items()}),
             )
         )
     rows = ordered(rows, by)
@@ -478,15 +476,6 @@ def _ranking(
             for key, joint in joints.items()
         },
         warnings=_notes(splits, len(known)),
-    )
-
-
-def _rough(draws: Mapping[str, float]) -> tuple[str, ...]:
-    """Warnings of intervals that a few samples make."""
-    return tuple(
-        f"{quantity}: its interval rests on few samples, as if there were about {count:.0f}, and is rather too narrow"
-        for quantity, count in draws.items()
-        if count < FEW_DRAWS
     )
 
 

@@ -34,12 +34,12 @@ from ..second_moments.from_arrays import (
 from ..second_moments.moments import Moments, pair_of
 from .gap import Gap, close, gap_of_pair, gap_of_solved
 from .gap_operator import functions_of_pair, make_pair
-from .influence import Functions, covariance
+from .influence import Functions, covariance, summed_by_group
 from .kernel import Traces, joint_factor
 from .second_pass import Model, influence_blocks
 from .smoother import Parameters, unit_trace_ridges
 from .solved import solve_pair
-from .uncertainty import Joint, corrected, intervals
+from .uncertainty import Joint, corrected, effective_draws, intervals, rough
 
 
 @own_settings()
@@ -224,10 +224,11 @@ def influence_of(
         total[1, rows] = 0.0 if one.gap is None else one.gap
     total = over_processes(total)
     draws = n if group is None else int(group.max()) + 1
-    joints = {"norm": Joint(np.array([g.norm]), covariance(total[:1].T, group), 1.0)}
+    few = effective_draws(summed_by_group(total[:2].T, group))
+    joints = {"norm": Joint(np.array([g.norm]), covariance(total[:1].T, group), 1.0, few[:1])}
     if g.predicted is not None:
         spread = corrected(covariance(total[1:2].T, group), np.array([g.dof_weak]), g.dof_strong, draws)
-        joints["predicted"] = Joint(np.array([g.predicted]), spread, float(np.trace(target.label_second)))
+        joints["predicted"] = Joint(np.array([g.predicted]), spread, float(np.trace(target.label_second)), few[1:])
     ends = {name: intervals(joint, confidence)[0] for name, joint in joints.items()}
     return GapInfluence(
         gap=g,
@@ -237,7 +238,7 @@ def influence_of(
         standard_errors={name: float(joint.covariance[0, 0] ** 0.5) for name, joint in joints.items()},
         intervals={name: (float(low), float(high)) for name, (low, high) in ends.items()},
         confidence=confidence,
-        warnings=g.warnings + notes,
+        warnings=g.warnings + notes + rough({name: float(few[place]) for place, name in enumerate(joints)}),
     )
 
 

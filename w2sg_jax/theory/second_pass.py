@@ -12,6 +12,7 @@ from ..numerics.backend import compiled, fetched, on_host
 from ..numerics.checks import Array
 from ..second_moments.from_arrays import again, over_processes
 from .influence import Functions, Squares, influences
+from .uncertainty import effective_draws_of_sums
 
 
 class Model(NamedTuple):
@@ -49,8 +50,7 @@ class Spread(NamedTuple):
 
     Attributes:
         covariance: (k, k), in their units.
-        draws: (k,), $(\sum_i \psi_i^2)^2 / \sum_i \psi_i^4$ over samples or groups: of so many equal influences the
-            variance would be as well known.
+        draws: (k,), as ``uncertainty.effective_draws``.
     """
 
     covariance: Float[np.ndarray, "k k"]
@@ -91,9 +91,7 @@ class Sums:
         total, fourth = over_processes(self.total), over_processes(self.fourth)
         if self.groups is not None:
             total, fourth = total.T @ total, (total**4).sum(axis=0)
-        draws = np.full(len(fourth), np.inf)  # without any influence nothing rests on few samples
-        np.divide(np.diagonal(total) ** 2, fourth, out=draws, where=fourth > 0)
-        return Spread(total / n**2, draws)
+        return Spread(total / n**2, effective_draws_of_sums(np.diagonal(total), fourth))
 
 
 def covariances(

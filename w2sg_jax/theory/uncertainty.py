@@ -2,19 +2,28 @@ r"""From influences to what is said of the uncertainty of values: intervals, dif
 
 Estimates of all models are jointly normal on the scale where each quantity has no bound, with the covariance of their
 influences: the logarithm of a squared gap, the logit of a norm. What is covered is the value expected at this number of
-samples.
+samples. The variances are estimates too, as good as those from some number of equal influences: intervals are those of
+Student's t.
+
+Sources: Satterthwaite (1946) for the degrees of freedom; Hsu (1981) for the best one.
 """
 
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.special import stdtrit
 
 DRAWS = 20_000
 """Of the joint distribution of all estimates: shares are right to about half a percent."""
 LARGEST_SHARE = 0.9
 """Of an effective dimension in the samples; beyond it nothing is left to tell errors from."""
+LARGEST_DEGREES = 1e9
+"""Of freedom; with more the distribution is normal."""
+FEW_DRAWS = 30
+"""Equal influences that would tell a variance as well; where there are fewer, a few samples make most of it."""
 SMALLEST = 1e-300
 """A quantity of 0 counts as this on the scale of the logarithm."""
 
@@ -26,23 +35,49 @@ class Joint(NamedTuple):
         values: (k,).
         covariance: (k, k), over samples.
         bound: what the quantity is below; None where there is no bound.
+        draws: (k,), equal influences that would tell each variance as well (see ``effective_draws``); None: very many.
     """
 
     values: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
     bound: float | None
+    draws: Float[np.ndarray, " k"] | None = None
 
     def free(self) -> "Joint":
         """The same on the scale without a bound; constant labels bound gaps by 0, which all of them are then."""
         if self.bound is not None and self.bound <= 0:
-            return Joint(self.values, self.covariance, None)
+            return self._replace(bound=None)
         inside = np.clip(self.values, SMALLEST, None if self.bound is None else np.nextafter(self.bound, 0.0))
         if self.bound is None:
             moved, slopes = np.log(inside), 1 / inside
         else:
             moved = np.log(inside) - np.log(self.bound - inside)
             slopes = 1 / inside + 1 / (self.bound - inside)
-        return Joint(moved, self.covariance * slopes[:, None] * slopes[None, :], None)
+        return self._replace(values=moved, covariance=self.covariance * slopes[:, None] * slopes[None, :], bound=None)
+
+
+def effective_draws(influence: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    r"""$(\sum_i \psi_i^2)^2 / \sum_i \psi_i^4$ over samples or groups: so many equal influences would tell the variance
+    as well."""
+    return effective_draws_of_sums((influence**2).sum(axis=0), (influence**4).sum(axis=0))
+
+
+def effective_draws_of_sums(
+    second: Float[np.ndarray, " k"], fourth: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """The same from sums of squares and of fourth powers; infinite without any influence: nothing rests on few."""
+    draws = np.full(len(fourth), np.inf)
+    np.divide(second**2, fourth, out=draws, where=fourth > 0)
+    return draws
+
+
+def rough(draws: Mapping[str, float]) -> tuple[str, ...]:
+    """Warnings of intervals that a few samples make."""
+    return tuple(
+        f"{quantity}: its interval rests on few samples, as if there were about {count:.0f}, and may be too narrow"
+        for quantity, count in draws.items()
+        if count < FEW_DRAWS
+    )
 
 
 def quantile(confidence: float) -> float:
@@ -51,11 +86,19 @@ def quantile(confidence: float) -> float:
 
 
 def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
-    """Of each estimate, inside its range."""
+    """Of each estimate, inside its range.
+
+    Quantiles are those of Student's t with twice the effective draws as degrees of freedom: a variance from that many
+    has a relative variance of one over them.
+    """
     if joint.bound is not None and joint.bound <= 0:
         return np.zeros((len(joint.values), 2))
     free = joint.free()
-    half = quantile(confidence) * np.sqrt(np.diagonal(free.covariance))
+    quantiles = quantile(confidence)
+    if joint.draws is not None:
+        wider = np.asarray(stdtrit(np.minimum(2 * joint.draws, LARGEST_DEGREES), (1 + confidence) / 2))
+        quantiles = np.maximum(wider, quantiles)
+    half = quantiles * np.sqrt(np.diagonal(free.covariance))
     ends = free.values[:, None] + half[:, None] * np.array([-1.0, 1.0])
     if joint.bound is None:
         return np.exp(ends)
@@ -113,7 +156,7 @@ def best(joint: Joint, confidence: float) -> Best:
     Cost: 20 000 k^2.
     Source: Hsu (1981), multiple comparisons with the best, with the covariance of the estimates.
     """
-    values, covariance, _ = joint.free()
+    values, covariance, *_ = joint.free()
     k = len(values)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     real = eigenvalues > 1e-13 * eigenvalues.max(initial=0.0)
