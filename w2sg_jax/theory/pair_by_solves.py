@@ -178,6 +178,23 @@ def finish_rows(
     return Found((f**2).sum(), of_gap, of_norm, scale * on_strong, scale * on_weak)
 
 
+def seen_by(la: Any, weak: Covered, v: Float[Any, " r"]) -> Float[Any, " r"]:
+    r"""What the weak model takes from $P_s^2 v$: $Y (I + \beta_w L_w^{-1} L_w^{-\top}) Y^\top v$. Cost: 4 r d_w."""
+    return la.matvec(weak.y, la.smoothed(weak.square, la.matvec(weak.y, v, transposed=True)))
+
+
+def missed_twice(la: Any, weak: Covered | Missed, z: Float[Any, " n"]) -> Float[Any, " n"]:
+    """(I - P_w)^2 z on the samples."""
+    if isinstance(weak, Missed):
+        return la.smoothed(weak.residual, la.smoothed(weak.residual, z))
+    return z - seen_by(la, weak, z)
+
+
+def with_y(la: Any, smoother: Float[Any, "n n"], weak: Covered) -> Covered:
+    """On the samples: Y in place of Q. Cost: 2 n^2 d_w."""
+    return weak._replace(y=la.product(smoother, weak.y))
+
+
 def square_of_covered(la: Any, smoother: Any, weak: Covered) -> Any:
     r"""$\lVert P_s (I - P_w) \rVert_F^2$, of a weak model with Y. Cost: r d_w^2."""
     return la.inner(smoother, smoother) - la.inner(la.gram(weak.y), weak.square)

@@ -50,9 +50,12 @@ from .pair_by_solves import (
     finish_columns,
     finish_rows,
     missed,
+    missed_twice,
     quadratic,
+    seen_by,
     square_of_covered,
     square_of_missed,
+    with_y,
 )
 from .smoother import unit_trace_ridges
 
@@ -525,7 +528,7 @@ def _columns(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[
         crosses.append(strong.cross_of(model))
         seen = la.cross_transposed(own.head, crosses[-1])
         models.append(covered(la, model.side.second, seen, model.ridge, large=model.ridge > LARGE_RIDGE))
-    tops = _covered_tops(own.smoother, models) if with_norm else [None] * len(models)
+    tops = _tops_by_columns(own.smoother, models) if with_norm else [None] * len(models)
     for one, cross, model, top in zip(weak, crosses, models, tops, strict=True):
         labels = strong.labels_of(one.side)
         found = finish_columns(la, own, model, cross, labels, one.ridge, None if top is None else top[:2])
@@ -546,9 +549,7 @@ def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Sol
         else:
             kernels.append(None)
             models.append(covered(la, side.second, side.unit * side.samples, ridge, large=ridge > LARGE_RIDGE))
-    tops: list[_Top] | list[None] = [None] * len(models)
-    if with_norm:
-        tops = (_missed_tops if isinstance(models[0], Missed) else _left_tops)(own.smoother, models)
+    tops = _tops_by_rows(own.smoother, models) if with_norm else [None] * len(models)
     for one, model, kernel, top in zip(weak, models, kernels, tops, strict=True):
         found = finish_rows(la, own, model, one.side.rows, one.side.unit, None if top is None else top[:2])
 
@@ -556,7 +557,7 @@ def _rows(strong: Strong, weak: Sequence[Weak], with_norm: bool) -> Iterator[Sol
             if isinstance(model, Missed):
                 square = square_of_missed(la, strong.squared_rows, model)
             else:
-                square = square_of_covered(la, own.smoother, _with_y(la, own.smoother, model))
+                square = square_of_covered(la, own.smoother, with_y(la, own.smoother, model))
             return _sizes(strong, one, float(square), one.side.rank(kernel))
 
         squares = _squares_of_rows(la, one.side.rows, one.side.unit) if kernel is None else _squares_of(kernel)
@@ -621,62 +622,39 @@ def _solved(
     return Solved(norm, second, gap, float(dof), sizes, bool(resolved), functions)
 
 
-def _covered_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
+def _tops_by_columns(smoother: np.ndarray, models: Sequence[Covered]) -> list[_Top]:
     la = Host()
 
     def apply(v: np.ndarray, which: np.ndarray) -> np.ndarray:
         image = la.smoothed(smoother, la.smoothed(smoother, v))
         for place, index in enumerate(which):
-            model = models[index]
-            seen = la.times(model.square, la.matvec(model.y, v[:, place], transposed=True))
-            image[:, place] -= la.matvec(model.y, seen)
+            image[:, place] -= seen_by(la, models[index], v[:, place])
         return image
+
+    return _tops(apply, lambda index: _whole(la, smoother, models[index]), len(smoother), len(models))
+
+
+def _tops_by_rows(smoother: np.ndarray, models: Sequence[Covered | Missed]) -> list[_Top]:
+    la = Host()
+
+    def apply(v: np.ndarray, which: np.ndarray) -> np.ndarray:
+        z = la.smoothed(smoother, v)
+        for place, index in enumerate(which):
+            z[:, place] = missed_twice(la, models[index], z[:, place])
+        return la.smoothed(smoother, z)
 
     def whole(index: int) -> np.ndarray:
         model = models[index]
-        return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
+        if isinstance(model, Missed):
+            return la.gram(la.product(model.residual, smoother))
+        return _whole(la, smoother, with_y(la, smoother, model))
 
     return _tops(apply, whole, len(smoother), len(models))
 
 
-def _left_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
-    """Of weak models whose columns are given on the samples, beside a strong model by the samples."""
-    la = Host()
-
-    def apply(v: np.ndarray, which: np.ndarray) -> np.ndarray:
-        z = la.smoothed(smoother, v)
-        for place, index in enumerate(which):
-            model = models[index]
-            seen = la.times(model.square, la.matvec(model.y, z[:, place], transposed=True))
-            z[:, place] -= la.matvec(model.y, seen)
-        return la.smoothed(smoother, z)
-
-    def whole(index: int) -> np.ndarray:
-        model = _with_y(la, smoother, models[index])
-        return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
-
-    return _tops(apply, whole, len(smoother), len(models))
-
-
-def _with_y(la: Any, smoother: Any, model: Covered) -> Covered:
-    """Y in place of Q. Cost: 2 n^2 d_w."""
-    return model._replace(y=la.product(smoother, model.y))
-
-
-def _missed_tops(smoother: np.ndarray, models: Sequence[Any]) -> list[_Top]:
-    la = Host()
-
-    def apply(v: np.ndarray, which: np.ndarray) -> np.ndarray:
-        z = la.smoothed(smoother, v)
-        for place, index in enumerate(which):
-            missed = models[index].residual
-            z[:, place] = la.smoothed(missed, la.smoothed(missed, z[:, place]))
-        return la.smoothed(smoother, z)
-
-    def whole(index: int) -> np.ndarray:
-        return la.gram(la.product(models[index].residual, smoother))
-
-    return _tops(apply, whole, len(smoother), len(models))
+def _whole(la: Any, smoother: Any, model: Covered) -> Any:
+    """A A^T of a model with Y."""
+    return la.gram(smoother) - la.product(la.product(model.y, model.square), model.y.T)
 
 
 class _Stacked(NamedTuple):
@@ -797,7 +775,7 @@ def _pair_by_columns(own: ByColumns, weak: _Stacked, *, center: bool, with_norm:
     """What ``_columns`` does for one pair."""
     la, p = Device(), own.smoother
     model = covered(la, weak.second, la.cross_transposed(own.head, weak.cross), weak.ridge, large=large)
-    top = _top_of_covered(p, model) if with_norm else None
+    top = _top(lambda v: product(p, product(p, v)) - seen_by(la, model, v), len(p)) if with_norm else None
     found = finish_columns(la, own, model, weak.cross, weak.labels, weak.ridge, None if top is None else top[:2])
     inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
     return _outcome(found, top, model.dof, square_of_covered(la, p, model), inverse_norm, None)
@@ -810,36 +788,16 @@ def _pair_by_rows(own: tuple[ByRows, Any], weak: _Stacked, *, center: bool, with
     if weak.second is None:
         kernel = la.gram(weak.rows.T) * weak.unit**2
         model = missed(la, kernel, weak.ridge)
-        top = _top_of_missed(p, model) if with_norm else None
         square, inverse_norm = square_of_missed(la, squared, model), _inverse_norm(la, kernel, centred=center)
         squares = _squares_of(kernel)
     else:
         model = covered(la, weak.second, weak.unit * weak.rows, weak.ridge, large=large)
-        top = _top_of_left(p, model) if with_norm else None
-        square = square_of_covered(la, p, _with_y(la, p, model))
+        square = square_of_covered(la, p, with_y(la, p, model))
         inverse_norm = _inverse_norm(la, weak.second, centred=False, width=weak.width)
         squares = _squares_of_rows(la, weak.rows, weak.unit)
+    top = _top(lambda v: product(p, missed_twice(la, model, product(p, v))), len(p)) if with_norm else None
     found = finish_rows(la, strong, model, weak.rows, weak.unit, None if top is None else top[:2])
     return _outcome(found, top, model.dof, square, inverse_norm, squares)
-
-
-def _top_of_covered(p: jax.Array, model: Covered) -> _TopOnDevice:
-    def apply(v: jax.Array) -> jax.Array:
-        return product(p, product(p, v)) - product(model.y, product(model.square, product(model.y.T, v)))
-
-    return _top(apply, len(p))
-
-
-def _top_of_left(p: jax.Array, model: Covered) -> _TopOnDevice:
-    def apply(v: jax.Array) -> jax.Array:
-        z = product(p, v)
-        return product(p, z - product(model.y, product(model.square, product(model.y.T, z))))
-
-    return _top(apply, len(p))
-
-
-def _top_of_missed(p: jax.Array, model: Missed) -> _TopOnDevice:
-    return _top(lambda v: product(p, product(model.residual, product(model.residual, product(p, v)))), len(p))
 
 
 def _top(apply: Callable[[jax.Array], jax.Array], size: int) -> _TopOnDevice:
