@@ -1,10 +1,13 @@
 """The one Lanczos against full eigendecompositions: hard spectra, small sizes, blocks, whole spaces."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import rotation
 
-from w2sg_jax.numerics.lanczos import lanczos, largest_eigenvalue, relative
+from w2sg_jax.numerics import lanczos as lanczos_module
+from w2sg_jax.numerics.lanczos import lanczos, largest_eigenvalue, leading_pair, relative
 
 D = 120
 SPECTRA = {
@@ -56,3 +59,38 @@ def test_what_does_not_converge_is_none_and_the_same_start_gives_the_same_bits()
     first, second = (lanczos(lambda x: s @ x, D, relative(1e-9), start=np.ones((D, 1))) for _ in range(2))
     assert first is not None and second is not None
     np.testing.assert_array_equal(first.vectors, second.vectors)
+
+
+ENDS = SPECTRA | {
+    "one direction": np.append(1.0, np.zeros(39)),
+    "none": np.zeros(40),
+    "all equal": np.ones(40),
+    "few": np.array([3.0, 2.0, 0.5]),
+    "one": np.array([2.0]),
+    "flat": 1 - 1e-3 * np.arange(300) / 300,
+    "close": np.append([1.0, 1 - 1e-5], np.linspace(0.99, 0.0, 298)),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_leading_pair_inside_a_program(name):
+    values, a = ENDS[name], matrix(ENDS[name])
+    d = len(values)
+    with jax.enable_x64(True):
+        find = jax.jit(jax.vmap(lambda a: leading_pair(lambda v: a @ v, d)))
+        found = jax.device_get(find(jnp.stack([jnp.asarray(a), 2 * jnp.asarray(a)])))
+    for place, scale in enumerate((1.0, 2.0)):
+        truth, vector = scale * values, found.vector[place][:, 0]
+        assert abs(found.value[place] - truth[0]) <= 1e-13 * truth[0]
+        assert abs(found.second[place] - (truth[1] if d > 1 else 0.0)) <= 1e-2 * truth[0]
+        assert found.residual[place] <= 1e-10 * truth[0]
+        assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-12)
+        assert np.linalg.norm(scale * a @ vector - truth[0] * vector) <= 1.1e-10 * truth[0]
+
+
+def test_a_leading_pair_that_does_not_converge_says_so(monkeypatch):
+    monkeypatch.setattr(lanczos_module, "MOST_CYCLES", 1)
+    with jax.enable_x64(True):
+        values = jnp.asarray(ENDS["flat"])
+        found = leading_pair(lambda v: values * v, len(values))
+    assert found.residual > 1e-10 * found.value

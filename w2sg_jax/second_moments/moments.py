@@ -66,7 +66,8 @@ class Moments:
     $J = Z^T Z / n$ is centred when ``center`` and always divided by $n$, never $n - 1$. While the samples are fewer
     than the columns of $z$, the samples themselves are the smaller record (the dual side): then ``rows`` holds them,
     centred, and ``product`` is None. Otherwise ``product`` holds $J$. Either one stays where it was made: on the host,
-    or on an accelerator that has float64 at speed. The properties are NumPy arrays wherever that is.
+    or on an accelerator that has float64 at speed. The properties are NumPy arrays wherever that is; of the fields
+    themselves take ``np.asarray`` there, since JAX's arithmetic is float32 unless 64-bit types are switched on.
 
     Attributes:
         n: number of samples.
