@@ -93,4 +93,4 @@ def test_a_leading_pair_that_does_not_converge_says_so(monkeypatch):
     with jax.enable_x64(True):
         values = jnp.asarray(ENDS["flat"])
         found = leading_pair(lambda v: values * v, len(values))
-    assert found.residual > 1e-10 * found.value
+    assert float(found.residual) > 1e-10 * float(found.value)
