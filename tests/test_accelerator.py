@@ -1,6 +1,8 @@
 """What is computed on an accelerator, rehearsed on a CPU: the numbers of the host, and nothing large beside them."""
 
 import contextlib
+import copy
+import pickle
 
 import chex
 import jax
@@ -125,6 +127,29 @@ def test_moments_stay_on_the_device_that_made_them(n, accelerator):
         assert isinstance(made.second, np.ndarray) and isinstance(made.sigma_cross, np.ndarray)
         np.testing.assert_allclose(made.second, host.second, rtol=0, atol=1e-13 * np.abs(host.second).max())
         np.testing.assert_allclose(made.mean + made.mean_rest, host.mean + host.mean_rest, rtol=1e-13, atol=1e-14)
+
+
+def test_float32_moments_of_a_small_ridge_lose_no_direction_on_an_accelerator(accelerator):
+    """The squared form is too coarse there: the factor of the joint second moment keeps what is above its rounding."""
+    weak, strong, labels = representations(400, widths=(60,), d=70)
+    host = w2sg.gap(w2sg.moments(weak["w60"], strong, labels), 1e-4)
+    frobenius = host.frobenius
+    accelerator()
+    found = w2sg.gap(w2sg.moments(weak["w60"], strong, labels, dtype="float32"), 1e-4)
+    assert found.frobenius == pytest.approx(frobenius, rel=1e-4)
+    assert found.norm == pytest.approx(host.norm, rel=1e-4)
+
+
+def test_foreign_bytes_and_pickles_of_an_accelerator(accelerator):
+    weak, strong, labels = representations(400)
+    truth = w2sg.moments(weak["w12"], strong, labels).second
+    accelerator()
+    made = w2sg.moments(weak["w12"].astype(">f8"), strong, labels)
+    assert isinstance(made.product, jax.Array)
+    for each in (made, pickle.loads(pickle.dumps(made)), copy.copy(made)):
+        assert each.product.dtype == np.float64
+        np.testing.assert_allclose(each.second, truth, rtol=0, atol=1e-13 * np.abs(truth).max())
+    assert isinstance(pickle.loads(pickle.dumps(made)).product, np.ndarray)
 
 
 class Refused(AssertionError):

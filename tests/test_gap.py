@@ -197,3 +197,16 @@ def test_results_are_plain_float64_and_leave_the_configuration_alone():
     assert jax.config.jax_enable_x64 == before
     record = g.to_dict()
     assert record["singular_values"][0] == g.norm and isinstance(record["warnings"], list)
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e-80, 1e80, 1e140])
+def test_both_representations_of_any_scale(scale):
+    """The product of two traces overflows, or vanishes, long before either of them."""
+    weak, strong = CASES["gaussian"]
+    labels = labels_for(strong)
+    truth = dense_gap(weak, strong, labels)
+    m = w2sg.moments(scale * weak, scale * strong, labels)
+    found = w2sg.gap(m)
+    for field in ("norm", "frobenius", "predicted", "dof_weak"):
+        assert getattr(found, field) == pytest.approx(getattr(truth, field), rel=1e-11), field
+    assert w2sg.leading_gap(m).norm == pytest.approx(truth.norm, rel=1e-9)

@@ -5,6 +5,7 @@ import json
 import chex
 import numpy as np
 import pytest
+from helpers import rotation
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
@@ -236,6 +237,10 @@ def test_refusals():
         w2sg.rank(ZOO, STRONG, groups=np.arange(399))
     with pytest.raises(w2sg.InputError, match=r"groups: NaN at row 7"):
         w2sg.rank(ZOO, STRONG, groups=np.where(np.arange(400) == 7, np.nan, 0.0))
+    with pytest.raises(w2sg.InputError, match=r"groups: all samples are of one group; how values vary shows from two"):
+        w2sg.rank(ZOO, STRONG, groups=np.zeros(400))
+    with pytest.raises(w2sg.InputError, match=r"groups: expected strings or numbers alone, got NoneType"):
+        w2sg.rank(ZOO, STRONG, groups=[None] * 400)
     with pytest.raises(w2sg.InputError, match=r"train_groups: given without train="):
         w2sg.rank(ZOO, STRONG, train_groups=np.arange(400))
     with pytest.raises(w2sg.InputError, match=r"errors: got 'ignore', expected one of"):
@@ -332,3 +337,41 @@ def test_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch, n):
         for field in ("norm", "frobenius", "predicted", "dof_weak", "dof_strong"):
             assert getattr(row, field) == pytest.approx(getattr(g, field), rel=1e-9)
         assert (row.rank_weak, row.rank_strong) == (g.rank_weak, g.rank_strong)
+
+
+def test_rounding_is_no_difference_between_models():
+    """One model three times, turned and rescaled, and one inside the other at a ridge where rounding dominates."""
+    model = ZOO["w5"]
+    same = {"a": model, "b": model @ rotation(np.random.default_rng(0), model.shape[1]), "c": 3.3 * model}
+    inside = {"a": STRONG, "b": np.concatenate([STRONG, STRONG], axis=1)}
+    for weak, options in (
+        (same, {}),
+        (same, {"dtype": "float32"}),
+        (same, {"ridge": 1e-8}),
+        (inside, {"ridge": (1e-12, 1e-2)}),
+    ):
+        for by in ("predicted", "norm"):
+            ranking = w2sg.rank(weak, STRONG, Y, by=by, **options)
+            assert set(ranking.may_be_best) == set(weak)
+            assert [row.probability_best for row in ranking.rows] == pytest.approx([1 / len(weak)] * len(weak))
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e-82, 1e70, 1e120])
+def test_intervals_have_the_scale_of_the_labels(scale):
+    truth, found = (w2sg.rank(ZOO, STRONG, labels) for labels in (Y, scale * Y))
+    assert found.names == truth.names
+    for one, other in zip(found.rows, truth.rows, strict=True):
+        np.testing.assert_allclose(
+            np.array(one.intervals["predicted"]) / scale / scale, other.intervals["predicted"], rtol=1e-9
+        )
+        assert one.probability_best == pytest.approx(other.probability_best)
+
+
+@pytest.mark.parametrize("ridge", [1e97, 1e120, 1e200])
+def test_ridges_that_leave_nothing_end_in_no_error(ridge):
+    for row in w2sg.rank(ZOO, STRONG, Y, ridge=ridge).rows:
+        low, high = row.intervals["norm"]
+        assert low <= row.norm <= high
+        assert not any("larger ridge" in note for note in row.warnings)
+    influence = w2sg.gap_influence(ZOO["w5"], STRONG, Y, ridge)
+    assert influence.intervals["norm"][0] <= influence.gap.norm <= influence.intervals["norm"][1]

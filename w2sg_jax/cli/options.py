@@ -28,7 +28,7 @@ class PairOptions:
     scale: Literal["trace", "none"] = "trace"
     """trace: unit trace, so that a ridge means the same for every model; none: as in the paper."""
     groups: Annotated[str | None, FILE] = None
-    """Which samples belong together, one name or number each: they count as one draw for the intervals."""
+    """Which samples belong together, one number each: they count as one draw for the intervals."""
     confidence: float = 0.95
     """Of the intervals over samples."""
     precision: Literal["auto", "float64", "float32"] = "auto"

@@ -14,6 +14,8 @@ from .._errors import InputError
 from ..store.foreign import SupportsDLPack, in_memory
 from ..store.shards import Shards, unmapped
 
+MOST_CONFIDENCE = 1 - 1e-12
+"""More is not told from 1 by what is left of it on either side."""
 MAX_EXACT_INTEGER = 2**53
 BLOCK_ROWS = 4096
 """Rows that are looked at together."""
@@ -122,9 +124,9 @@ def as_threshold(threshold: Any) -> tuple[float, float]:
 
 def as_confidence(value: Any) -> float:
     """Return a share in (0, 1)."""
-    if not isinstance(value, float) or not 0 < value < 1:
+    if not isinstance(value, float | np.floating) or not 0 < float(value) <= MOST_CONFIDENCE:
         raise InputError(f"confidence: got {value!r}; expected a share in (0, 1), such as 0.95")
-    return value
+    return float(value)
 
 
 def as_groups(groups: ArrayLike | None, n: int, name: str) -> np.ndarray | None:
@@ -138,10 +140,13 @@ def as_groups(groups: ArrayLike | None, n: int, name: str) -> np.ndarray | None:
         raise InputError(f"{name}: got shape {found.shape}; expected one name or number for each of {n} samples")
     if found.dtype.kind == "f" and np.isnan(found).any():
         raise InputError(f"{name}: NaN at row {int(np.flatnonzero(np.isnan(found))[0])}; give every sample a group")
-    try:
-        return np.unique(found, return_inverse=True)[1]
-    except TypeError as error:
-        raise InputError(f"{name}: names of several kinds ({error}); pass strings or numbers alone") from error
+    if found.dtype.kind not in "biufUS" and not all(isinstance(each, str) for each in found):
+        kinds = ", ".join(sorted({type(each).__name__ for each in found.tolist()}))
+        raise InputError(f"{name}: expected strings or numbers alone, got {kinds}")
+    group = np.unique(found, return_inverse=True)[1]
+    if group.max() == 0:
+        raise InputError(f"{name}: all samples are of one group; how values vary shows from two or more")
+    return group
 
 
 def check_option(value: Any, name: str, allowed: Sequence[Any]) -> None:

@@ -33,6 +33,12 @@ def wide_types() -> Iterator[None]:
 
 
 def rows_of(array: Any, rows: slice) -> Any:
-    """``array[rows]`` of a NumPy array, of one on a device (where the rows stay) or of one on disk."""
+    """``array[rows]`` of a NumPy array, of one on a device (where the rows stay) or of one on disk.
+
+    In the machine's own order of bytes, which JAX needs.
+    """
     with jax.transfer_guard("allow"):  # the bounds of the slice go to the device, no samples
-        return array[rows]
+        found = array[rows]
+    if isinstance(found, np.ndarray) and not found.dtype.isnative:
+        return found.astype(found.dtype.newbyteorder("="))
+    return found

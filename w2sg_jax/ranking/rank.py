@@ -23,13 +23,13 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
-from ..numerics.rounding import LARGEST_RIDGE
+from ..numerics.rounding import LARGEST_RIDGE, TOLERATED
 from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.checkpoints import Checkpoints
 from ..second_moments.from_arrays import PassOptions, Progress, accumulate, refuse_bad_target, refuse_bad_values
 from ..second_moments.moments import Part, Target, pair_of
-from ..theory.gap import accuracy, close, gap_of_pair
+from ..theory.gap import accuracy, close, gap_of_pair, rounding_of_norm
 from ..theory.gap_operator import functions_of_pair, make_pair
 from ..theory.influence import Functions
 from ..theory.kernel import Traces, joint_factor
@@ -238,6 +238,7 @@ class _Measured(NamedTuple):
     rank: int
     dof: float
     warnings: tuple[str, ...]
+    rounding: float
     functions: Functions
     model: Model
 
@@ -345,11 +346,11 @@ class _Split:
             rank, square = one.sizes() if self.with_norm else (0, NAN)
             if not one.resolved or square is None:
                 continue
-            notes = ()
+            notes, rounding = (), TOLERATED
             if self.with_norm:
                 exact, ridges = weak[name].side.rows is not None, (weak[name].ridge, strong.ridge)
-                notes = accuracy(target.dtype, exact, ridges, one.norm, top_gain)
-                notes += close(one.norm, one.second)
+                known = (target.dtype, exact, ridges, one.norm, top_gain)
+                notes, rounding = accuracy(*known) + close(one.norm, one.second), rounding_of_norm(*known)
             self.measured[name] = _Measured(
                 one.norm,
                 float(np.sqrt(square / target.n)),
@@ -357,6 +358,7 @@ class _Split:
                 rank,
                 one.dof,
                 notes,
+                rounding,
                 one.functions,
                 models[name],
             )
@@ -383,6 +385,7 @@ class _Split:
             g.rank_weak,
             g.dof_weak,
             g.warnings + (close(g.norm, float(g.singular_values[1])) if len(g.singular_values) > 1 else ()),
+            rounding_of_norm(target.dtype, part.rows is not None, self._ridges(model.trace), g.norm, 1.0),
             functions,
             model,
         )
@@ -422,7 +425,8 @@ def _ranking(
             dofs = np.array([split.measured[name].dof for name in known])
             draws = split.sample.n_groups or split.sample.strong.shape[0]
             covariance = corrected(found.gap.covariance, dofs, split.dof_strong, draws)
-            joints[quantity] = Joint(gaps, covariance, split.label_square, found.gap.draws)
+            rounding = np.array([split.measured[name].rounding for name in known]) * 2
+            joints[quantity] = Joint(gaps, covariance, split.label_square, found.gap.draws, rounding)
             few |= {quantity: found.gap.draws}
         if found.frobenius is not None:
             values = np.array([split.measured[name].frobenius for name in known])
@@ -430,7 +434,8 @@ def _ranking(
             few |= {"frobenius": found.frobenius.draws}
         if found.norm is not None:
             norms = np.array([split.measured[name].norm for name in known])
-            joints["norm"] = Joint(norms, found.norm.covariance, 1.0, found.norm.draws)
+            rounding = np.array([split.measured[name].rounding for name in known])
+            joints["norm"] = Joint(norms, found.norm.covariance, 1.0, found.norm.draws, rounding)
             few |= {"norm": found.norm.draws}
     ends = {quantity: intervals(joint, confidence) for quantity, joint in joints.items()}
     first = best(joints[by], confidence) if by in joints else None
@@ -472,7 +477,7 @@ def _ranking(
         scale=settings.scale,
         dtype=settings.options.dtype or "float64",
         covariances={
-            key: tuple(tuple(map(float, line)) for line in joint.covariance[np.ix_(places, places)])
+            key: tuple(tuple(map(float, line)) for line in joint.in_units()[np.ix_(places, places)])
             for key, joint in joints.items()
         },
         warnings=_notes(splits, len(known)),

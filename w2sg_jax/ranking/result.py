@@ -7,7 +7,7 @@ import numpy as np
 
 from .._errors import InputError
 from ..numerics.checks import check_option
-from ..theory.uncertainty import Joint, difference
+from ..theory.uncertainty import difference
 
 ORDERS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
@@ -102,11 +102,13 @@ class Ranking:
         return tuple(row.name for row in self.rows if row.may_be_best)
 
     def difference(self, first: str, second: str, quantity: str | None = None) -> Difference:
-        """The value of one model minus that of another, both on the same samples.
+        """The value of one model minus that of another, both on the same samples; its interval by the normal
+        distribution, as the set of models that may be best.
 
         Args:
             first, second: names.
-            quantity: "norm", "predicted" or "supervised"; by default what the ranking is by.
+            quantity: "norm", "predicted" or "supervised", or "frobenius" where the ranking is by it; by default what
+                the ranking is by.
 
         Raises:
             InputError: no such model or no such quantity.
@@ -118,12 +120,12 @@ class Ranking:
         for name in (first, second):
             check_option(name, "name", names)
         values = np.array([getattr(row, quantity) for row in known])
-        joint = Joint(values, np.array(self.covariances[quantity]), None)
-        found = difference(joint, names.index(first), names.index(second), self.confidence)
+        covariance = np.array(self.covariances[quantity])
+        found = difference(values, covariance, names.index(first), names.index(second), self.confidence)
         return Difference(first, second, quantity, *found)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Plain Python values, ready for JSON; NaN for the numbers of a model that has an error."""
         return asdict(self)
 
 

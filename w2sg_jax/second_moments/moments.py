@@ -91,6 +91,10 @@ class Moments:
     center: bool = field(metadata={"static": True})
     dtype: str = field(metadata={"static": True})
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: arrays of the host, since JAX reads its own back as float32."""
+        return {name: fetched(value) for name, value in self.__dict__.items()}
+
     @property
     def second(self) -> Float[Any, "D D"]:
         """The joint second moment $J = Z^T Z / n$."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from ..numerics.backend import on_host
 from ..numerics.checks import as_ridge, as_threshold
-from ..numerics.rounding import epsilon
+from ..numerics.rounding import TOLERATED, epsilon
 from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments, Target, check_moments
 from .cholesky import gap_operator_by_solves
@@ -18,6 +18,8 @@ from .kernel import Factor, joint_factor
 from .smoother import Parameters, unit_trace_ridges
 from .solved import SolvedPair, solve_pair
 
+SMALLEST_NORM = 1e-12
+"""Norms of this size are rounding whatever way they were computed."""
 CLOSE = 0.03
 """A second singular value within this share of the first: the influence of a sample on the norm is rough."""
 
@@ -284,6 +286,22 @@ def _made(
     )
 
 
+def rounding_of_norm(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, top_gain: float) -> float:
+    """How far rounding may have moved a norm, relative to it; args as ``accuracy``."""
+    error, rounded = _errors(dtype, exact, ridges, norm, top_gain)
+    return min(1.0, max(TOLERATED, rounded if exact else error, SMALLEST_NORM / max(norm, SMALLEST_NORM)))
+
+
+def _errors(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, top_gain: float) -> tuple[float, float]:
+    """Relative errors of a norm from moments, and of one from rounded samples."""
+    eps, smallest = epsilon(dtype), min(ridges)
+    if smallest <= 0:
+        return 0.0, 0.0
+    gain = top_gain if smallest > 1 else 1.0  # of ridges so large that all gains are small, errors are too
+    share = gain / max(norm, 1e-150)
+    return eps / smallest * share**2, eps / np.sqrt(smallest) * share
+
+
 def accuracy(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, top_gain: float) -> tuple[str, ...]:
     """What the reader should know of the accuracy of a norm.
 
@@ -294,11 +312,9 @@ def accuracy(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, 
         norm, top_gain: the gap norm, and the largest strong gain, which bounds it.
     """
     notes = []
-    eps = epsilon(dtype)
     smallest = min(ridges)
     aim = 1e-4 if dtype == "float32" else 1e-6
-    error = eps / smallest / max(norm, 1e-150) ** 2 if smallest > 0 else 0.0
-    rounded = eps / np.sqrt(smallest) / max(norm, 1e-150) if smallest > 0 else 0.0
+    error, rounded = _errors(dtype, exact, ridges, norm, top_gain)
     if exact and dtype == "float32" and rounded > aim:
         notes.append(
             f"float32 samples at ridge {smallest:.1e} (unit trace) leave an error of up to {min(rounded, 1.0):.0e} of"
@@ -322,7 +338,7 @@ def accuracy(dtype: str, exact: bool, ridges: tuple[float, float], norm: float, 
 
 def close(norm: float, second: float) -> tuple[str, ...]:
     """A warning where the second singular value is so close to the norm that the norm's interval is rough."""
-    if second < (1 - CLOSE) * norm:
+    if norm <= 0 or second < (1 - CLOSE) * norm:
         return ()
     return (
         f"the second singular value is {second / norm:.3f} of the norm: its interval holds for a simple largest one,"

@@ -123,6 +123,7 @@ def _gap_operator(pair: Pair, p: Parameters) -> GapOperator:
     )
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # a norm of 0 has no influence
 def functions_of_pair(
     m: Moments, factor: Factor, pair: Pair, p: Parameters, norm: float | None, gap: float | None
 ) -> Functions:

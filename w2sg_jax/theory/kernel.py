@@ -14,7 +14,7 @@ from jaxtyping import Float
 from .._errors import InputError
 from ..numerics.backend import by_backend, compiled, cut, fetched, on_host
 from ..numerics.linalg import Device, pivoted_cholesky, regular_cholesky, transposed_solve
-from ..numerics.rounding import CONSTANT, REGULAR, epsilon, floor
+from ..numerics.rounding import CONSTANT, PIVOT, REGULAR, epsilon, floor
 from ..second_moments.moments import Moments
 
 SMALLEST_TRACE = 1e-280
@@ -131,9 +131,15 @@ def _triangular_rows(product: jax.Array, scales: jax.Array, *, width: int) -> tu
 
 
 def _spectral_rows(product: jax.Array, scales: jax.Array, *, dtype: str) -> jax.Array:
-    """A factor of any rank: rows past it are zero, so that shapes do not depend on the data."""
-    values, vectors = jnp.linalg.eigh(product * scales * scales[:, None])
-    kept = jnp.where(values > floor(values[-1], len(values), dtype), values, 0.0)
+    """A factor of any rank: rows past it are zero, so that shapes do not depend on the data.
+
+    What is left out is what ``pivoted_cholesky`` takes for rounding of the products, and what rounding of the
+    eigenpairs themselves, in float64, may have made.
+    """
+    scaled = product * scales * scales[:, None]
+    values, vectors = jnp.linalg.eigh(scaled)
+    rounding = jnp.maximum(PIVOT * epsilon(dtype) * scaled.diagonal().max(), floor(values[-1], len(values), "float64"))
+    kept = jnp.where(values > rounding, values, 0.0)
     return (vectors * jnp.sqrt(kept)).T
 
 

@@ -184,7 +184,7 @@ def _iterated(
             return None
         models.append(model)
     weak, strong = models
-    cross = _divided(cut(m.product, m.weak_columns, m.strong_columns), (traces.weak * traces.strong) ** 0.5)
+    cross = _divided(cut(m.product, m.weak_columns, m.strong_columns), traces.weak**0.5 * traces.strong**0.5)
     found = (_by_components if strong.root is None else _by_lanczos)(weak, strong, cross, count)
     if found is None:
         return None

@@ -224,10 +224,12 @@ def influence_of(
         total[1, rows] = 0.0 if one.gap is None else one.gap
     total = over_processes(total)
     draws = n if group is None else int(group.max()) + 1
-    few = effective_draws(summed_by_group(total[:2].T, group))
-    joints = {"norm": Joint(np.array([g.norm]), covariance(total[:1].T, group), 1.0, few[:1])}
+    units = np.array([g.norm or 1.0, g.predicted or 1.0])
+    relative = total[:2].T / units
+    few = effective_draws(summed_by_group(relative, group))
+    joints = {"norm": Joint(np.array([g.norm]), covariance(relative[:, :1], group), 1.0, few[:1])}
     if g.predicted is not None:
-        spread = corrected(covariance(total[1:2].T, group), np.array([g.dof_weak]), g.dof_strong, draws)
+        spread = corrected(covariance(relative[:, 1:], group), np.array([g.dof_weak]), g.dof_strong, draws)
         joints["predicted"] = Joint(np.array([g.predicted]), spread, float(np.trace(target.label_second)), few[1:])
     ends = {name: intervals(joint, confidence)[0] for name, joint in joints.items()}
     return GapInfluence(
@@ -235,7 +237,7 @@ def influence_of(
         norm=total[0],
         predicted=None if y is None else total[1],
         scores=None if y is None else total[2],
-        standard_errors={name: float(joint.covariance[0, 0] ** 0.5) for name, joint in joints.items()},
+        standard_errors={name: float(joint.in_units()[0, 0] ** 0.5) for name, joint in joints.items()},
         intervals={name: (float(low), float(high)) for name, (low, high) in ends.items()},
         confidence=confidence,
         warnings=g.warnings + notes + rough({name: float(few[place]) for place, name in enumerate(joints)}),

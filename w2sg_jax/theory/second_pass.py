@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from ..numerics.backend import compiled, fetched, on_host
 from ..numerics.checks import Array
 from ..second_moments.from_arrays import again, over_processes
-from .influence import Functions, Squares, influences
+from .influence import Functions, Quadratic, Squares, influences
 from .uncertainty import effective_draws_of_sums
 
 
@@ -49,7 +49,7 @@ class Spread(NamedTuple):
     r"""How the estimates of k models vary over samples.
 
     Attributes:
-        covariance: (k, k), in their units.
+        covariance: (k, k), of their relative changes.
         draws: (k,), as ``uncertainty.effective_draws``.
     """
 
@@ -116,14 +116,24 @@ def covariances(
     """
     n = strong.samples.shape[0]
     first = models[0][0]
+    units = [
+        np.array([1.0 if not getattr(one, name) else getattr(one, name) for one, _ in models], np.float64)
+        for name in ("gap", "norm")
+    ]
+    units.append(np.array([_unit_of(one.frobenius, n) for one, _ in models]))
     kinds = [first.gap is not None, first.norm is not None, all(one.frobenius is not None for one, _ in models)]
     sums = [Sums(len(models), groups) if kind else None for kind in kinds]
     for start, found in influence_blocks(models, strong, labels, center=center, scale=scale):
-        for total, columns in zip(sums, zip(*(one[:3] for one in found), strict=True), strict=True):
+        for total, unit, columns in zip(sums, units, zip(*(one[:3] for one in found), strict=True), strict=True):
             known = [column for column in columns if column is not None]
             if total is not None:
-                total.add(start, np.stack(known, axis=1))
+                total.add(start, np.stack(known, axis=1) / unit)
     return Covariances(*(None if total is None else total.spread(n) for total in sums))
+
+
+def _unit_of(form: Quadratic | None, n: int) -> float:
+    """The Frobenius norm as the result has it, where its influence was asked for."""
+    return 1.0 if form is None or form.square <= 0 else float(np.sqrt(form.square / n))
 
 
 class Influenced(NamedTuple):
@@ -175,6 +185,7 @@ def _part(columns: Any, functions: Functions, rows: slice) -> Any:
     return columns[rows] if functions.sampled else columns
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # a norm of 0 has no influence
 def _on_block(
     functions: Functions, of_x: Any, own: Any, y: Any, squares: Squares | None, w: Any, x: Any, n: Any, *, sampled: bool
 ) -> tuple[Any, ...]:

@@ -163,7 +163,8 @@ def _top_pair(s: Float[jax.Array, "d d"]) -> tuple[jax.Array, jax.Array]:
 
 def _in_unit_trace(la: Any, second: Any, labels: Any, cross: Any, trace: Any, other: Any) -> tuple[Any, Any, Any]:
     r"""$\Sigma$, $H^\top y/n$ and $\Sigma_{ws}$ (or None) in units of unit trace; ``other`` is the strong trace."""
-    unit_cross = None if cross is None else la.divided(cross, (trace * other) ** 0.5)
+    # Roots first: the product of two traces may overflow, or vanish, where they do not.
+    unit_cross = None if cross is None else la.divided(cross, trace**0.5 * other**0.5)
     return la.divided(second, trace), la.divided(labels, trace**0.5), unit_cross
 
 

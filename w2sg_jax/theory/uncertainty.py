@@ -24,36 +24,43 @@ LARGEST_DEGREES = 1e9
 """Of freedom; with more the distribution is normal."""
 FEW_DRAWS = 30
 """Equal influences that would tell a variance as well; where there are fewer, a few samples make most of it."""
-SMALLEST = 1e-300
+SMALLEST = 5e-324
 """A quantity of 0 counts as this on the scale of the logarithm."""
 
 
 class Joint(NamedTuple):
-    """Estimates of one quantity by several models, and how they vary together, in the units of the quantity.
+    """Estimates of one quantity by several models, and how they vary together.
 
     Attributes:
         values: (k,).
-        covariance: (k, k), over samples.
+        covariance: (k, k), over samples, of their relative changes: in units of the values, or of 1 where one is 0.
         bound: what the quantity is below; None where there is no bound.
         draws: (k,), equal influences that would tell each variance as well (see ``effective_draws``); None: very many.
+        rounding: (k,), relative errors that rounding may have left in the values.
     """
 
     values: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
     bound: float | None
     draws: Float[np.ndarray, " k"] | None = None
+    rounding: Float[np.ndarray, " k"] | float = 0.0
+
+    def in_units(self) -> Float[np.ndarray, "k k"]:
+        """The covariance in the units of the quantity."""
+        units = np.where(self.values > 0, self.values, 1.0)
+        with np.errstate(over="ignore"):
+            return self.covariance * units[:, None] * units[None, :]
 
     def free(self) -> "Joint":
         """The same on the scale without a bound; constant labels bound gaps by 0, which all of them are then."""
         if self.bound is not None and self.bound <= 0:
             return self._replace(bound=None)
         inside = np.clip(self.values, SMALLEST, None if self.bound is None else np.nextafter(self.bound, 0.0))
-        if self.bound is None:
-            moved, slopes = np.log(inside), 1 / inside
-        else:
-            moved = np.log(inside) - np.log(self.bound - inside)
-            slopes = 1 / inside + 1 / (self.bound - inside)
-        return self._replace(values=moved, covariance=self.covariance * slopes[:, None] * slopes[None, :], bound=None)
+        moved, slopes = np.log(inside), np.ones(len(inside))
+        if self.bound is not None:
+            moved, slopes = moved - np.log(self.bound - inside), slopes + inside / (self.bound - inside)
+        covariance = self.covariance * slopes[:, None] * slopes[None, :]
+        return self._replace(values=moved, covariance=covariance, bound=None, rounding=self.rounding * slopes)
 
 
 def effective_draws(influence: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
@@ -99,18 +106,21 @@ def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
         wider = np.asarray(stdtrit(np.minimum(2 * joint.draws, LARGEST_DEGREES), (1 + confidence) / 2))
         quantiles = np.maximum(wider, quantiles)
     half = quantiles * np.sqrt(np.diagonal(free.covariance))
+    half = np.where(np.isfinite(half), half, np.inf)  # nothing is known where influences have vanished or overflown
     ends = free.values[:, None] + half[:, None] * np.array([-1.0, 1.0])
     if joint.bound is None:
         return np.exp(ends)
     return joint.bound * np.exp(-np.logaddexp(0.0, -ends))
 
 
-def difference(joint: Joint, first: int, second: int, confidence: float) -> tuple[float, float, float]:
-    """An estimate minus another one, and its interval, in the units of the quantity."""
-    c = joint.covariance
+def difference(
+    values: Float[np.ndarray, " k"], c: Float[np.ndarray, "k k"], first: int, second: int, confidence: float
+) -> tuple[float, float, float]:
+    """An estimate minus another one, and its interval by the normal distribution, in the units of the quantity, from
+    all values and their covariance in those units."""
     half = quantile(confidence) * np.sqrt(max(c[first, first] + c[second, second] - 2 * c[first, second], 0.0))
-    value = float(joint.values[first] - joint.values[second])
-    return value, value - half, value + half
+    value = float(values[first] - values[second])
+    return value, float(value - half), float(value + half)
 
 
 def corrected(
@@ -156,25 +166,30 @@ def best(joint: Joint, confidence: float) -> Best:
     Cost: 20 000 k^2.
     Source: Hsu (1981), multiple comparisons with the best, with the covariance of the estimates.
     """
-    values, covariance, *_ = joint.free()
+    values, covariance, _, _, rounding = joint.free()
     k = len(values)
+    if not np.isfinite(covariance).all():
+        return Best(np.full(k, 1 / k), np.ones(k, bool))
+    variances = np.diagonal(covariance)
+    spread = np.sqrt(np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0.0))
+    worse = values[:, None] - values[None, :]
+    either = np.add.outer(*2 * (np.broadcast_to(rounding, k),)) + 1e-12 * np.abs(values).max(initial=1.0)
+    tied = (np.abs(worse) <= either) & (spread <= either)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     real = eigenvalues > 1e-13 * eigenvalues.max(initial=0.0)
     root = vectors[:, real] * np.sqrt(eigenvalues[real])
     noise = np.random.default_rng(0).standard_normal((DRAWS, root.shape[1])) @ root.T
     drawn = noise + values
-    first = drawn <= drawn.min(axis=1, keepdims=True) + 1e-12 * np.abs(values).max(initial=1.0)
+    first = drawn == drawn.min(axis=1, keepdims=True)
+    first = first @ tied  # what is tied to the first one shares its place
     probability = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
-    variances = np.diagonal(covariance)
-    spread = np.sqrt(np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0.0))
     known = spread > 1e-9 * np.sqrt(variances.max(initial=0.0))
     possible = np.ones(k, bool)
     for model in range(k):
-        others = known[model]
-        worse = values[model] - values
-        if (worse[~others] > 1e-9 * np.abs(values).max()).any():
+        others = known[model] & ~tied[model]
+        if (worse[model] > 1e-9 * np.abs(values).max())[~known[model] & ~tied[model]].any():
             possible[model] = False
         elif others.any():
             largest = ((noise[:, [model]] - noise[:, others]) / spread[model, others]).max(axis=1)
-            possible[model] = (worse[others] / spread[model, others]).max() <= np.quantile(largest, confidence)
+            possible[model] = (worse[model, others] / spread[model, others]).max() <= np.quantile(largest, confidence)
     return Best(probability, possible)
