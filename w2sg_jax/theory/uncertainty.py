@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import stdtrit
 
 DRAWS = 20_000
 """Of the joint distribution of all estimates: shares are right to about half a percent."""
@@ -100,6 +99,8 @@ def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
     """
     if joint.bound is not None and joint.bound <= 0:
         return np.zeros((len(joint.values), 2))
+    from scipy.special import stdtrit  # here: it adds a filter to the caller's warnings
+
     free = joint.free()
     quantiles = quantile(confidence)
     if joint.draws is not None:
