@@ -16,6 +16,8 @@ from w2sg_jax.numerics import linalg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.theory import solved
 
+pytestmark = pytest.mark.driver  # its numbers are float64 in scopes of their own, whatever JAX is told
+
 CASES = cases()
 FIELDS = ("norm", "frobenius", "predicted", "dof_weak", "dof_strong", "rank_weak", "rank_strong")
 
@@ -41,11 +43,9 @@ def representations(n, widths=(12, 60), d=48, seed=0):
 @pytest.mark.parametrize(
     ("name", "ridge"),
     [
-        ("power_law", 1e-2),
         ("strong_inside_weak", (10.0, 1e-5)),
         ("n_below_d_strong", 1e-2),
         ("n_below_d_both", (1e-5, 10.0)),
-        ("n_below_sum_of_d", 1e-2),
         ("rank_one", 1e-2),
         ("offset", (1e-5, 1e-2)),
     ],

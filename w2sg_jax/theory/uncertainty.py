@@ -182,7 +182,7 @@ def best(joint: Joint, confidence: float) -> Best:
     noise = np.random.default_rng(0).standard_normal((DRAWS, root.shape[1])) @ root.T
     drawn = noise + values
     first = drawn == drawn.min(axis=1, keepdims=True)
-    first = first @ tied  # what is tied to the first one shares its place
+    first = first.astype(np.float64) @ tied.astype(np.float64)  # what is tied to the first one shares its place
     probability = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     known = spread > 1e-9 * np.sqrt(variances.max(initial=0.0))
     possible = np.ones(k, bool)
