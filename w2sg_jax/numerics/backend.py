@@ -129,21 +129,13 @@ def resident(kernel: Callable[..., Any], *operands: Any) -> Callable[[np.ndarray
     return apply
 
 
-_eigenvalues = compiled(lambda s: jnp.linalg.eigvalsh(s)[::-1])
-_all_finite = compiled(lambda x: jnp.isfinite(x).all())
-
-
 @cache
 def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(partial(kernel, Device()))
 
 
-def placed(arrays: Any) -> Any:
-    """A pytree of arrays where dense work is done: as it is on the host, else on the device."""
-    if on_host():
-        return arrays
-    with float64():
-        return jax.device_put(arrays)
+divided = by_backend(lambda la, x, by: x / by, fetch=False)
+side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
 
 
 def fetched(x: Any) -> Any:
@@ -167,6 +159,10 @@ def all_finite(*arrays: Any) -> bool:
 def eigenvalues_of(s: Any) -> np.ndarray:
     """Eigenvalues of a symmetric matrix, descending, computed where it is."""
     return _eigenvalues(s) if isinstance(s, jax.Array) else eigenvalues(s)
+
+
+_eigenvalues = compiled(lambda s: jnp.linalg.eigvalsh(s)[::-1])
+_all_finite = compiled(lambda x: jnp.isfinite(x).all())
 
 
 def device_memory() -> int | None:

@@ -40,10 +40,6 @@ class Host:
         """Arrays side by side."""
         return np.concatenate(parts, axis=1)
 
-    def divided(self, x: np.ndarray, by: Any) -> np.ndarray:
-        """X / by."""
-        return np.divide(x, by, order="F")
-
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
         """The sum of the products of two matrices' entries, without a third one where both have one order."""
         if a.flags.f_contiguous != b.flags.f_contiguous:
@@ -175,10 +171,6 @@ class Device:
     def columns(self, *parts: jax.Array) -> jax.Array:
         """Arrays side by side."""
         return jnp.concatenate(parts, axis=1)
-
-    def divided(self, x: jax.Array, by: Any) -> jax.Array:
-        """X / by."""
-        return x / by
 
     def inner(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """The sum of the products of two matrices' entries."""

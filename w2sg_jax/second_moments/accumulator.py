@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -11,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ..numerics.backend import by_backend, compiled, cut, fetched, on_cpu, on_host
+from ..numerics.backend import compiled, cut, fetched, on_cpu, on_host, side_by_side
 from ..numerics.checks import Array
-from ..numerics.linalg import Device, Host, mirror
+from ..numerics.linalg import Host, mirror
 from ..parallel.mesh import ROW_AXIS
 from ..parallel.processes import Process, gathered, placed, summed
 from .device_sums import DeviceAccumulator
 from .host_sums import HostAccumulator, RunningMean, centred, joined
-from .moments import Moments, Part, Target
+from .moments import Moments, Part, Target, joint_second
 
 BLOCK_BYTES = 1 << 26
 """Of float64 a block: enough for matrix products at full rate, and small beside the second moments."""
@@ -161,7 +160,9 @@ class Accumulator:
             return self._from_rows(index, weak[index], target)
         if resident := self._resident_sums():
             means = (resident.means(index), resident.means(None))
-            return self.layout.moments(index, means, None, resident.of_pair(index), self.n)
+            d = self.layout.d_strong
+            product = joint_second(*resident.of_weak(index, d), *resident.of_target(d))
+            return self.layout.moments(index, means, None, product, self.n)
         sums = self._sums_on_host()
         means = (sums.weak_means[index], sums.target_mean)
         product = joined(sums.weak_products[index], sums.cross_products[index], sums.target_product, self.n)
@@ -265,12 +266,14 @@ class Accumulator:
             alone = Accumulator(Layout((weak.shape[1],), layout.d_strong, layout.d_labels, layout.center, layout.dtype))
             alone.add([weak], target)
             return alone.moments()
-        rows, mean = self._centred_alone(_side_by_side(weak, *target))
+        rows, mean = self._centred_alone(side_by_side(weak, *target))
         return layout.moments(index, (mean,), rows, None, self.n)
 
 
-def _append(la: Any, kept: Any, block: Any) -> Any:
-    return la.stack(kept, block.astype(kept.dtype))
+def _append(kept: jax.Array | None, block: jax.Array) -> jax.Array:
+    """The samples so far, and a block more."""
+    block = block.astype(jnp.float64)
+    return block if kept is None else jnp.concatenate([kept, block])
 
 
 def _centre(x: jax.Array, *, center: bool, dtype: str) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -285,15 +288,8 @@ def _centre(x: jax.Array, *, center: bool, dtype: str) -> tuple[jax.Array, jax.A
     return x.astype(dtype).astype(x.dtype), mean, rest
 
 
-_widened = compiled(lambda block: block.astype(jnp.float64), fetch=False)
-_append_on_device = compiled(partial(_append, Device()), fetch=False)
+_appended = compiled(_append, fetch=False)
 _centred_on_device = compiled(_centre, static=("center", "dtype"), fetch=False)
-_side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
-
-
-def _appended(kept: jax.Array | None, block: Any) -> jax.Array:
-    """The samples on a device, and a block more."""
-    return _widened(block) if kept is None else _append_on_device(kept, block)
 
 
 def add_up(accumulator: Accumulator, process: Process) -> None:

@@ -108,12 +108,6 @@ class DeviceAccumulator:
             at = jax.device_put(np.int32(place), self._everywhere)
             return self._placed_alone(_of_weak(self.weak_sums[index], at, np.float64(self.n), **widths))
 
-    def of_pair(self, model: int) -> jax.Array:
-        r"""$J$ of a weak model and t, on one device."""
-        second, cross, _ = self.of_weak(model, self.widths[1])
-        with wide_types():
-            return _joint(second, cross, *self.of_target(self.widths[1])[:1])
-
     def _place(self, model: int) -> tuple[int, int]:
         """Stack of a weak model, and its place there."""
         return next((i, stack.models.index(model)) for i, stack in enumerate(self.stacks) if model in stack.models)
@@ -307,11 +301,6 @@ def _over_rows(total: jax.Array, place: jax.Array) -> jax.Array:
 def _of_target(total: jax.Array, n: jax.Array, *, d: int, width: int) -> tuple[jax.Array, ...]:
     whole = total[0].sum(axis=0)[:width, :width] / n
     return whole[:d, :d], whole[:d, d:], whole[d:, d:]
-
-
-@jax.jit
-def _joint(weak: jax.Array, cross: jax.Array, target: jax.Array) -> jax.Array:
-    return jnp.block([[weak, cross], [cross.T, target]])
 
 
 @partial(jax.jit, static_argnames=("d_weak", "d", "width"))

@@ -218,7 +218,8 @@ def pair_moments(
     """Moments of the weak model of this number on each group; NaN and Inf are named by their row in ``weak``."""
     found = [accumulator.moments(index) for accumulator in accumulators]
     for each in found:
-        _refuse_bad_values(each, [weak, *target], [name, "strong", "labels"])
+        refuse_bad_values(each.weak[0], weak, name)
+        refuse_bad_target(each.target, target[0], target[1] if len(target) > 1 else None)
     return found
 
 
@@ -265,14 +266,3 @@ def refuse_bad_target(target: Target, strong: Array, labels: Array | None, prefi
     refuse_bad_values(target.strong, strong, f"{prefix}strong")
     if labels is not None:
         refuse_bad_values(Part(None, target.label_second, None, target.label_mean), labels, f"{prefix}labels")
-
-
-def _refuse_bad_values(result: Moments, parts: Sequence[Array], names: Sequence[str]) -> None:
-    if all_finite(result.rows if result.rows is not None else result.product):
-        return
-    for part, name in zip(parts, names, strict=False):
-        refuse_non_finite(part, name)
-    columns = (result.weak_columns, result.strong_columns, result.label_columns)
-    sizes = result.second.diagonal()
-    overflown = [name for name, c in zip(names, columns, strict=False) if not np.isfinite(sizes[c]).all()]
-    refuse_overflow(" and ".join(overflown or names))

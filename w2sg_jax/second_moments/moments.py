@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import by_backend, compiled, cut, fetched, on_host
+from ..numerics.backend import by_backend, compiled, cut, fetched, on_host, side_by_side
 from ..numerics.settings import own_settings
 
 
@@ -221,26 +221,27 @@ def pair_of(target: Target, weak: Part, cross: Float[Any, "d_weak d_strong"] | N
     mean = np.concatenate([weak.mean, strong.mean, target.label_mean])
     rows = product = None
     if weak.rows is not None and strong.rows is not None and target.label_rows is not None:
-        rows = _side_by_side(weak.rows, strong.rows, target.label_rows)
+        rows = side_by_side(weak.rows, strong.rows, target.label_rows)
     else:
         assert weak.labels is not None and strong.labels is not None and cross is not None
-        sums = (weak.second, cross, weak.labels, strong.second, strong.labels, target.label_second)
-        product = _joint_on_device(*sums) if isinstance(cross, jax.Array) else _joint(np, *sums)
+        own = (strong.second, strong.labels, target.label_second)
+        product = joint_second(weak.second, cross, weak.labels, *own)
     widths = len(weak.mean), len(strong.mean), len(target.label_mean)
     return Moments(target.n, mean, np.zeros_like(mean), rows, product, *widths, target.center, target.dtype)
 
 
+def joint_second(*blocks: Any) -> Any:
+    r"""J from its blocks $\Sigma_w$, $\Sigma_{ws}$, $H_w^\top y/n$, $\Sigma_s$, $H_s^\top y/n$ and $y^\top y/n$."""
+    return _joint_on_device(*blocks) if isinstance(blocks[0], jax.Array) else _joint(np, *blocks)
+
+
 def _joint(xp: Any, weak: Any, cross: Any, weak_labels: Any, strong: Any, strong_labels: Any, labels: Any) -> Any:
-    blocks = [
-        [weak, cross, weak_labels],
-        [cross.T, strong, strong_labels],
-        [weak_labels.T, strong_labels.T, labels],
-    ]
-    return xp.block(blocks)
+    return xp.block(
+        [[weak, cross, weak_labels], [cross.T, strong, strong_labels], [weak_labels.T, strong_labels.T, labels]]
+    )
 
 
 _joint_on_device = compiled(partial(_joint, jnp), fetch=False)
-_side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
 _stacked = by_backend(_rows_of_both, fetch=False)
 _merged = by_backend(_product_of_both, static=("center",), fetch=False)
 _second_of_rows = by_backend(lambda la, rows, n: la.gram(rows) / n, fetch=False)

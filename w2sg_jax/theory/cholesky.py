@@ -45,7 +45,6 @@ def gap_operator_by_solves(m: Moments, factor: Factor, p: Parameters) -> GapOper
         return None
     weak, strong = grams
     gram, label_gap, dof_weak, dof_strong = _operator(
-        Host(),
         (weak.matrix, strong.matrix),
         (factor.weak, factor.strong, factor.labels),
         (p.ridge_weak, p.ridge_strong),
@@ -112,7 +111,6 @@ def _counted_rank(second: np.ndarray) -> int:
 
 
 def _operator(
-    la: Any,
     matrices: tuple[Any, Any],
     factor: tuple[Any, Any, Any | None],
     ridges: tuple[Any, Any],
@@ -120,12 +118,12 @@ def _operator(
     weak_rows: int,
     dual: tuple[bool, bool],
 ) -> tuple[Any, ...]:
-    r"""Gram matrix of the operator, label gap, and both effective dimensions, by the operations of ``la``.
+    r"""Gram matrix of the operator, label gap, and both effective dimensions.
 
     With $Q_s = F_s L_s^{-\top}$ and K with $K K^\top = Q_s^\top Q_s$, $(I - P_w) Q_s K$ has the singular values of
     $(I - P_w) P_s$; and $K = L_s^{-1} R$ where $R R^\top = \Sigma_s$. On the dual side P_s is formed itself.
     """
-    weak_factor, strong_factor, labels = factor
+    la, (weak_factor, strong_factor, labels) = Host(), factor
     if dual[0]:
         weak = by_kernel(la, matrices[0], ridges[0])
     else:

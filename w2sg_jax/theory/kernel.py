@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import by_backend, compiled, cut, fetched, on_host
+from ..numerics.backend import by_backend, compiled, cut, divided, fetched, on_host
 from ..numerics.linalg import Device, pivoted_cholesky, regular_cholesky, transposed_solve
 from ..numerics.rounding import CONSTANT, PIVOT, REGULAR, epsilon, floor
 from ..second_moments.moments import Moments
@@ -94,7 +94,7 @@ def traces_of(m: Moments) -> Traces:
 def unit_trace_second(m: Moments, traces: Traces, model: str) -> Float[Any, "d d"]:
     """Sigma of the "weak" or the "strong" model from products, divided by its trace, where dense work is done."""
     columns = getattr(m, f"{model}_columns")
-    return _divided(cut(m.product, columns, columns), getattr(traces, model))
+    return divided(cut(m.product, columns, columns), getattr(traces, model))
 
 
 def _cholesky(m: Moments, scales: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -146,7 +146,6 @@ def _spectral_rows(product: jax.Array, scales: jax.Array, *, dtype: str) -> jax.
 _triangular = compiled(_triangular_rows, static=("width",), fetch=False)
 _spectral = compiled(_spectral_rows, static=("dtype",), fetch=False)
 _scaled_rows = by_backend(lambda la, rows, scales: rows * scales, fetch=False)
-_divided = by_backend(lambda la, x, by: x / by, fetch=False)
 _diagonal = by_backend(lambda la, s: s.diagonal())
 _mean_square = by_backend(lambda la, rows: (rows**2).sum() / len(rows))
 

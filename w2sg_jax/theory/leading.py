@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
-from ..numerics.backend import by_backend, compiled, cut, eigenvalues_of, fetched, on_host, resident
+from ..numerics.backend import by_backend, compiled, cut, divided, eigenvalues_of, fetched, on_host, resident
 from ..numerics.checks import as_count, as_ridge, as_threshold
 from ..numerics.lanczos import lanczos, relative
 from ..numerics.linalg import Device, Host
@@ -184,7 +184,7 @@ def _iterated(
             return None
         models.append(model)
     weak, strong = models
-    cross = _divided(cut(m.product, m.weak_columns, m.strong_columns), traces.weak**0.5 * traces.strong**0.5)
+    cross = divided(cut(m.product, m.weak_columns, m.strong_columns), traces.weak**0.5 * traces.strong**0.5)
     found = (_by_components if strong.root is None else _by_lanczos)(weak, strong, cross, count)
     if found is None:
         return None
@@ -237,7 +237,6 @@ def _by_device(sigma: Any, ridge: float, *, with_root: bool) -> tuple[Any, Any, 
 
 
 _device_parts = compiled(_root_and_inverse, static=("with_root",), fetch=False)
-_divided = by_backend(lambda la, x, by: la.divided(x, by), fetch=False)
 
 
 def _of_components(sigma: Float[Any, "d d"], ridge: float, threshold: float) -> _Model | None:

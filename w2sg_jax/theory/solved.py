@@ -14,7 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..numerics.backend import batch_size, by_backend, compiled, device_memory, eigenvalues_of, on_host, placed
+from ..numerics.backend import (
+    batch_size,
+    by_backend,
+    compiled,
+    device_memory,
+    divided,
+    eigenvalues_of,
+    on_host,
+)
 from ..numerics.lanczos import Ritz, lanczos_together, largest_eigenvalue, leading_pair
 from ..numerics.linalg import (
     Device,
@@ -164,8 +172,8 @@ def _top_pair(s: Float[jax.Array, "d d"]) -> tuple[jax.Array, jax.Array]:
 def _in_unit_trace(la: Any, second: Any, labels: Any, cross: Any, trace: Any, other: Any) -> tuple[Any, Any, Any]:
     r"""$\Sigma$, $H^\top y/n$ and $\Sigma_{ws}$ (or None) in units of unit trace; ``other`` is the strong trace."""
     # Roots first: the product of two traces may overflow, or vanish, where they do not.
-    unit_cross = None if cross is None else la.divided(cross, trace**0.5 * other**0.5)
-    return la.divided(second, trace), la.divided(labels, trace**0.5), unit_cross
+    unit_cross = None if cross is None else cross / (trace**0.5 * other**0.5)
+    return second / trace, labels / trace**0.5, unit_cross
 
 
 def _mean_square(la: Any, x: Any) -> Any:
@@ -175,7 +183,7 @@ def _mean_square(la: Any, x: Any) -> Any:
 _kernel_of_rows = by_backend(lambda la, rows, unit: la.gram(rows.T) * unit**2, fetch=False)
 _second_of_rows = by_backend(lambda la, rows, unit: la.gram(rows) * unit**2, fetch=False)
 _cross_of_rows = by_backend(lambda la, weak, strong, unit: unit * la.cross(weak, strong), fetch=False)
-_divided = by_backend(lambda la, x, by: la.divided(x, by), fetch=False)
+_where_dense = by_backend(lambda la, x: x, fetch=False)
 _unit_sums = by_backend(_in_unit_trace, fetch=False)
 _squared_matrix = by_backend(lambda la, s: la.gram(s), fetch=False)
 _trace_of_matrix = by_backend(lambda la, s: s.diagonal().sum())
@@ -355,7 +363,7 @@ def _side_of_rows(part: Part, trace: float, *, dtype: str, center: bool) -> Side
     n, d = part.rows.shape
     unit = (n * trace) ** -0.5
     second = _second_of_rows(part.rows, unit) if n > d else None
-    return Side(placed(part.rows), unit, second, None, dtype, center)
+    return Side(_where_dense(part.rows), unit, second, None, dtype, center)
 
 
 def strong_of(target: Target, trace: float, ridge: float) -> Strong:
@@ -371,7 +379,7 @@ def strong_of(target: Target, trace: float, ridge: float) -> Strong:
         side, _ = _side_of_sums(target.strong, None, trace, trace, **kind)
     else:
         side = _side_of_rows(target.strong, trace, **kind)
-    label_rows = None if target.label_rows is None else _divided(target.label_rows, target.n**0.5)
+    label_rows = None if target.label_rows is None else divided(target.label_rows, target.n**0.5)
     return Strong(side, trace, ridge, label_rows, float(np.trace(target.label_second)))
 
 
