@@ -33,7 +33,7 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
     width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * (len(shown) + paired)
     figure, axes = panels(1, len(shown) + paired, width, 1.9 + 0.3 * len(rows), sharey=True)
     for name, axis in zip(shown, axes[0], strict=False):
-        _draw(axis, ranking, name)
+        _draw(axis, ranking, rows, name)
         axis.set_xlabel(RANKING_HEADINGS[name] + ("" if name == "norm" else f"\n({unit})"))
     if paired:
         _draw_differences(axes[0, -1], ranking, rows)
@@ -53,18 +53,12 @@ def _title(ranking: "Ranking", shown: int, strong: str) -> str:
     return title
 
 
-def _draw(axis: "Axes", ranking: "Ranking", name: str) -> None:
+def _draw(axis: "Axes", ranking: "Ranking", rows: "list[RankingRow]", name: str) -> None:
     """A point, and a line for its interval, of every model that has this quantity."""
-    for place, row in enumerate(row for row in ranking.rows[:MOST_ROWS] if row.error is None):
-        value = getattr(row, name)
-        if value is None:
-            continue
-        if name in row.intervals:
-            axis.plot(row.intervals[name], (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
-        fill = "full" if row.may_be_best is not False else "none"
-        axis.plot(value, place, "o", color=COLOURS[0], markersize=5, fillstyle=fill)
-    axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)
+    for place, row in enumerate(rows):
+        if getattr(row, name) is not None:
+            _point(axis, place, row, getattr(row, name), row.intervals.get(name))
+    _without_rules(axis)
     if name == ranking.by:
         axis.set_title("ranked by this", fontsize="small")
 
@@ -73,13 +67,24 @@ def _draw_differences(axis: "Axes", ranking: "Ranking", rows: "list[RankingRow]"
     """How much larger each model's value is than that of the first, on the same samples."""
     for place, row in enumerate(rows[1:], 1):
         found = ranking.difference(row.name, rows[0].name)
-        axis.plot(found.interval, (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
-        axis.plot(found.value, place, "o", color=COLOURS[0], markersize=5)
+        _point(axis, place, row, found.value, found.interval)
     axis.axvline(0.0, color="0.6", linewidth=0.8)
-    axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)
+    _without_rules(axis)
     axis.set_title("on the same samples", fontsize="small")
     axis.set_xlabel(f"{RANKING_HEADINGS[ranking.by]},\nminus that of the first")
+
+
+def _point(axis: "Axes", place: int, row: "RankingRow", value: float, interval: "tuple[float, float] | None") -> None:
+    """A value of one model, filled where the model may be the best, and its interval."""
+    if interval is not None:
+        axis.plot(interval, (place, place), color=COLOURS[0], linewidth=1.5, alpha=0.6)
+    fill = "full" if row.may_be_best is not False else "none"
+    axis.plot(value, place, "o", color=COLOURS[0], markersize=5, fillstyle=fill)
+
+
+def _without_rules(axis: "Axes") -> None:
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
 
 
 def _short(name: str, most: int = 40) -> str:
