@@ -10,7 +10,8 @@ import stat
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -162,20 +163,40 @@ def npy_entry(path: Path) -> Entry:
 
 def safetensors_entry(path: Path, key: str | None) -> Entry:
     """Checks the file with the safetensors library, then finds the array so that it can be mapped."""
+    with _opened_safetensors(path) as file:
+        name = choose(path, file.keys(), key)
+        return _safetensors_entries(path, file, [name])[name]
+
+
+def safetensors_entries(path: Path) -> dict[str, Entry]:
+    """Where each array of a safetensors file lies."""
+    with _opened_safetensors(path) as file:
+        return _safetensors_entries(path, file, file.keys())
+
+
+@contextmanager
+def _opened_safetensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            name = choose(path, file.keys(), key)
-            code, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
+            yield file
     except SafetensorError as error:
         raise _truncated(path, f"the safetensors library says: {error}") from error
-    if code not in _SAFETENSORS_DTYPES:
-        raise refusal(path, f"the array {name!r} has the type {code}", f"expected {DTYPE_NAMES}")
+
+
+def _safetensors_entries(path: Path, opened: Any, names: Iterable[str]) -> dict[str, Entry]:
+    """The types that arrays of numbers have, and places, which the library has compared with the size of the file."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    return Entry(_SAFETENSORS_DTYPES[code], tuple(shape), 8 + length + header[name]["data_offsets"][0])
+    entries = {}
+    for name in names:
+        code, shape = opened.get_slice(name).get_dtype(), opened.get_slice(name).get_shape()
+        if code not in _SAFETENSORS_DTYPES:
+            raise refusal(path, f"the array {name!r} has the type {code}", f"expected {DTYPE_NAMES}")
+        entries[name] = Entry(_SAFETENSORS_DTYPES[code], tuple(shape), 8 + length + header[name]["data_offsets"][0])
+    return entries
 
 
 def read_npz(path: Path, key: str | None) -> Shaped[np.ndarray, "..."]:

@@ -1,0 +1,52 @@
+"""The files of a model on this machine: a folder or file of the user's, or fetched from the Hugging Face hub."""
+
+import re
+from pathlib import Path
+
+from .._errors import InputError, check
+
+PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "*/config.json", "*/model.safetensors")
+"""Of the hub's files those that are read."""
+
+
+def fetched(model: str | Path, revision: str | None = None) -> Path:
+    """A folder, or a GGUF file, with the files of a model.
+
+    Args:
+        model: a path, or the name of a model on the hub ("owner/name").
+        revision: of the hub's model.
+
+    Raises:
+        InputError: there is no such file, and it is no name of the hub's; the hub does not answer, does not know the
+            model, or wants the user to agree to a licence first.
+    """
+    path = Path(model).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise InputError(f"revision: {path} is on this machine and has none; leave it out")
+        if path.is_file() and path.suffix != ".gguf":
+            raise InputError(f"{path}: expected the folder of a model, or a .gguf file")
+        return path
+    if not isinstance(model, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise InputError(f"{model}: there is no such folder or file, and the hub's models are named owner/name")
+    check("huggingface_hub", extra="models")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(PATTERNS)))
+    except GatedRepoError:
+        raise InputError(
+            f"{model}: its owner asks for an agreement first: accept it at https://huggingface.co/{model}, then run "
+            "hf auth login"
+        ) from None
+    except RevisionNotFoundError:
+        raise InputError(f"revision: {model} has no revision {revision!r} on the hub") from None
+    except RepositoryNotFoundError:
+        raise InputError(f"{model}: the hub knows no such model, or it is private: run hf auth login") from None
+    except Exception as error:  # a hub that does not answer says so in a dozen types, of three libraries
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{model}: the hub does not answer ({reason}); fetch https://huggingface.co/{model} elsewhere "
+            "(config.json, *.safetensors, tokenizer.json and what else ends in .json) and give its folder"
+        ) from None
