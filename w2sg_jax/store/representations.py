@@ -18,6 +18,7 @@ from .._errors import InputError
 from . import array_files
 from .array_files import as_path, check_dtype, refusal
 from .atomic import check_folder, check_writable, replacing, save_safetensors
+from .entries import find, is_store
 from .folders import TABLES, open_shards
 from .foreign import SupportsDLPack, as_numpy, native
 from .shards import Shards
@@ -56,6 +57,8 @@ def load(
     path = as_path(path)
     if not path.is_dir():
         _check_file(path)
+    if path.is_dir() and is_store(path):
+        return open_shards(find(path, key).folder)
     if path.is_dir() or path.suffix in TABLES:
         return open_shards(path, key)
     if path.suffix == ".npz":

@@ -1,0 +1,342 @@
+r"""Language models: texts -> representations of any layer, by the model's own files.
+
+``open_pretrained`` reads a folder's, a GGUF file's or a hub model's headers: what the model is and what it will take.
+``Pretrained.load`` reads the weights; ``LanguageModel.represent`` runs them. Layer 0 is the embedding, layer L the last
+block before the final norm, and -1 what the model's own pipeline gives.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int
+
+from .._errors import InputError
+from ..store.content import bytes_hash
+from . import bert, gpt, llama
+from .checkpoints import Checkpoint, FolderCheckpoint, Place, load, parameter_bytes
+from .hub import fetched
+from .pipeline import POOLINGS, Pipeline, pipeline_of
+from .text_tokenizer import TextTokenizer, Tokens
+from .transformer import pool
+
+FAMILIES: tuple[tuple[ModuleType, type], ...] = ((bert, bert.Bert), (llama, llama.Llama), (gpt, gpt.Gpt))
+"""The modules of the families, and their models."""
+SHORTEST = 16
+"""Tokens of the shortest program."""
+TOKENS_ON_CPU, TOKENS_ON_DEVICE = 4096, 32_768
+"""In a batch: an accelerator wants more of them."""
+OWN = -1
+"""The layer that stands for what the model's own pipeline gives."""
+
+Key = tuple[int, str]
+"""A layer and a pooling."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A pretrained model on this machine, of which the headers are read: all that is known without its weights."""
+
+    name: str
+    """as it was asked for"""
+    checkpoint: Checkpoint
+    family: ModuleType
+    config: Any
+    """of the family: width, depth and what else fixes the function"""
+    tokenizer: TextTokenizer
+    pipeline: Pipeline
+
+    @cached_property
+    def content(self) -> str:
+        """sha256 of weights, configuration, tokenizer and pipeline together. Cost: reads all files once."""
+        dense = "".join(f"{one.activation}{bytes_hash(one.weight.tobytes())}" for one in self.pipeline.dense)
+        rest = f"{self.pipeline.pooling}{self.pipeline.normalised}{dense}"
+        return bytes_hash(f"{self.checkpoint.content_hash()}{self.tokenizer.content_hash}{rest}".encode())
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that texts are cut to by default: as the pipeline says, else what the model was made for."""
+        known = (self.pipeline.max_length, self.tokenizer.max_length, self.config.max_length)
+        return min(length for length in known if length is not None)
+
+    def keys(self, layers: Sequence[int] = (OWN,), pools: Sequence[str] | None = None) -> list[Key]:
+        """Representations by layer and pooling.
+
+        Args:
+            layers: 0 to L, or -1.
+            pools: of ``POOLINGS``; by default the pipeline's own.
+
+        Raises:
+            InputError: there is no such layer or pooling, or one stands there twice.
+        """
+        found = [(layer, one) for layer in layers for one in ([self.pipeline.pooling] if pools is None else pools)]
+        if not found:
+            raise InputError("layers: expected at least one, and a pooling; -1 is what the model's own pipeline gives")
+        for layer, one in found:
+            if not OWN <= layer <= self.config.depth:
+                depth = self.config.depth
+                raise InputError(f"layers: {self.name} has 0 (the embedding) to {depth}, and -1; got {layer}")
+            if one not in POOLINGS:
+                raise InputError(f"pool: expected {', '.join(POOLINGS)}, got {one!r}")
+        if len(set(found)) < len(found):
+            raise InputError("layers: one stands there twice; ask for each layer and pooling once")
+        return found
+
+    def width_of(self, key: Key) -> int:
+        """Columns of a representation: those of the token states, or of the pipeline's dense layer."""
+        dense = self.pipeline.dense if self.finished(key) else ()
+        return len(dense[-1].weight) if dense else self.config.width
+
+    def finished(self, key: Key) -> bool:
+        """Whether a representation is the pipeline's own, with its dense layer and its unit length."""
+        return key == (OWN, self.pipeline.pooling)
+
+    def tokens(self, texts: Sequence[str], max_length: int | None = None, prompt: str | None = None) -> Tokens:
+        """Texts as the model reads them; arguments and errors as in ``LanguageModel.represent``."""
+        limit = self.max_length if max_length is None else min(max_length, self.config.max_length)
+        return self.tokenizer.encode(texts, max_length=limit, prefix=self.pipeline.prompt_of(prompt))
+
+    def bytes_of(self, dtype: Any) -> int:
+        """What the parameters take in memory."""
+        return parameter_bytes(self.checkpoint, self.family.UNUSED, dtype)
+
+    def load(
+        self, *, dtype: Any = jnp.float32, devices: Sequence[Any] | None = None, shared: bool = False
+    ) -> "LanguageModel":
+        """The model with its weights.
+
+        Args:
+            dtype: of the parameters and of the arithmetic, float32 or bfloat16.
+            devices: that share the rows of a batch; by default the first one does all.
+            shared: whether they share the parameters too, for a model that is larger than one device.
+
+        Raises:
+            InputError: tensors do not fit the configuration, or another dtype.
+
+        Cost: reads the weights once, tensor by tensor; host memory holds one tensor beside the parameters.
+        """
+        if jnp.dtype(dtype) not in (jnp.float32, jnp.bfloat16):
+            raise InputError(f"dtype: expected float32 or bfloat16, got {jnp.dtype(dtype)}")
+        place, config, family = Place(devices, shared=shared), self.config, self.family
+        make = next(make for known, make in FAMILIES if known is family)
+        model = load(
+            lambda: make(config, rngs=nnx.Rngs(0)),
+            family.names(config, self.checkpoint.config["model_type"]),
+            config.depth,
+            self.checkpoint,
+            prefixes=family.PREFIXES,
+            unused=family.UNUSED,
+            dtype=dtype,
+            place=place,
+        )
+        return LanguageModel(self, model, place)
+
+
+def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretrained:
+    """A pretrained model by its own files: its headers, tokenizer and pipeline.
+
+    Args:
+        model: a folder with config.json, safetensors and tokenizer; a GGUF file; or the name of a model on the hub.
+        revision: of the hub's model; by default its newest one.
+
+    Raises:
+        InputError: an architecture that is not supported, files that are missing or damaged, a hub that does not
+            answer.
+    """
+    path = fetched(model, revision)
+    if path.is_dir():
+        checkpoint: Checkpoint = FolderCheckpoint(path)
+        family = _family(checkpoint.config.get("model_type"), path)
+        tokenizer = TextTokenizer.from_folder(path)
+    else:
+        from .gguf import GgufCheckpoint
+
+        checkpoint = GgufCheckpoint(path)
+        family = _family(checkpoint.config.get("model_type"), path)
+        tokenizer = TextTokenizer.from_gguf(checkpoint)
+    config = family.config_of(checkpoint.config)
+    tokenizer.check(config.vocabulary)
+    return Pretrained(str(model), checkpoint, family, config, tokenizer, pipeline_of(path, causal=config.causal))
+
+
+def from_pretrained(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: Any = jnp.float32,
+    devices: Sequence[Any] | None = None,
+    shared: bool = False,
+) -> "LanguageModel":
+    """A pretrained model with its weights: ``open_pretrained``, and ``Pretrained.load``."""
+    return open_pretrained(model, revision=revision).load(dtype=dtype, devices=devices, shared=shared)
+
+
+def _family(kind: object, path: Path) -> ModuleType:
+    for family, _ in FAMILIES:
+        if kind in family.MODEL_TYPES:
+            return family
+    known = ", ".join(one for family, _ in FAMILIES for one in family.MODEL_TYPES)
+    raise InputError(f"{path}: the architecture {kind!r} is not supported; these are: {known}")
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A pretrained model with its weights."""
+
+    pretrained: Pretrained
+    model: nnx.Module
+    """token identifiers and mask -> token states"""
+    place: Place
+    """where the parameters lie"""
+
+    def represent(
+        self,
+        texts: Sequence[str],
+        *,
+        layers: Sequence[int] = (OWN,),
+        pools: Sequence[str] | None = None,
+        max_length: int | None = None,
+        prompt: str | None = None,
+        tokens_at_once: int | None = None,
+        padding: Literal["left", "right"] = "right",
+        on_rows: Callable[[int], None] | None = None,
+    ) -> dict[Key, Float32[np.ndarray, "n width"]]:
+        """Representations of texts, row i for ``texts[i]``, by one pass for all layers and poolings.
+
+        A row depends on its text alone up to rounding: not on the batch, its order, the padding or its side.
+
+        Args:
+            texts: n of them.
+            layers, pools: as ``Pretrained.keys``.
+            max_length: tokens that longer texts are cut to, on the side that the model's convention says; by default
+                ``Pretrained.max_length``.
+            prompt: that stands before each text: the name of one of the model's own, or the text itself; by default
+                what the model's pipeline says.
+            tokens_at_once: of a batch with its padding; memory grows with it.
+            padding: the side of it.
+            on_rows: called with the number of rows just done.
+
+        Returns:
+            (layer, pooling) -> float32 (n, width), not centred; of layer -1 and the pipeline's own pooling also with
+            its dense layer and its unit length.
+
+        Raises:
+            InputError: texts that the tokenizer refuses, layers that are not there, states that are not finite.
+
+        Cost: about $2 P$ flops a token with P parameters outside of the embedding, and $4 l w$ a layer and token for
+        attention; one compilation for each padded length, of which there are two an octave.
+        """
+        keys, tokens = self.pretrained.keys(layers, pools), self.pretrained.tokens(texts, max_length, prompt)
+        return self.of_tokens(
+            tokens, np.arange(len(texts)), keys, tokens_at_once=tokens_at_once, padding=padding, on_rows=on_rows
+        )
+
+    def of_tokens(
+        self,
+        tokens: Tokens,
+        rows: Int[np.ndarray, " n"],
+        keys: Sequence[Key],
+        *,
+        tokens_at_once: int | None = None,
+        padding: Literal["left", "right"] = "right",
+        on_rows: Callable[[int], None] | None = None,
+    ) -> dict[Key, Float32[np.ndarray, "n width"]]:
+        """Representations of some rows of tokens: ``represent`` for texts that are tokens already.
+
+        Args:
+            tokens: of all texts.
+            rows: the numbers of those that are wanted.
+            keys: as from ``Pretrained.keys``.
+            tokens_at_once, padding, on_rows: as in ``represent``.
+        """
+        own, at_once = self.pretrained, tokens_at_once or default_tokens()
+        found = {key: np.empty((len(rows), own.width_of(key)), np.float32) for key in keys}
+        for places, length, room in batches(tokens.lengths[rows], at_once, self.place.devices):
+            chosen, count = rows[places], len(places)
+            ids, lengths = np.zeros((room, length), np.int32), np.zeros(room, np.int32)
+            ids[:count] = tokens.pad(chosen, length, side=padding)
+            lengths[:count] = tokens.lengths[chosen]
+            for key, values in self._pooled(ids, lengths, keys, padding).items():
+                self._check(values[:count], key, chosen)
+                found[key][places] = own.pipeline.finish(values[:count]) if own.finished(key) else values[:count]
+            if on_rows is not None:
+                on_rows(count)
+        return found
+
+    def _pooled(
+        self, ids: np.ndarray, lengths: np.ndarray, keys: Sequence[Key], padding: str
+    ) -> dict[Key, Float32[np.ndarray, "rows width"]]:
+        """One batch; pooled rows are all that leaves the device."""
+        graph, state = nnx.split(self.model)
+        layers = tuple(sorted({layer for layer, _ in keys if layer != OWN}))
+        pools = tuple(sorted({one for _, one in keys}))
+        with jax.default_matmul_precision("highest"):  # TF32 products would blur small directions; bf16 ones stay bf16
+            placed = jax.device_put((ids, lengths), self.place.of_rows())
+            kept, last = jax.device_get(_pooled(graph, state, *placed, layers, pools, padding))
+        by_layer = {**dict(zip(layers, kept, strict=True)), OWN: last}
+        return {(layer, one): by_layer[layer][:, pools.index(one)] for layer, one in keys}
+
+    def _check(self, values: np.ndarray, key: Key, rows: np.ndarray) -> None:
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            row, layer = int(rows[np.flatnonzero(~finite)[0]]), "the final" if key[0] == OWN else f"layer {key[0]}"
+            raise InputError(
+                f"{self.pretrained.name}: the states of {layer} are not finite at row {row}; run it in float32, or "
+                "look at the weights"
+            )
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+def _pooled(
+    graph: Any,
+    state: Any,
+    ids: Int[Array, "rows length"],
+    lengths: Int[Array, " rows"],
+    layers: tuple[int, ...],
+    pools: tuple[str, ...],
+    padding: str,
+) -> tuple[Float[Array, "layers rows pools width"], Float[Array, "rows pools width"]]:
+    """Pooled states of some layers, and the final ones."""
+    places = jnp.arange(ids.shape[1])[None, :]
+    mask = places < lengths[:, None] if padding == "right" else places >= ids.shape[1] - lengths[:, None]
+
+    def keep(x: Array) -> Array:
+        return jnp.stack([pool(x.astype(jnp.float32), mask, one) for one in pools], axis=1)
+
+    kept, last = nnx.merge(graph, state)(ids, mask, keep)
+    return kept[jnp.array(layers, int)], last
+
+
+def default_tokens() -> int:
+    """Of a batch, with its padding, on the default device."""
+    return TOKENS_ON_CPU if jax.default_backend() == "cpu" else TOKENS_ON_DEVICE
+
+
+def batches(
+    lengths: Int[np.ndarray, " n"], tokens_at_once: int, multiple: int = 1
+) -> Iterator[tuple[Int[np.ndarray, " rows"], int, int]]:
+    """Rows of like lengths, longest first: their numbers, the length that they are padded to, and the room for rows.
+
+    Rooms depend on lengths alone, so that programs are as few as lengths; the last batch alone may have empty rows.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        length = padded_length(int(lengths[order[start]]))
+        room = max(1, tokens_at_once // length // multiple) * multiple
+        yield order[start : start + room], length, room
+        start += room
+
+
+def padded_length(length: int) -> int:
+    """The next of 16, 24, 32, 48, 64, 96, ...: two an octave."""
+    power = max(SHORTEST, 1 << (length - 1).bit_length())
+    between = 3 * power // 4
+    return between if length <= between and between >= SHORTEST else power

@@ -1,0 +1,214 @@
+"""Texts -> representations by a language model, in a store: several layers and poolings by one pass, resumable."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._errors import InputError
+from ..encoders.language_model import OWN, Key, Pretrained, batches, default_tokens
+from ..encoders.text_tokenizer import Tokens
+from ..store.entries import StoreEntry, entry_of
+from .key import samples_hash
+
+ARITHMETIC = 1
+"""Of the encoders: a number that changes when they compute other values than before."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a representation depends on beside model and texts."""
+
+    max_length: int | None = None
+    """tokens that longer texts are cut to; by default as the model's pipeline does"""
+    prompt: str | None = None
+    """before each text: the name of a prompt of the model's own, or the text itself"""
+    dtype: str = "float32"
+    """of the arithmetic: float32 or bfloat16"""
+    stored: str = "float32"
+    """of what is kept: float32 or float16"""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise InputError(f"dtype: expected float32 or bfloat16, got {self.dtype!r}")
+        if self.stored not in ("float32", "float16"):
+            raise InputError(f"stored: expected float32 or float16, got {self.stored!r}")
+        if self.max_length is not None and self.max_length < 1:
+            raise InputError(f"max_length: expected at least 1, got {self.max_length}")
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """What is to be done for some representations of some texts by one model, and what of it is there already."""
+
+    model: Pretrained
+    tokens: Tokens
+    settings: Settings
+    entries: Mapping[Key, StoreEntry]
+    """where each representation is kept"""
+    missing: tuple[int, ...]
+    """shards that at least one of them lacks"""
+
+    @property
+    def rows(self) -> int:
+        """Texts whose representations are missing."""
+        return sum(len(self._rows_of(shard)) for shard in self.missing)
+
+    @property
+    def programs(self) -> int:
+        """Compilations that are needed."""
+        lengths = self.tokens.lengths
+        shards = (batches(lengths[self._rows_of(shard)], default_tokens()) for shard in self.missing)
+        return len({(length, room) for shard in shards for _, length, room in shard})
+
+    @property
+    def memory(self) -> float:
+        """Bytes: parameters, and the widest of what a batch needs."""
+        config, longest = self.model.config, int(self.tokens.lengths.max())
+        at_once = max(default_tokens(), longest)
+        itemsize = np.dtype("float32").itemsize if self.settings.dtype == "float32" else 2
+        states = at_once * (6 * config.width + 3 * config.inner) * itemsize
+        scores = 3 * at_once * longest * config.heads * 4
+        return float(self.model.bytes_of(self.settings.dtype) + states + scores)
+
+    def _rows_of(self, shard: int) -> np.ndarray:
+        rows = next(iter(self.entries.values())).rows_of(shard)
+        return np.arange(rows.start, rows.stop)
+
+    def run(self, progress: Callable[[int, int], None] | None = None, *, devices: Sequence[Any] | None = None) -> None:
+        """Compute and write what is missing, shard by shard: what is interrupted goes on where it was.
+
+        Args:
+            progress: called with rows done and rows in all.
+            devices: that share the work; they share the parameters too where those are larger than one of them.
+
+        Raises:
+            InputError: more memory is needed than there is; states that are not finite.
+            OSError: a shard cannot be written, for instance because the disk is full.
+        """
+        if not self.missing:
+            return
+        count, have = len(devices) if devices else 1, available_memory()
+        if have is not None and self.memory > have * count:
+            raise InputError(
+                f"{self.model.name}: it takes {self.memory / 2**30:.1f} GiB and {have * count / 2**30:.1f} are there; "
+                "take --dtype bfloat16, a smaller --max-length, more devices, or a smaller model"
+            )
+        shared = have is not None and count > 1 and self.memory > 0.8 * have
+        model = self.model.load(dtype=self.settings.dtype, devices=devices, shared=shared)
+        total, before = self.rows, 0
+        for shard in self.missing:
+            rows, done = self._rows_of(shard), before
+            # Another process that shares the store may have written it meanwhile.
+            keys = [key for key, entry in self.entries.items() if not entry.has(shard)]
+
+            def on_rows(more: int) -> None:
+                nonlocal done
+                done += more
+                if progress is not None:
+                    progress(done, total)
+
+            if keys:
+                for key, values in model.of_tokens(self.tokens, rows, keys, on_rows=on_rows).items():
+                    self.entries[key].write(shard, values.astype(self.settings.stored))
+            before += len(rows)
+
+
+def extraction(
+    model: Pretrained,
+    texts: Sequence[str],
+    keys: Sequence[Key],
+    store: Path,
+    data: str,
+    settings: Settings | None = None,
+    *,
+    name: str | None = None,
+) -> Extraction:
+    """What is to be done for representations of texts by a model.
+
+    Args:
+        model: of which the headers are read.
+        texts: n of them.
+        keys: layers and poolings, as from ``Pretrained.keys``.
+        store: the folder that they are kept in.
+        data: what people call the texts.
+        settings: what else they depend on.
+        name: what people call the model; by default the last part of its path.
+
+    Raises:
+        InputError: texts that the tokenizer refuses; a folder that is no store.
+        OSError: the store cannot be written.
+
+    Cost: reads the model's files once for their hash, and the texts for their tokens.
+    """
+    settings, name = settings or Settings(), name or short_name(model.name)
+    tokens = model.tokens(texts, settings.max_length, settings.prompt)
+    shared = {
+        "arithmetic": ARITHMETIC,
+        "model": model.content,
+        "texts": samples_hash(texts),
+        "rows": len(texts),
+        "max_length": min(settings.max_length or model.max_length, model.config.max_length),
+        "prompt": model.pipeline.prompt_of(settings.prompt),
+        "dtype": settings.dtype,
+        "stored": settings.stored,
+    }
+    entries = {}
+    for layer, pooling in keys:
+        made_from = shared | {"layer": layer, "pooling": pooling}
+        called = f"{name}{suffix_of((layer, pooling), model)}@{data}"
+        entries[layer, pooling] = entry_of(store, called, len(texts), model.width_of((layer, pooling)), made_from)
+    missing = sorted({shard for entry in entries.values() for shard in entry.missing()})
+    return Extraction(model, tokens, settings, entries, tuple(missing))
+
+
+def suffix_of(key: Key, model: Pretrained) -> str:
+    """A layer and a pooling as people write them: "#6:mean"; nothing for what the model's own pipeline gives."""
+    layer, pooling = key
+    if model.finished(key):
+        return ""
+    return f":{pooling}" if layer == OWN else f"#{layer}:{pooling}"
+
+
+def short_name(model: str) -> str:
+    """The last part of a path, or of a name on the hub."""
+    return Path(model).name.removesuffix(".gguf") or model
+
+
+def available_memory() -> float | None:
+    """Bytes of the default device, or of the host where that is a CPU; None where nothing says."""
+    if jax.default_backend() != "cpu":
+        found = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+        return None if found is None else float(found)
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
+def flops(model: Pretrained, tokens: Tokens) -> float:
+    """Operations of a pass over all texts: two a parameter of the blocks and token, and what attention adds."""
+    config = model.config
+    table = config.vocabulary * config.width
+    parameters = model.bytes_of("float32") / 4 - table
+    lengths = tokens.lengths.astype(float)
+    return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
+
+
+def told(plan: Extraction) -> str:
+    """One line: what will be done."""
+    lengths, done = plan.tokens.lengths, len(plan.tokens) - plan.rows
+    cut = f", {plan.tokens.cut} cut" if plan.tokens.cut else ""
+    there = f"; {done} rows are there" if done else ""
+    return (
+        f"{short_name(plan.model.name)}: {len(lengths)} texts, {math.fsum(lengths):.0f} tokens, longest "
+        f"{lengths.max()}{cut}; {plan.memory / 2**30:.1f} GiB; {plan.programs} programs to compile{there}"
+    )
