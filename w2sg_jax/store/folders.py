@@ -26,7 +26,7 @@ def open_shards(path: Path, key: str | None = None) -> Shards:
         InputError: the folder holds no such file, files of several kinds or splits, or fewer than their names say;
             or as ``open_piece`` and ``Shards``.
     """
-    pieces = [open_piece(part, key) for part in (_files(path) if path.is_dir() else [path])]
+    pieces = [open_piece(part, key) for part in (files_of(path) if path.is_dir() else [path])]
     found = [piece for piece in pieces if piece.rows or piece.path.suffix in ARRAYS]
     if not found:
         raise refusal(path, "there are no rows", "write it again, with at least one")
@@ -53,7 +53,12 @@ def open_piece(path: Path, key: str | None) -> Piece:
     return ArrowPiece(path, key)
 
 
-def _files(folder: Path) -> Sequence[Path]:
+def files_of(folder: Path) -> Sequence[Path]:
+    """The files of a folder that make up one array or table, in their order.
+
+    Raises:
+        InputError: none, those of several kinds or splits, or fewer than their names or the folder's own list say.
+    """
     if (folder / "dataset_dict.json").exists():
         splits = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
         todo = "give the folder of one of them"
