@@ -20,6 +20,7 @@ commands:
   gap         one weak and one strong model, from two files of representations
   rank        several weak models against a strong one, best first, with intervals
   quickstart  the whole method on bundled molecules: train encoders, rank them, compare with what happens
+  datasets    labelled texts, known by name or of your own: rows, balance, splits and prompts
   results     what a batch of trials has come to, finished or not
   bench       what this machine reaches, beside its limit, in a minute
 
@@ -94,6 +95,12 @@ def _quickstart() -> tuple[type, Callable[[Any], int]]:
     return QuickstartOptions, _reporting(run)
 
 
+def _datasets() -> tuple[type, Callable[[Any], int]]:
+    from .datasets import DatasetsOptions, run
+
+    return DatasetsOptions, _reporting(run)
+
+
 def _bench() -> tuple[type, Callable[[Any], int]]:
     from .bench import BenchOptions, run
 
@@ -106,4 +113,11 @@ def _results() -> tuple[type, Callable[[Any], int]]:
     return ResultsOptions, _reporting(run)
 
 
-COMMANDS = {"gap": _gap, "rank": _rank, "quickstart": _quickstart, "results": _results, "bench": _bench}
+COMMANDS = {
+    "gap": _gap,
+    "rank": _rank,
+    "quickstart": _quickstart,
+    "datasets": _datasets,
+    "results": _results,
+    "bench": _bench,
+}

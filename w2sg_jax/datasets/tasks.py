@@ -188,7 +188,9 @@ def parse_amazon(path: Path, text: str, size: int) -> list[tuple[str, float]]:
     if review != [""]:
         raise refusal(path, f"the last review, {review[0][:40]!r}, has no label after it", "copy the file again")
     if len(found) != size:
-        came = f"there are {len(found)} reviews and not {size}: lines inside a review begin like a label, or are missing"
+        came = (
+            f"there are {len(found)} reviews and not {size}: lines inside a review begin like a label, or are missing"
+        )
         raise refusal(path, came, "copy the file again")
     return found
 

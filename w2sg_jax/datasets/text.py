@@ -185,22 +185,23 @@ def read_text(
             to be read (rows are named, and numbered from 0 without the line of names); all labels are one.
     """
     file = as_path(path)
+    if not file.exists():
+        raise refusal(file, "there is no such file", _nearest(file))
     wanted = [text] if isinstance(text, str) else list(text or ())
-    if template is None:
-        if not wanted:
-            raise InputError("text: name the column with the texts, or pass a template such as '{question} {passage}'")
-        template = "\n".join("{" + name + "}" for name in wanted)
-        parts = wanted
-    else:
-        parts = list(columns_of(template))
-        if wanted and (others := [name for name in parts if name not in wanted]):
-            raise InputError(f"template: it names the column {others[0]!r}, which text does not; name it there too")
-    needed = [*dict.fromkeys([*parts, label, *([] if group is None else [group])])]
+    parts = wanted if template is None else list(columns_of(template))
+    if not parts:
+        raise InputError("text: name the column with the texts, or pass a template such as '{question} {passage}'")
+    if wanted and (others := [name for name in parts if name not in wanted]):
+        raise InputError(f"template: it names the column {others[0]!r}, which text does not; name it there too")
+    needed = list(dict.fromkeys(parts + [label] + ([] if group is None else [group])))
     table = _read_table(file, needed)
-    columns = {name: _words(file, name, table.values[name]) for name in parts}
-    texts = [fill(template, dict(zip(parts, row, strict=True))) for row in zip(*columns.values(), strict=True)]
-    empty = (i for i, row in enumerate(zip(*columns.values(), strict=True)) if not any(cell.strip() for cell in row))
+    rows = list(zip(*(_words(file, name, table.values[name]) for name in parts), strict=True))
+    empty = (row for row, cells in enumerate(rows) if not any(cell.strip() for cell in cells))
     _refuse_rows(str(file), "the text is empty", "drop them", empty)
+    if template is None:
+        template, texts = "\n".join(f"{{{name}}}" for name in parts), ["\n".join(cells) for cells in rows]
+    else:
+        texts = [fill(template, dict(zip(parts, cells, strict=True))) for cells in rows]
     y, classes = _labels(file, label, table, positive)
     together = None if group is None else _group_names(file, group, table.values[group])
     return text_set(
@@ -217,8 +218,6 @@ def read_text(
 
 def _read_table(path: Path, names: Sequence[str]) -> TableColumns:
     """The columns, by the suffix of the file."""
-    if not path.exists():
-        raise refusal(path, "there is no such file", _nearest(path))
     if path.is_dir() or path.suffix in TABLES:
         return read_columns(path, names)
     if what := kind(path):
@@ -348,6 +347,8 @@ def _labels(path: Path, name: str, table: TableColumns, positive: str | None) ->
     """Labels as numbers, and the names of the classes 0 and 1; no names for a regression."""
     values = table.values[name]
     where = f"{path}: label column {name!r}"
+    if not values:
+        raise refusal(path, "there are no rows", "write it again, with at least one")
     _refuse_nested(path, name, values)
     none = (row for row, value in enumerate(values) if _is_missing(value))
     _refuse_rows(where, "there is no label", "label them, or drop them", none)

@@ -29,9 +29,7 @@ class TextSplits:
     """what they were drawn with"""
 
 
-def text_splits(
-    data: TextSet, *, n: int | None = None, shares: Sequence[float] = SHARES, seed: int = 0
-) -> TextSplits:
+def text_splits(data: TextSet, *, n: int | None = None, shares: Sequence[float] = SHARES, seed: int = 0) -> TextSplits:
     """Split by the hash of each group's content and the seed.
 
     A group's hash says which part it is in, whatever else the data hold: rows that are added, removed or put in

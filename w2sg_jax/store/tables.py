@@ -1,4 +1,4 @@
-"""Tables whose columns are words and numbers: a few columns of Parquet and Arrow files, whole and as Python's values."""
+"""Tables of words and numbers: some columns of Parquet and Arrow files, whole and as Python's values."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,187 @@
+"""`w2sg datasets`: labelled texts, known by name or of one's own: what is in them, as models are to read them."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from ..datasets import TextSet
+
+SHOWN_CHARACTERS = 400
+"""Of an example; a longer one is cut in its middle, since answers stand at the end."""
+OWN = ("text", "template", "label", "group", "positive")
+"""Options of one's own files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetsOptions:
+    """Labelled texts: how many, how balanced, how they would be split, and the prompts that models read.
+
+    Without a name, the data sets that are known. With one of their names, or with a file of your own and
+    --label, that one: rows, groups that no split parts, classes, the error of always naming the larger class,
+    rows that repeat an earlier one, the split by hash, the template of the prompt, and rows as they come out
+    of it. Control characters and what turns the direction of writing are shown as escapes.
+
+    Files of your own: CSV, TSV, JSON lines, Parquet, Arrow, or a folder of datasets' save_to_disk.
+
+    Example:
+      w2sg datasets sciq --data-dir data --show 4
+      w2sg datasets mine.csv --template "{question} {passage}" --label answer --group passage
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="[NAME|FILE]")] = None
+    """A data set that is known by name, or a file or folder of your own."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder with published files; by default what W2SG_DATA names."""
+    show: int = 4
+    """Rows that are shown."""
+    text: Annotated[tuple[str, ...], arg(metavar="COLUMN ...")] = ()
+    """Of your own file: the column with the text, or several, which follow each other on lines of their own."""
+    template: Annotated[str | None, arg(metavar="TEMPLATE")] = None
+    """Of your own file: how a text is made of columns instead, with their names between braces."""
+    label: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """Of your own file: the column of labels, two classes or a number to be predicted."""
+    group: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """Of your own file: rows with the same value in this column are never parted."""
+    positive: Annotated[str | None, arg(metavar="CLASS")] = None
+    """Of your own file: the class that is labelled 1, all others being 0."""
+    n: Annotated[int | None, arg(metavar="INT")] = None
+    """Rows in the split, at most."""
+    seed: int = 0
+    """Of the split."""
+    json: Annotated[bool, FlagCreatePairsOff] = False
+    """Print one JSON object to stdout and everything else to stderr."""
+
+
+def run(options: DatasetsOptions, tables: Console, progress: Console) -> dict[str, Any]:
+    """Prints what is known of all data sets, or of one, and returns it; with --json, the record of the run.
+
+    Raises:
+        InputError, OSError: a name, a file or its content that cannot be used.
+    """
+    if options.show < 0:
+        raise InputError(f"--show: got {options.show}; expected a number of rows, 0 or more")
+    if options.name is None:
+        if given := [name for name in OWN if getattr(options, name)]:
+            raise InputError(f"--{given[0]}: which file? Name it: w2sg datasets FILE --{given[0]} ...")
+        result = _overview(tables)
+    else:
+        result = _one(options, options.name, tables)
+    if not options.json:
+        return result
+    from ..report.record import record
+
+    return record("datasets", dataclasses.asdict(options), {}, result)
+
+
+def _overview(tables: Console) -> dict[str, Any]:
+    """All data sets that are known by name."""
+    from ..datasets import TASKS
+    from ..report.tables import table
+
+    headings = ("name", "data set", "rows", "0 and 1", "licence", "rows are", "from")
+    rows = [
+        (task.name, task.title, str(task.size), ", ".join(task.classes), task.licence, task.selection, task.source)
+        for task in TASKS.values()
+    ]
+    tables.print(table("Texts that are known by name", headings, rows, words=(0, 1, 3, 4, 5, 6)))
+    tables.print(
+        "w2sg datasets NAME shows one; w2sg datasets FILE --text ... --label ... one of your own", markup=False
+    )
+    return {row[0]: dict(zip(headings[1:], row[1:], strict=True)) for row in rows}
+
+
+def _one(options: DatasetsOptions, name: str, tables: Console) -> dict[str, Any]:
+    """One data set: its properties, and the first of its rows."""
+    from ..report.tables import table
+
+    data = _loaded(options, name)
+    facts = _facts(data) | _split(data, options)
+    tables.print(
+        table(data.name, ("property", "value"), [(key, str(value)) for key, value in facts.items()], words=(0, 1))
+    )
+    shown = [
+        (str(row), _label(data, row), _cut(data.texts[row]), str(data.group[row]))
+        for row in range(min(options.show, len(data)))
+    ]
+    if shown:
+        tables.print(table("", ("row", "label", "text", "group"), shown, words=(1, 2)))
+    return facts | {"examples": list(data.texts[: options.show])}
+
+
+def _loaded(options: DatasetsOptions, name: str) -> "TextSet":
+    """The data set of a known name, or of the user's file."""
+    from ..datasets import TASKS, load_text, read_text
+
+    if name in TASKS:
+        if given := [option for option in OWN if getattr(options, option)]:
+            raise InputError(f"--{given[0]}: is for files of your own; {name} has columns and a prompt of its own")
+        return load_text(name, options.data_dir)
+    if not (Path(name).exists() or Path(name).suffix or Path(name).parent.name):
+        return load_text(name, options.data_dir)  # which says what names there are
+    if not options.label and Path(name).exists():
+        raise InputError(f"--label: name the column of {name} that holds the labels")
+    return read_text(
+        name,
+        text=options.text or None,
+        template=options.template,
+        label=options.label or "",
+        group=options.group,
+        positive=options.positive,
+    )
+
+
+def _facts(data: "TextSet") -> dict[str, Any]:
+    """What is reported of every data set."""
+    facts: dict[str, Any] = {"rows": len(data), "rows are": data.rows, "groups": data.groups}
+    if data.classes:
+        ones = int(data.label.sum())
+        facts["label 0"] = f"{data.classes[0]}, {len(data) - ones} rows"
+        facts["label 1"] = f"{data.classes[1]}, {ones} rows"
+        facts["balance"] = f"{data.balance:.4f} of the rows have the label 1"
+        facts["majority error"] = f"{data.majority_error:.4f}"
+    else:
+        facts["label"] = f"a number from {data.label.min():g} to {data.label.max():g}, variance {data.label.var():.4g}"
+    facts["duplicates"] = _named_rows(data.repeats) + (", in the group of the earlier row" if data.repeats else "")
+    facts["contradictions"] = _named_rows(data.contradictions)
+    return facts | {"licence": data.licence or "not known", "prompt": data.template}
+
+
+def _split(data: "TextSet", options: DatasetsOptions) -> dict[str, str]:
+    """The split by hash, or why there is none."""
+    from ..datasets import text_splits
+
+    try:
+        splits = text_splits(data, n=options.n, seed=options.seed)
+    except InputError as error:
+        if options.n is not None:
+            raise
+        return {"split": f"none: {error}"}
+    parts = {"train": splits.train, "w2s": splits.w2s, "test": splits.test}
+    share = {
+        name: f", {data.label[rows].mean():.4f} with the label 1" if data.classes else ""
+        for name, rows in parts.items()
+    }
+    return {f"split, {name}": f"{len(rows)} rows{share[name]}" for name, rows in parts.items()}
+
+
+def _named_rows(rows: tuple[int, ...]) -> str:
+    """How many rows, and the first of them."""
+    more = ", ..." if len(rows) > 5 else ""
+    return f"{len(rows)} (rows {', '.join(map(str, rows[:5]))}{more})" if rows else "0"
+
+
+def _label(data: "TextSet", row: int) -> str:
+    value = data.label[row]
+    return f"{value:g} ({data.classes[int(value)]})" if data.classes else f"{value:g}"
+
+
+def _cut(text: str) -> str:
+    half = SHOWN_CHARACTERS // 2
+    more = len(text) - 2 * half
+    return text if more <= 0 else f"{text[:half]} [... {more} characters ...] {text[-half:]}"
