@@ -569,6 +569,7 @@ RECORDED = {
     "bool": "1c77beeff73403970e8501aac4181995d685a58bd2aff8d67ce38e0b8771e75d",
     "named": "05836f115483d64fa8424eabcc9de575cc6bf72e682bafd81e5afce55278dc22",
     "file": "5c9aa2a3024d56c903d547798cbd04ff743433ba0950dbfd8e19238e40651172",
+    "texts": "91f3d0460d90a78b1189f963825eefdf34e59be34a1422bc3ac27e5918957049",
     "folder": "296e732279e2fb290a7f46c5ae9c17e9d9c8a70363453540bccbe9abac907de4",
 }
 """Digests as they were when ids of trials and metadata of files were first made of them: they never change."""
@@ -586,6 +587,7 @@ def test_recorded_digests_stay(tmp_path):
         "bool": store.content_hash(np.array([True, False])),
         "named": content.named_hash({"weak.kernel": array, "a": numbers}),
         "file": content.path_hash(tmp_path / "b.txt"),
+        "texts": content.texts_hash("ab", "", "é\ud800"),
         "folder": content.path_hash(tmp_path),
     } == RECORDED
     assert content.file_hash(tmp_path / "b.txt") == content.bytes_hash(b"CC", b"O\n") == RECORDED["file"]

@@ -10,12 +10,19 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from .._errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..datasets import TextSet
 
 SHOWN_CHARACTERS = 400
 """Of an example; a longer one is cut in its middle, since answers stand at the end."""
 OWN = ("text", "template", "label", "group", "positive")
 """Options of one's own files."""
+REPORTED = (
+    *("name", "rows", "groups", "classes", "positive", "balance", "majority_error", "duplicates", "repeats"),
+    *("contradictions", "licence", "template"),
+)
+"""Fields of a ``TextSet`` that stand in the record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +83,19 @@ def run(options: DatasetsOptions, tables: Console, progress: Console) -> dict[st
         return result
     from ..report.record import record
 
-    return record("datasets", dataclasses.asdict(options), {}, result)
+    return record("datasets", dataclasses.asdict(options), _inputs(options), result)
+
+
+def _inputs(options: DatasetsOptions) -> dict[str, Any]:
+    """Where the texts were, and the hash of each file."""
+    from ..datasets import TASKS
+    from ..store.content import path_hash
+
+    if options.name is None:
+        return {}
+    if options.name in TASKS:
+        return {file.path: {"source": file.source, "hash": file.hash} for file in TASKS[options.name].files}
+    return {"file": {"location": options.name, "hash": f"sha256:{path_hash(Path(options.name))}"}}
 
 
 def _overview(tables: Console) -> dict[str, Any]:
@@ -101,17 +120,21 @@ def _one(options: DatasetsOptions, name: str, tables: Console) -> dict[str, Any]
     from ..report.tables import table
 
     data = _loaded(options, name)
-    facts = _facts(data) | _split(data, options)
-    tables.print(
-        table(data.name, ("property", "value"), [(key, str(value)) for key, value in facts.items()], words=(0, 1))
-    )
-    shown = [
-        (str(row), _label(data, row), _cut(data.texts[row]), str(data.group[row]))
-        for row in range(min(options.show, len(data)))
-    ]
-    if shown:
-        tables.print(table("", ("row", "label", "text", "group"), shown, words=(1, 2)))
-    return facts | {"examples": list(data.texts[: options.show])}
+    parts, problem = _split(data, options)
+    properties = [*_properties(data), *_parts(data, parts)] + ([("split", f"none: {problem}")] if problem else [])
+    tables.print(table(data.name, ("property", "value"), properties, words=(0, 1)))
+    examples = range(min(options.show, len(data)))
+    if examples:
+        cells = [(str(row), _label(data, row), _cut(data.texts[row]), str(data.group[row])) for row in examples]
+        tables.print(table("", ("row", "label", "text", "group"), cells, words=(1, 2)))
+    facts = {field: getattr(data, field) for field in REPORTED}
+    return {
+        "size": len(data),
+        **facts,
+        "split": {part: len(rows) for part, rows in parts.items()},
+        "split_problem": problem,
+        "examples": [{"label": float(data.label[row]), "text": data.texts[row]} for row in examples],
+    }
 
 
 def _loaded(options: DatasetsOptions, name: str) -> "TextSet":
@@ -136,24 +159,33 @@ def _loaded(options: DatasetsOptions, name: str) -> "TextSet":
     )
 
 
-def _facts(data: "TextSet") -> dict[str, Any]:
-    """What is reported of every data set."""
-    facts: dict[str, Any] = {"rows": len(data), "rows are": data.rows, "groups": data.groups}
+def _properties(data: "TextSet") -> list[tuple[str, str]]:
+    """What is reported of every data set, in words."""
     if data.classes:
         ones = int(data.label.sum())
-        facts["label 0"] = f"{data.classes[0]}, {len(data) - ones} rows"
-        facts["label 1"] = f"{data.classes[1]}, {ones} rows"
-        facts["balance"] = f"{data.balance:.4f} of the rows have the label 1"
-        facts["majority error"] = f"{data.majority_error:.4f}"
+        labels = [
+            ("label 0", f"{data.classes[0]}, {len(data) - ones} rows"),
+            ("label 1", f"{data.classes[1]}, {ones} rows"),
+            ("balance", f"{data.balance:.4f} of the rows have the label 1"),
+            ("majority error", f"{data.majority_error:.4f}, of always naming the larger class"),
+        ]
     else:
-        facts["label"] = f"a number from {data.label.min():g} to {data.label.max():g}, variance {data.label.var():.4g}"
-    facts["duplicates"] = _named_rows(data.repeats) + (", in the group of the earlier row" if data.repeats else "")
-    facts["contradictions"] = _named_rows(data.contradictions)
-    return facts | {"licence": data.licence or "not known", "prompt": data.template}
+        span = f"from {data.label.min():g} to {data.label.max():g}, variance {data.label.var():.4g}"
+        labels = [("label", f"a number, {span}")]
+    return [
+        ("rows", str(len(data))),
+        ("which", data.rows),
+        ("groups", f"{data.groups}, never parted by a split"),
+        *labels,
+        ("duplicates", _named_rows(data.repeats)),
+        ("contradictions", _named_rows(data.contradictions)),
+        ("licence", data.licence or "not known"),
+        ("prompt", data.template),
+    ]
 
 
-def _split(data: "TextSet", options: DatasetsOptions) -> dict[str, str]:
-    """The split by hash, or why there is none."""
+def _split(data: "TextSet", options: DatasetsOptions) -> "tuple[dict[str, np.ndarray], str]":
+    """The parts of the split by hash, or why there is none; with --n, that is an error."""
     from ..datasets import text_splits
 
     try:
@@ -161,13 +193,14 @@ def _split(data: "TextSet", options: DatasetsOptions) -> dict[str, str]:
     except InputError as error:
         if options.n is not None:
             raise
-        return {"split": f"none: {error}"}
-    parts = {"train": splits.train, "w2s": splits.w2s, "test": splits.test}
-    share = {
-        name: f", {data.label[rows].mean():.4f} with the label 1" if data.classes else ""
-        for name, rows in parts.items()
-    }
-    return {f"split, {name}": f"{len(rows)} rows{share[name]}" for name, rows in parts.items()}
+        return {}, str(error)
+    return {"train": splits.train, "w2s": splits.w2s, "test": splits.test}, ""
+
+
+def _parts(data: "TextSet", parts: "dict[str, np.ndarray]") -> list[tuple[str, str]]:
+    """The sizes of the parts of a split, in words."""
+    shares = {part: f", {data.label[rows].mean():.4f} with the label 1" for part, rows in parts.items()}
+    return [(f"split: {part}", f"{len(rows)} rows{shares[part] * bool(data.classes)}") for part, rows in parts.items()]
 
 
 def _named_rows(rows: tuple[int, ...]) -> str:

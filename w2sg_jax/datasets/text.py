@@ -87,7 +87,7 @@ class TextSet:
 def text_set(
     name: str,
     texts: Sequence[str],
-    label: Sequence[float],
+    label: Sequence[float | int] | np.ndarray,
     *,
     together: Sequence[str] | None = None,
     classes: tuple[str, ...] = (),
@@ -111,9 +111,7 @@ def text_set(
     if len(texts) != len(label) or (together is not None and len(together) != len(texts)):
         counts = f"{len(texts)} texts, {len(label)} labels" + (f", {len(together)} groups" if together else "")
         raise InputError(f"{name}: got {counts}; expected one of each a row")
-    _refuse_rows(name, "the text is empty", "drop them", (i for i, text in enumerate(texts) if not text.strip()))
-    broken = (i for i, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text))
-    _refuse_rows(name, "the text has half of a surrogate pair, which is no Unicode", "repair or drop them", broken)
+    _refuse_texts(name, texts)
     y = np.array(label, np.float64)
     if len(y) == 0 or np.ptp(y) == 0:
         came = f"all {len(y)} rows have the label {_class_of(y[0], classes)}" if len(y) else "there are no rows"
@@ -202,6 +200,7 @@ def read_text(
         template, texts = "\n".join(f"{{{name}}}" for name in parts), ["\n".join(cells) for cells in rows]
     else:
         texts = [fill(template, dict(zip(parts, cells, strict=True))) for cells in rows]
+    _refuse_texts(str(file), texts)
     y, classes = _labels(file, label, table, positive)
     together = None if group is None else _group_names(file, group, table.values[group])
     return text_set(
@@ -410,7 +409,7 @@ def _numbers(where: str, values: Sequence[Any]) -> list[float] | None:
     return [number for number in found if number is not None]
 
 
-def _as_float(number: float) -> float:
+def _as_float(number: float | int) -> float:
     try:
         return float(number)
     except OverflowError:  # of an integer that JSON spells with hundreds of digits
@@ -436,6 +435,13 @@ def _refuse_nested(path: Path, name: str, values: Sequence[Any]) -> None:
             what = "an object" if isinstance(value, _Pairs | Mapping) else "a list"
             came = f"row {row} of the column {name!r} is {what}"
             raise refusal(path, came, "write one text or number a row, and what belongs together as columns")
+
+
+def _refuse_texts(where: str, texts: Sequence[str]) -> None:
+    """InputError for texts that no tokenizer has a use for."""
+    _refuse_rows(where, "the text is empty", "drop them", (row for row, text in enumerate(texts) if not text.strip()))
+    halves = (row for row, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text))
+    _refuse_rows(where, "the text has half of a surrogate pair, which is no Unicode", "repair or drop them", halves)
 
 
 def _refuse_rows(where: str, came: str, todo: str, rows: Iterable[int]) -> None:
