@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from .._errors import InputError
+from .texts import OWN, TextOptions, text_set_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN_CHARACTERS = 400
 """Of an example; a longer one is cut in its middle, since answers stand at the end."""
-OWN = ("text", "template", "label", "group", "positive")
-"""Options of one's own files."""
 REPORTED = (
     *("name", "rows", "groups", "classes", "positive", "balance", "majority_error", "duplicates", "repeats"),
     *("contradictions", "licence", "template"),
@@ -26,7 +25,7 @@ REPORTED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetsOptions:
+class DatasetsOptions(TextOptions):
     """Labelled texts: how many, how balanced, how they would be split, and the prompts that models read.
 
     Without a name, the data sets that are known. With one of their names, or with a file of your own and
@@ -43,20 +42,8 @@ class DatasetsOptions:
 
     name: Annotated[Positional[str | None], arg(metavar="[NAME|FILE]")] = None
     """A data set that is known by name, or a file or folder of your own."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder with published files; by default what W2SG_DATA names."""
     show: int = 4
     """Rows that are shown."""
-    text: Annotated[tuple[str, ...], arg(metavar="COLUMN ...")] = ()
-    """Of your own file: the column with the text, or several, which follow each other on lines of their own."""
-    template: Annotated[str | None, arg(metavar="TEMPLATE")] = None
-    """Of your own file: how a text is made of columns instead, with their names between braces."""
-    label: Annotated[str | None, arg(metavar="COLUMN")] = None
-    """Of your own file: the column of labels, two classes or a number to be predicted."""
-    group: Annotated[str | None, arg(metavar="COLUMN")] = None
-    """Of your own file: rows with the same value in this column are never parted."""
-    positive: Annotated[str | None, arg(metavar="CLASS")] = None
-    """Of your own file: the class that is labelled 1, all others being 0."""
     n: Annotated[int | None, arg(metavar="INT")] = None
     """Rows in the split, at most."""
     seed: int = 0
@@ -119,7 +106,7 @@ def _one(options: DatasetsOptions, name: str, tables: Console) -> dict[str, Any]
     """One data set: its properties, and the first of its rows."""
     from ..report.tables import table
 
-    data = _loaded(options, name)
+    data = text_set_of(name, options)
     parts, problem = _split(data, options)
     properties = [*_properties(data), *_parts(data, parts)] + ([("split", f"none: {problem}")] if problem else [])
     tables.print(table(data.name, ("property", "value"), properties, words=(0, 1)))
@@ -135,28 +122,6 @@ def _one(options: DatasetsOptions, name: str, tables: Console) -> dict[str, Any]
         "split_problem": problem,
         "examples": [{"label": float(data.label[row]), "text": data.texts[row]} for row in examples],
     }
-
-
-def _loaded(options: DatasetsOptions, name: str) -> "TextSet":
-    """The data set of a known name, or of the user's file."""
-    from ..datasets import TASKS, load_text, read_text
-
-    if name in TASKS:
-        if given := [option for option in OWN if getattr(options, option)]:
-            raise InputError(f"--{given[0]}: is for files of your own; {name} has columns and a prompt of its own")
-        return load_text(name, options.data_dir)
-    if not (Path(name).exists() or Path(name).suffix or Path(name).parent.name):
-        return load_text(name, options.data_dir)  # which says what names there are
-    if not options.label and Path(name).exists():
-        raise InputError(f"--label: name the column of {name} that holds the labels")
-    return read_text(
-        name,
-        text=options.text or None,
-        template=options.template,
-        label=options.label or "",
-        group=options.group,
-        positive=options.positive,
-    )
 
 
 def _properties(data: "TextSet") -> list[tuple[str, str]]:

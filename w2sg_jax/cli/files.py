@@ -60,6 +60,21 @@ def named(locations: Sequence[str], what: str) -> dict[str, str]:
     return result
 
 
+def named_models(models: Sequence[str]) -> dict[str, str] | list[str]:
+    """Models as NAME=MODEL, or without names, which they are given by what they are.
+
+    Raises:
+        InputError: some have names and some have not.
+    """
+    given = [_explicit_name(text) for text in models]
+    if not any(given):
+        return list(models)
+    if not all(given):
+        plain = next(text for text, name in zip(models, given, strict=True) if not name)
+        raise InputError(f"--weak: {plain} has no name and others have; write NAME=MODEL for all of them, or for none")
+    return named(models, "--weak")
+
+
 def paired(locations: Sequence[str], names: Sequence[str], what: str) -> dict[str, str]:
     """Gives every name its location: by `NAME=FILE` when each has a name, else in the order of `names`.
 

@@ -19,6 +19,8 @@ model's potential is lost when it learns from the labels of a weak one.
 commands:
   gap         one weak and one strong model, from two files of representations
   rank        several weak models against a strong one, best first, with intervals
+  predict     the same from model names and labelled texts: splits, representations, ranking
+  extract     representations of texts by a language model, of any layers, kept and resumed
   quickstart  the whole method on bundled molecules: train encoders, rank them, compare with what happens
   datasets    labelled texts, known by name or of your own: rows, balance, splits and prompts
   results     what a batch of trials has come to, finished or not
@@ -113,9 +115,23 @@ def _results() -> tuple[type, Callable[[Any], int]]:
     return ResultsOptions, _reporting(run)
 
 
+def _predict() -> tuple[type, Callable[[Any], int]]:
+    from .predict import PredictOptions, run
+
+    return PredictOptions, _reporting(run)
+
+
+def _extract() -> tuple[type, Callable[[Any], int]]:
+    from .extract import ExtractOptions, run
+
+    return ExtractOptions, _reporting(run)
+
+
 COMMANDS = {
     "gap": _gap,
     "rank": _rank,
+    "predict": _predict,
+    "extract": _extract,
     "quickstart": _quickstart,
     "datasets": _datasets,
     "results": _results,

@@ -74,7 +74,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     from ..report.tables import print_warnings, ranking_table
     from .files import described, read
 
-    out = _folder(options.out)
+    out = output_folder(options.out)
     arrays = {role: (location, read(location)) for role, location in locations.items()}
     _announce({role: array.shape for role, (_, array) in arrays.items()}, progress)
     ranking = _ranking(options, {role: array for role, (_, array) in arrays.items()}, progress)
@@ -87,7 +87,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     inputs = described(arrays) if options.json or out else {}
     result = record("rank", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
-        written = _write(out, result, ranking, table, Path(options.strong).stem, progress)
+        written = write_ranking(out, result, ranking, table, Path(options.strong).stem, progress)
         progress.print(f"wrote {out}/{written}", markup=False, highlight=False, soft_wrap=True)
     return result
 
@@ -171,7 +171,7 @@ def _group(data: Mapping[str, Any], role: str) -> dict[str, Any]:
     return {name.removeprefix(f"{role}/"): array for name, array in data.items() if name.startswith(f"{role}/")}
 
 
-def _folder(out: str | None) -> Path | None:
+def output_folder(out: str | None) -> Path | None:
     """Makes the output folder before the work starts, so that a wrong name costs no work."""
     if out is None:
         return None
@@ -185,7 +185,9 @@ def _folder(out: str | None) -> Path | None:
     return folder
 
 
-def _write(out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, strong: str, console: Console) -> str:
+def write_ranking(
+    out: Path, result: dict[str, Any], ranking: "Ranking", table: Table, strong: str, console: Console
+) -> str:
     """Writes the record, the table and, last, the figure; returns the names of the files that were written."""
     import io
 

@@ -16,6 +16,10 @@ from ..encoders.text_tokenizer import Tokens
 from ..store.entries import StoreEntry, entry_of
 from .key import samples_hash
 
+SHARE = 0.4
+"""Of the product rate, about what passes reach."""
+COMPILATION = 2.0
+"""Seconds, about."""
 ARITHMETIC = 1
 """Of the encoders: a number that changes when they compute other values than before."""
 
@@ -201,6 +205,12 @@ def flops(model: Pretrained, tokens: Tokens) -> float:
     parameters = model.bytes_of("float32") / 4 - table
     lengths = tokens.lengths.astype(float)
     return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
+
+
+def seconds(plan: Extraction, rate: float) -> float:
+    """What a run will take, at so many operations a second of a product in float32."""
+    share = plan.rows / len(plan.tokens)
+    return share * flops(plan.model, plan.tokens) / (SHARE * rate) + COMPILATION * plan.programs
 
 
 def told(plan: Extraction) -> str:

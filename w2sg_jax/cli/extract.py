@@ -1,0 +1,143 @@
+"""`w2sg extract`: representations of texts by a language model, kept in a store."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from rich.console import Console
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from .._errors import InputError
+from ..terminal.progress import progress_bar
+from .texts import TextOptions, text_set_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What representations depend on beside model and texts, and where they are kept."""
+
+    max_length: Annotated[int | None, arg(metavar="INT")] = None
+    """Tokens that longer texts are cut to; by default as the model's own pipeline does."""
+    prompt: Annotated[str | None, arg(metavar="TEXT")] = None
+    """Before each text: the name of a prompt of the model's own, such as query, or the text itself."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of parameters and arithmetic; bfloat16 halves the memory and has 3 digits."""
+    stored: Literal["float32", "float16"] = "float32"
+    """Of what is kept."""
+    store: Annotated[Path, arg(metavar="DIR")] = Path("w2sg-store")
+    """Folder of representations, each under the hash of what made it; what is there is not computed again."""
+    devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
+    """Share the rows among all devices, and the parameters where they are larger than one of them."""
+    dry_run: Annotated[bool, FlagCreatePairsOff] = False
+    """Say what would be done, in which memory and time, and stop."""
+    json: Annotated[bool, FlagCreatePairsOff] = False
+    """Print one JSON object, with settings, versions and hashes; the table goes to stderr."""
+
+    @property
+    def settings(self) -> Any:
+        """As ``extraction`` takes them."""
+        from ..extraction.texts import Settings
+
+        return Settings(self.max_length, self.prompt, self.dtype, self.stored)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractOptions(ModelOptions, TextOptions):
+    """Representations of texts by a language model: any layers and poolings, by one pass, kept in a store.
+
+    MODEL is a folder with config.json, safetensors and tokenizer (as save_pretrained writes it), a GGUF file, or
+    a name on the Hugging Face hub (owner/name, and --revision). BERT, RoBERTa, XLM-R, MPNet, DistilBERT, Llama,
+    Mistral, Qwen 2 and 3, Gemma and Gemma 3, GPT-2 and GPT-NeoX are read. Layer 0 is the embedding, layer L the
+    last block before the final norm, and -1 what the model's own pipeline gives. A run that is killed goes on
+    where it was; nothing stale is ever used.
+
+    Example:
+      w2sg extract models/minilm --data sciq --layers all --pool mean cls
+      w2sg rank w2sg-store::smollm2@sciq w2sg-store::minilm#3:mean@sciq w2sg-store::minilm@sciq
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    """Folder, GGUF file, or name on the hub."""
+    data: Annotated[str, arg(metavar="NAME|FILE")]
+    """Texts: a data set that is known by name (w2sg datasets lists them), or a file of your own."""
+    layers: Annotated[str, arg(metavar="all|L[,L...]")] = "-1"
+    """Layers: all (0 to L, and -1), or some, such as 0,6,12."""
+    pool: Annotated[tuple[Literal["mean", "cls", "last"], ...], arg(metavar="{mean,cls,last} ...")] = ()
+    """How the tokens of a text become one row; by default as the model's own pipeline does, else the mean for
+    encoders and the last token for decoders."""
+    n: Annotated[int | None, arg(metavar="INT")] = None
+    """The first so many rows alone."""
+    revision: Annotated[str | None, arg(metavar="NAME")] = None
+    """Of a model on the hub."""
+
+
+def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str, Any]:
+    """Extracts what is missing, prints where everything is and returns the record of the run.
+
+    Raises:
+        InputError, OSError: a model, texts or a folder that cannot be used.
+    """
+    from ..encoders.language_model import open_pretrained
+    from ..extraction.texts import extraction
+    from ..report.record import record
+    from ..report.tables import table
+
+    data = text_set_of(options.data, options)
+    if options.n is not None and not 1 <= options.n <= len(data):
+        raise InputError(f"--n: got {options.n}; {data.name} has {len(data)} rows")
+    texts = data.texts[: options.n]
+    model = open_pretrained(options.model, revision=options.revision)
+    keys = model.keys(layers_of(options.layers, model.config.depth), options.pool or None)
+    called = data.name if options.n is None else f"{data.name}-{options.n}"
+    plan = extraction(model, texts, keys, options.store, called, options.settings)
+    announce({options.model: plan}, progress)
+    if not options.dry_run:
+        with progress_bar(progress, "texts") as report:
+            plan.run(report, devices=devices_of(options))
+    headings = ("representation", "rows", "width", "where")
+    cells = [(entry.name, str(entry.rows), str(entry.width), str(entry.folder)) for entry in plan.entries.values()]
+    tables.print(table(f"Representations by {options.model}", headings, cells, words=(0, 3)))
+    if not options.dry_run:
+        tables.print(f"read one as {options.store}::{cells[0][0]}", markup=False, highlight=False, soft_wrap=True)
+    found = {
+        entry.name: {"folder": str(entry.folder), "rows": entry.rows, "width": entry.width, **entry.made_from}
+        for entry in plan.entries.values()
+    }
+    return record("extract", dataclasses.asdict(options), {}, {"representations": found, "cut": plan.tokens.cut})
+
+
+def layers_of(text: str, depth: int) -> list[int]:
+    """The layers of `all` or `0,6,12`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text == "all":
+        return [*range(depth + 1), -1]
+    try:
+        return [int(layer) for layer in text.split(",")]
+    except ValueError:
+        raise InputError(f"--layers: got {text!r}; expected all, or numbers such as 0,6,12") from None
+
+
+def devices_of(options: ModelOptions) -> Any:
+    """The devices of --devices."""
+    if options.devices is None:
+        return None
+    import jax
+
+    return jax.local_devices()
+
+
+def announce(plans: Any, console: Console) -> None:
+    """Says what will be done for each model, and how long it will take together."""
+    from ..bench.machine import product_rate
+    from ..extraction.texts import seconds, told
+
+    for plan in plans.values():
+        console.print(told(plan), markup=False, highlight=False, soft_wrap=True)
+    if any(plan.missing for plan in plans.values()):
+        rate = product_rate("float32", size=1024, at_least=0.1)
+        took = sum(seconds(plan, rate) for plan in plans.values())
+        words = f"{took / 60:.0f} min" if took >= 90 else f"{took:.0f} s"
+        console.print(f"about {words} on this machine", markup=False, highlight=False)

@@ -1,0 +1,99 @@
+"""`w2sg predict`: from model names and texts to a ranking."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+from tyro.conf import arg
+
+from ..terminal.progress import progress_bar
+from .extract import ModelOptions, announce, devices_of
+from .texts import TextOptions, text_set_of
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions(ModelOptions, TextOptions):
+    """Which weak models would supervise a strong one best, from model names and labelled texts.
+
+    The texts are split by hash: weak models would be fitted on one part (train) and label the other (w2s); the
+    third is not read. Every model represents both parts, in a store that keeps what is there, so that a run that
+    is killed goes on. The weak models are ranked by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n
+    on the labelled part, in squared label units: what the strong model would lose by learning from the weak
+    one's labels. Smaller is better. Intervals count rows of one question or author once.
+
+    A model is a folder with config.json, safetensors and tokenizer, a GGUF file, or a name on the Hugging Face
+    hub; MODEL#LAYER and MODEL#LAYER:POOL take a layer of it, and NAME=MODEL gives it another name.
+
+    Example:
+      w2sg predict --data sciq --strong gemma3.gguf --weak minilm minilm#3 smollm2.gguf --out sciq
+      w2sg predict --data mine.csv --text question --label answer --strong a/folder --weak b/folder c/folder
+    """
+
+    data: Annotated[str, arg(metavar="NAME|FILE")]
+    """Texts: a data set that is known by name (w2sg datasets lists them), or a file of your own."""
+    strong: Annotated[str, arg(metavar="MODEL")]
+    """The strong model."""
+    weak: Annotated[tuple[str, ...], arg(metavar="MODEL [MODEL ...]")]
+    """The weak models."""
+    n: int = 3000
+    """Rows of all three parts together, at most; 0 for all."""
+    seed: int = 0
+    """Of the split."""
+    ridge: float = 1e-2
+    """Added to K/n of every model, in units of unit trace: pass the weight decay of the heads."""
+    confidence: float = 0.95
+    """Of the intervals."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Write ranking.json, ranking.txt and ranking.png to this folder, which is made if need be."""
+
+
+def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str, Any]:
+    """Extracts what is missing, ranks, prints the table, writes --out and returns the record of the run.
+
+    Raises:
+        InputError, OSError: models, texts or folders that cannot be used.
+    """
+    from ..from_models import prediction
+    from ..report.record import record
+    from ..report.tables import print_warnings, ranking_table
+    from .files import named_models
+    from .rank import output_folder, write_ranking
+
+    out = output_folder(None if options.out is None else str(options.out))
+    data = text_set_of(options.data, options)
+    weak = named_models(options.weak)
+    plan = prediction(
+        data,
+        options.strong,
+        weak,
+        n=options.n or None,
+        seed=options.seed,
+        store=options.store,
+        settings=options.settings,
+    )
+    announce(plan.models, progress)
+    inputs = {
+        "data": {"name": data.name, "rows": data.rows, "train": len(plan.splits.train), "w2s": len(plan.splits.w2s)},
+        "representations": {
+            entry.name: dict(entry.made_from) for model in plan.models.values() for entry in model.entries.values()
+        },
+    }
+    if options.dry_run:
+        return record("predict", dataclasses.asdict(options), inputs, {})
+    with progress_bar(progress, "texts") as report:
+        plan.extract(report, devices=devices_of(options))
+    with progress_bar(progress, "weak models") as report:
+        ranking = plan.rank(report, ridge=options.ridge, confidence=options.confidence)
+    title = f"Weak supervisors for {options.strong} on {data.name}, best first, {ranking.n} samples"
+    table = ranking_table(ranking, title)
+    tables.print(table)
+    print_warnings(progress, ranking.warnings)
+    for row in ranking.rows:
+        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
+        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
+    result = record("predict", dataclasses.asdict(options), inputs, ranking.to_dict())
+    if out:
+        written = write_ranking(out, result, ranking, table, Path(options.strong).stem, progress)
+        progress.print(f"wrote {out}/{written}", markup=False, highlight=False, soft_wrap=True)
+    return result

@@ -1,0 +1,189 @@
+"""From model names and texts to a ranking: `predict`.
+
+Texts are split by hash into what weak models are fitted on (train), what they would label (w2s) and a test part that is
+not read; every model represents both parts, in a store that keeps what is there; and the weak models are ranked by the
+supervised-split predicted gap, with intervals over groups of rows.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._errors import InputError
+from .datasets import TextSet, TextSplits, load_text, text_splits
+from .encoders.language_model import OWN, Key, Pretrained, open_pretrained
+from .extraction.texts import Extraction, Settings, extraction, short_name, suffix_of
+from .ranking.rank import rank
+from .store import load
+
+if TYPE_CHECKING:
+    from .ranking.result import Ranking
+
+STORE = "w2sg-store"
+"""The folder of representations, where no other is named."""
+ROWS = 3000
+"""Of all three parts together, by default."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One representation of one model."""
+
+    model: str
+    """path or name on the hub"""
+    layer: int
+    pooling: str | None
+    """None for the pipeline's own"""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What `predict` will do: rows, models, and what of their representations is missing."""
+
+    data: TextSet
+    splits: TextSplits
+    models: Mapping[str, Extraction]
+    """by path or name on the hub"""
+    strong: tuple[str, Key]
+    """model, and layer with pooling"""
+    weak: Mapping[str, tuple[str, Key]]
+    """by the name in the ranking"""
+
+    def extract(self, progress: Callable[[int, int], None] | None = None, *, devices: Any = None) -> None:
+        """Compute the representations that are missing, model by model; arguments and errors as ``Extraction.run``."""
+        total, before = sum(plan.rows for plan in self.models.values()), 0
+        for plan in self.models.values():
+
+            def report(done: int, _: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + done, total)
+
+            plan.run(report, devices=devices)
+            before += plan.rows
+
+    def rank(self, progress: Callable[[int, int], None] | None = None, **options: Any) -> "Ranking":
+        """The ranking, once all representations are there; options as ``rank``."""
+        middle = len(self.splits.train)
+
+        def parts(model: str, key: Key) -> tuple[Any, Any]:
+            rows = load(self.models[model].entries[key].folder)
+            return np.asarray(rows[:middle]), np.asarray(rows[middle:])
+
+        found = {name: parts(*one) for name, one in self.weak.items()}
+        strong_train, strong = parts(*self.strong)
+        train = ({name: pair[0] for name, pair in found.items()}, strong_train, self.data.label[self.splits.train])
+        return rank(
+            {name: pair[1] for name, pair in found.items()},
+            strong,
+            train=train,
+            groups=self.data.group[self.splits.w2s],
+            train_groups=self.data.group[self.splits.train],
+            progress=progress,
+            **options,
+        )
+
+
+def predict(
+    data: str | TextSet,
+    strong: str,
+    weak: Sequence[str] | Mapping[str, str],
+    *,
+    n: int | None = ROWS,
+    seed: int = 0,
+    store: str | os.PathLike[str] = STORE,
+    settings: Settings | None = None,
+    data_dir: Path | None = None,
+    devices: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> "Ranking":
+    """Rank weak models as supervisors of a strong one, from their names and labelled texts.
+
+    Args:
+        data: a data set that is known by name, or texts with labels (``datasets.read_text``).
+        strong: the strong model: a folder, a GGUF file, or a name on the hub; with ``#LAYER`` or ``#LAYER:POOLING``
+            a layer of it.
+        weak: weak models in the same way, or by the names that the ranking is to use.
+        n: rows of all three parts of the split together, at most; None for all.
+        seed: of the split.
+        store: folder that representations are kept in; what is there is not computed again.
+        settings: what representations depend on beside model and texts.
+        data_dir: folder with published data.
+        devices: that share the work of the models.
+        progress: called with rows done and rows in all; then with models.
+        options: of ``rank``, such as ``ridge``.
+
+    Returns:
+        The ranking by the supervised-split predicted gap.
+
+    Raises:
+        InputError: a model, a layer or data that cannot be used.
+        OSError: the store cannot be written.
+
+    Cost: one pass of each model over the rows of two parts, as ``LanguageModel.represent``; then ``rank``.
+    """
+    texts = load_text(data, data_dir) if isinstance(data, str) else data
+    plan = prediction(texts, strong, weak, n=n, seed=seed, store=Path(store), settings=settings)
+    plan.extract(progress, devices=devices)
+    return plan.rank(progress, **options)
+
+
+def prediction(
+    data: TextSet,
+    strong: str,
+    weak: Sequence[str] | Mapping[str, str],
+    *,
+    n: int | None = ROWS,
+    seed: int = 0,
+    store: Path = Path(STORE),
+    settings: Settings | None = None,
+) -> Prediction:
+    """What `predict` will do, with what is there already; arguments and errors are those of `predict`."""
+    splits = text_splits(data, n=n, seed=seed)
+    rows = np.concatenate([splits.train, splits.w2s])
+    texts = [data.texts[row] for row in rows]
+    named = weak.items() if isinstance(weak, Mapping) else ((None, one) for one in weak)
+    opened: dict[str, Pretrained] = {}
+    found: dict[str, tuple[str, Key]] = {}
+    for name, text in named:
+        one = _chosen(text)
+        key = _key(one, opened)
+        name = name or f"{short_name(one.model)}{suffix_of(key, opened[one.model])}"
+        if name in found:
+            raise InputError(f"weak: two models would be called {name!r}; name them, as a=MODEL b=MODEL")
+        found[name] = one.model, key
+    if not found:
+        raise InputError("weak: no model; give at least one")
+    best = _chosen(strong)
+    top = best.model, _key(best, opened)
+    wanted: dict[str, list[Key]] = {}
+    for model, key in (top, *found.values()):
+        if key not in wanted.setdefault(model, []):
+            wanted[model].append(key)
+    called = f"{data.name}-{len(rows)}-{seed}"
+    plans = {model: extraction(opened[model], texts, keys, store, called, settings) for model, keys in wanted.items()}
+    return Prediction(data, splits, plans, top, found)
+
+
+def _chosen(text: str) -> Chosen:
+    """MODEL, MODEL#LAYER or MODEL#LAYER:POOLING; a path that is there may have a # in its name."""
+    model, mark, rest = text.rpartition("#")
+    if not mark or os.path.exists(text):
+        return Chosen(text, OWN, None)
+    layer, _, pooling = rest.partition(":")
+    try:
+        return Chosen(model, int(layer), pooling or None)
+    except ValueError:
+        raise InputError(f"{text}: expected MODEL#LAYER or MODEL#LAYER:POOLING, such as {model}#6:mean") from None
+
+
+def _key(chosen: Chosen, opened: dict[str, Pretrained]) -> Key:
+    """The layer and pooling, of a model that is opened once."""
+    if chosen.model not in opened:
+        opened[chosen.model] = open_pretrained(chosen.model)
+    model = opened[chosen.model]
+    return model.keys([chosen.layer], None if chosen.pooling is None else [chosen.pooling])[0]
