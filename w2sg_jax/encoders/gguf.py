@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from .._errors import InputError, check
+from ..store.content import file_hash
 
 ARCHITECTURES = {
     "llama": "llama",
@@ -103,6 +104,10 @@ class GgufCheckpoint:
             self.config |= _rope_of_factors(facts, self.config, self._dequantised("rope_freqs.weight"))
         self._places = _placed(facts, self._stored, _TENSORS_OF[architecture](self.config))
         self.shapes = {name: place.shape for name, place in self._places.items()}
+
+    def content_hash(self) -> str:
+        """sha256 of the file."""
+        return file_hash(self.path)
 
     def read(self, name: str) -> Float32[np.ndarray, "..."]:
         """One tensor, dequantised.

@@ -158,9 +158,9 @@ def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretra
     else:
         from .gguf import GgufCheckpoint
 
-        checkpoint = GgufCheckpoint(path)
-        family = _family(checkpoint.config.get("model_type"), path)
-        tokenizer = TextTokenizer.from_gguf(checkpoint)
+        checkpoint = gguf = GgufCheckpoint(path)
+        family = _family(gguf.config.get("model_type"), path)
+        tokenizer = TextTokenizer.from_gguf(gguf)
     config = family.config_of(checkpoint.config)
     tokenizer.check(config.vocabulary)
     return Pretrained(str(model), checkpoint, family, config, tokenizer, pipeline_of(path, causal=config.causal))
