@@ -97,7 +97,7 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
         elif kind not in ("Transformer", "Dropout"):
             raise InputError(
                 f"{folder / 'modules.json'}: a module {kind or module} is not supported (Transformer, Pooling, Dense, "
-                'Normalize are); take the model by its own library: pip install "w2sg_jax[hf]", and --hf'
+                "Normalize are); represent the texts with the model's own library, and give the arrays to w2sg rank"
             )
     if pooling is None:
         raise InputError(f"{folder / 'modules.json'}: no Pooling among the modules; fetch the folder again")

@@ -249,7 +249,7 @@ _BYTE_LEVEL = ("gpt2", "roberta")
 """model_type of models whose `vocab.json` and `merges.txt` are split by GPT-2's rule."""
 # These classes put special tokens around a text by their config, whatever tokenizer.json says.
 _BY_CONFIG = ("Llama", "CodeLlama", "Gemma")
-_OTHERWISE = 'its model can be used through transformers: pip install "w2sg_jax[hf]"'
+_OTHERWISE = "represent the texts with the model's own library, and give the arrays to w2sg rank"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,357 @@
+"""Texts to representations on disk: by tiny models made on the spot, resumed, keyed by content, refused."""
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from test_language_models import folder_of
+
+import w2sg_jax as w2sg
+from w2sg_jax import InputError
+from w2sg_jax.cli import main
+from w2sg_jax.encoders.hub import fetched
+from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
+from w2sg_jax.extraction import texts as extraction_of_texts
+from w2sg_jax.extraction.texts import Settings, extraction
+from w2sg_jax.store import entries
+
+pytest.importorskip("tokenizers")
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrst"]
+TEXTS = [" ".join("abcdefghijklmnopqrst"[(7 * i + j * (i % 3 + 1)) % 20] for j in range(1 + i % 12)) for i in range(40)]
+
+
+def model_of(name: str, folder: Path) -> Path:
+    """A tiny model's folder with a tokenizer of letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder_of(name, folder)
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory) -> Path:
+    folder = model_of("bert", tmp_path_factory.mktemp("models") / "tiny-bert")
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")]
+    described = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
+    (folder / "modules.json").write_text(json.dumps(described))
+    for path, _ in modules[1:]:
+        (folder / path).mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
+    dense = {"in_features": 8, "out_features": 5, "activation_function": "torch.nn.modules.activation.Tanh"}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
+    rng = np.random.default_rng(0)
+    weights = {"linear.weight": rng.standard_normal((5, 8)), "linear.bias": rng.standard_normal(5)}
+    save_file({key: one.astype(np.float32) for key, one in weights.items()}, folder / "2_Dense" / "model.safetensors")
+    prompts = {"prompts": {"query": "a b ", "passage": ""}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 12}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Path:
+    return model_of("llama3", tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(entries, "ROWS", 16)
+
+
+def test_the_pipeline_of_a_model_is_followed(bert):
+    """By hand: prompt, cut, mean of the last layer, dense layer, length 1."""
+    model = open_pretrained(bert)
+    assert model.max_length == 12 and model.pipeline.prompt == "a b "
+    loaded = model.load()
+    found = loaded.represent(TEXTS)[-1, "mean"]
+    last = loaded.represent(TEXTS, layers=[2], pools=["mean"])[2, "mean"]
+    weights = load_file(bert / "2_Dense" / "model.safetensors")
+    expected = np.tanh(last @ weights["linear.weight"].T + weights["linear.bias"])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.shape == (40, 5) and model.tokens(TEXTS).cut == sum(len(text.split()) + 4 > 12 for text in TEXTS)
+    unprompted = loaded.represent([f"a b {text}" for text in TEXTS], prompt="passage")[-1, "mean"]
+    np.testing.assert_array_equal(unprompted, found)
+    literal = loaded.represent(TEXTS, prompt="c d ")[-1, "mean"]
+    assert np.abs(literal - found).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_rows_depend_on_their_text_alone(name, request):
+    model = open_pretrained(request.getfixturevalue(name)).load()
+    keys = {"layers": [0, 1, 2, -1], "pools": ["mean", "cls", "last"]}
+    expected = model.represent(TEXTS, **keys)
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    shuffled = model.represent([TEXTS[row] for row in order], **keys, tokens_at_once=40)
+    left = model.represent(TEXTS, **keys, padding="left", tokens_at_once=400)
+    alone = model.represent(TEXTS[5:6], **keys)
+    for key, rows in expected.items():
+        size = np.linalg.norm(rows, axis=1)
+        assert (np.linalg.norm(shuffled[key] - rows[order], axis=1) <= 1e-5 * size[order]).all()
+        assert (np.linalg.norm(left[key] - rows, axis=1) <= 1e-5 * size).all()
+        assert np.linalg.norm(alone[key][0] - rows[5]) <= 1e-5 * size[5]
+    assert list(map(padded_length, (1, 16, 17, 24, 25, 33, 48, 49, 100, 4096))) == [
+        16, 16, 24, 24, 32, 48, 48, 64, 128, 4096,
+    ]  # fmt: skip
+
+
+def test_a_store_is_read_by_name_and_goes_on(bert, llama, tmp_path, small_shards, monkeypatch):
+    model, store = open_pretrained(bert), tmp_path / "store"
+    keys = model.keys([0, 2, -1])
+    plan = extraction(model, TEXTS, keys, store, "letters")
+    assert plan.missing == (0, 1, 2) and plan.rows == 40
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done > 16:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        plan.run(stop)
+    with pytest.raises(InputError, match=r"tiny-bert@letters is not whole: 1 of 3 shards; run the same w2sg extract"):
+        w2sg.load(store, key="tiny-bert")
+    again = extraction(model, TEXTS, keys, store, "letters")
+    assert again.missing == (1, 2)
+    counts = []
+    again.run(lambda done, total: counts.append((done, total)))
+    assert counts[-1] == (24, 24)
+    whole = extraction(model, TEXTS, keys, tmp_path / "other", "letters")
+    whole.run()
+    for key, entry in again.entries.items():
+        assert [path.name for path in sorted(entry.folder.iterdir())] == [
+            "entry.json", *(f"part-0000{part}-of-00003.safetensors" for part in range(3)),
+        ]  # fmt: skip
+        for part in range(3):
+            assert entry.part(part).read_bytes() == whole.entries[key].part(part).read_bytes()
+    np.testing.assert_array_equal(w2sg.load(store, key="tiny-bert")[:], model.load().represent(TEXTS)[-1, "mean"])
+    assert w2sg.load(store, key="tiny-bert#2:mean@letters").shape == (40, 8)
+    with pytest.raises(InputError, match="no entry is called 'tiny-bert#1'; choose one: tiny-bert"):
+        w2sg.load(store, key="tiny-bert#1")
+    with pytest.raises(InputError, match="3 entries are in it; choose one"):
+        w2sg.load(store)
+    # What is there is neither computed nor is the model loaded again; a damaged shard is.
+    monkeypatch.setattr(type(model), "load", lambda *_, **__: pytest.fail("loaded again"))
+    extraction(model, TEXTS, keys, store, "letters").run()
+    again.entries[keys[1]].part(1).write_bytes(b"\0" * 10)
+    assert extraction(model, TEXTS, keys, store, "letters").missing == (1,)
+
+
+def test_everything_that_changes_values_changes_the_entry(bert, llama, tmp_path):
+    model, store = open_pretrained(bert), tmp_path / "store"
+
+    def folder(model=model, texts=TEXTS, layers=(-1,), pools=None, **settings) -> Path:
+        plan = extraction(model, texts, model.keys(layers, pools), store, "letters", Settings(**settings))
+        return next(iter(plan.entries.values())).folder
+
+    changed = tmp_path / "changed"
+    shutil.copytree(bert, changed)
+    weights = load_file(bert / "model.safetensors")
+    weights["embeddings.LayerNorm.bias"][0] += 1e-3
+    save_file(weights, changed / "model.safetensors")
+    pooled = tmp_path / "pooled"
+    shutil.copytree(bert, pooled)
+    (pooled / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    folders = [
+        folder(), folder(open_pretrained(llama)), folder(open_pretrained(changed)), folder(texts=TEXTS[::-1]),
+        folder(texts=TEXTS[:30]), folder(layers=(1,)), folder(pools=["cls"]), folder(max_length=5),
+        folder(prompt="passage"), folder(dtype="bfloat16"), folder(stored="float16"), folder(open_pretrained(pooled)),
+    ]  # fmt: skip
+    assert len(set(folders)) == len(folders)
+    assert folder(prompt="a b ") == folder(prompt="query") == folders[0] == folder(max_length=12)
+
+
+def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
+    model, store = open_pretrained(bert), tmp_path / "store"
+    for layers, pools, message in (
+        ([3], None, r"layers: .*tiny-bert has 0 \(the embedding\) to 2, and -1; got 3"),
+        ([-2], None, "got -2"),
+        ([1, 1], None, "one stands there twice"),
+        ([], None, "expected at least one"),
+        ([1], ["max"], "pool: expected mean, cls, last, got 'max'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.keys(layers, pools)
+    with pytest.raises(InputError, match="dtype: expected float32 or bfloat16, got 'float64'"):
+        Settings(dtype="float64")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="this is no store of representations; give an empty folder"):
+        extraction(model, TEXTS, model.keys(), tmp_path / "full", "letters")
+    plan = extraction(model, TEXTS, model.keys(), store, "letters")
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction_of_texts, "available_memory", lambda: 1000.0)
+        with pytest.raises(InputError, match=r"it takes 0\.0 GiB and 0\.0 are there; take --dtype bfloat16"):
+            plan.run()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.numpy.save_file", full)
+        with pytest.raises(OSError, match="free some space if the disk is full"):
+            plan.run()
+    assert plan.missing == (0,) and [path.name for path in plan.entries[model.keys()[0]].folder.iterdir()] == [
+        "entry.json"
+    ]
+    broken = tmp_path / "broken"
+    shutil.copytree(bert, broken)
+    weights = load_file(bert / "model.safetensors")
+    weights["encoder.layer.0.output.dense.bias"][:] = np.nan
+    save_file(weights, broken / "model.safetensors")
+    loaded = open_pretrained(broken).load()
+    assert np.isfinite(loaded.represent(TEXTS, layers=[0])[0, "mean"]).all()
+    with pytest.raises(InputError, match=r"broken: the states of layer 1 are not finite at row \d+; run it in float32"):
+        loaded.represent(TEXTS, layers=[0, 1, 2])
+
+
+def test_a_model_that_is_not_there(tmp_path, monkeypatch, bert):
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"owner/name: the hub does not answer .* fetch https://huggingface\.co/owner"):
+        fetched("owner/name")
+    with pytest.raises(InputError, match=r"no/such/folder: there is no such folder or file"):
+        fetched("no/such/folder")
+    with pytest.raises(InputError, match="is on this machine and has none; leave it out"):
+        fetched(bert, "main")
+    with pytest.raises(InputError, match=r"expected the folder of a model, or a \.gguf file"):
+        fetched(bert / "config.json")
+    other = tmp_path / "t5"
+    shutil.copytree(bert, other)
+    (other / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(InputError, match="the architecture 't5' is not supported; these are: bert, roberta"):
+        open_pretrained(other)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from w2sg_jax.encoders.language_model import open_pretrained
+from w2sg_jax.extraction.texts import extraction
+from w2sg_jax.store import entries
+entries.ROWS = 16
+model = open_pretrained(sys.argv[1])
+def kill(done, total):
+    if done > 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+extraction(model, sys.argv[3].split("\\n"), model.keys([1, -1]), Path(sys.argv[2]), "letters").run(kill)
+"""
+
+
+@pytest.mark.driver
+def test_killed_it_goes_on_with_the_same_bytes(bert, tmp_path, small_shards):
+    """kill -9 in the second shard."""
+    store, model = tmp_path / "store", open_pretrained(bert)
+    done = subprocess.run([sys.executable, "-c", KILLED, bert, store, "\n".join(TEXTS)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    plan = extraction(model, TEXTS, model.keys([1, -1]), store, "letters")
+    assert plan.missing == (1, 2)
+    plan.run()
+    whole = extraction(model, TEXTS, model.keys([1, -1]), tmp_path / "other", "letters")
+    whole.run()
+    for key, entry in plan.entries.items():
+        for part in range(3):
+            assert entry.part(part).read_bytes() == whole.entries[key].part(part).read_bytes()
+
+
+@pytest.fixture
+def letters(tmp_path) -> Path:
+    """A person's own file: sixty texts, twenty writers."""
+    rng = np.random.default_rng(1)
+    rows = [[chr(97 + letter) for letter in rng.integers(20, size=rng.integers(2, 9))] for _ in range(60)]
+    lines = [
+        f"{' '.join(row)},{'yes' if row.count('a') + row.count('b') else 'no'},w{i % 20}" for i, row in enumerate(rows)
+    ]
+    path = tmp_path / "letters.csv"
+    path.write_text("\n".join(["text,answer,writer", *lines]) + "\n")
+    return path
+
+
+def test_from_model_names_to_a_ranking(bert, llama, letters, tmp_path, capsys, monkeypatch):
+    data = ["--data", str(letters), "--text", "text", "--label", "answer", "--group", "writer"]
+    models = ["--strong", str(llama), "--weak", str(bert), f"{bert}#1", f"{llama}#1:mean"]
+    arguments = ["predict", *data, *models, "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "texts" in err + out and not (tmp_path / "out" / "ranking.json").exists()
+    assert main(arguments) == 0
+    out, _ = capsys.readouterr()
+    found = json.loads((tmp_path / "out" / "ranking.json").read_text())
+    assert {row["name"] for row in found["result"]["rows"]} == {"tiny-bert", "tiny-bert#1:mean", "tiny-llama#1:mean"}
+    assert (tmp_path / "out" / "ranking.png").exists() and "tiny-llama#1:mean" in out
+    # The same by hand, from the store.
+    texts = w2sg.datasets.read_text(letters, text=["text"], label="answer", group="writer")
+    splits = w2sg.datasets.text_splits(texts, n=3000)
+    rows = np.concatenate([splits.train, splits.w2s])
+    first = len(splits.train)
+
+    def both(folder, **key):
+        found = open_pretrained(folder).load().represent([texts.texts[row] for row in rows], **key)
+        (one,) = found.values()
+        return one[:first], one[first:]
+
+    strong, weak = both(llama), both(bert, layers=[1])
+    by_hand = w2sg.rank(
+        {"w": weak[1]},
+        strong[1],
+        train=({"w": weak[0]}, strong[0], texts.label[splits.train]),
+        groups=texts.group[splits.w2s],
+        train_groups=texts.group[splits.train],
+    ).rows[0]
+    row = next(row for row in found["result"]["rows"] if row["name"] == "tiny-bert#1:mean")
+    assert row["supervised"] == pytest.approx(by_hand.supervised, rel=1e-6)
+    assert row["intervals"]["supervised"] == pytest.approx(by_hand.intervals["supervised"], rel=1e-6)
+    # Nothing is computed again, and rank reads the store.
+    monkeypatch.setattr(LanguageModel, "of_tokens", lambda *_, **__: pytest.fail("computed again"))
+    assert main(arguments) == 0
+    capsys.readouterr()
+    names = sorted(entry.name for entry in entries.entries(tmp_path / "store"))
+    assert main(["rank", *(f"{tmp_path / 'store'}::{name}" for name in names)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--weak", "MODEL", "MODEL"], "two models would be called 'tiny-bert'; name them"),
+        (["--weak", "a=MODEL", "MODEL#1"], "has no name and others have; write NAME=MODEL"),
+        (["--weak", "MODEL#9"], "got 9"),
+        (["--weak", "MODEL#x"], "expected MODEL#LAYER or MODEL#LAYER:POOLING, such as"),
+        (["--weak", "MODEL#1:max"], "pool: expected mean, cls, last"),
+        (["--weak", "nowhere"], "nowhere: there is no such folder or file"),
+        (["--weak", "MODEL", "--max-length", "0"], "max_length: expected at least 1"),
+    ],
+)
+def test_predict_refuses(change, message, bert, letters, tmp_path, capsys):
+    data = ["--data", str(letters), "--text", "text", "--label", "answer"]
+    own = [word.replace("MODEL", str(bert)) for word in change]
+    assert main(["predict", *data, "--strong", str(bert), *own, "--store", str(tmp_path / "s")]) == 2
+    out, err = capsys.readouterr()
+    assert not out and message in err and len(err.splitlines()) == 1
+
+
+def test_extract_by_command(bert, letters, tmp_path, capsys):
+    arguments = ["extract", str(bert), "--data", str(letters), "--text", "text", "--label", "answer", "--json"]
+    arguments += ["--layers", "all", "--pool", "mean", "last", "--store", str(tmp_path / "store"), "--n", "50"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)["result"]["representations"]
+    assert len(found) == 8 and found["tiny-bert@letters-50"]["width"] == 5
+    assert {one["rows"] for one in found.values()} == {50} and "programs to compile" in err
+    for change, message in ((["--layers", "0,x"], "--layers: got '0,x'; expected all"), (["--n", "99"], "has 60 rows")):
+        assert main([*arguments, *change]) == 2
+        assert message in capsys.readouterr().err
