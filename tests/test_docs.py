@@ -38,6 +38,7 @@ NEEDS = {
     "a minute of an idle machine",
     "half an hour of an idle machine, and representations in files",
     "minutes",
+    "models in folders",
     "minutes, an hour for the last",
     "20 minutes",
     "mkdocs; .ci/run does it",

@@ -9,6 +9,7 @@ from typing import Any as _Any
 from ._errors import InputError as InputError
 
 if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg --help` need not wait for JAX
+    from .from_models import predict as predict
     from .ranking.bootstrap import GapBootstrap as GapBootstrap
     from .ranking.bootstrap import bootstrap_gap as bootstrap_gap
     from .ranking.rank import rank as rank
@@ -42,6 +43,7 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
 
 _HOMES = {
     "ranking.bootstrap": ("GapBootstrap", "bootstrap_gap"),
+    "from_models": ("predict",),
     "ranking.rank": ("rank",),
     "ranking.result": ("Difference", "Ranking", "RankingRow"),
     "second_moments.from_arrays": ("moments",),
@@ -92,6 +94,7 @@ __all__ = [
     "merge",
     "moments",
     "moments_from_batches",
+    "predict",
     "predicted_gap",
     "rank",
     "ridge_path",

@@ -5,6 +5,7 @@ r"""Language models: texts -> representations of any layer, by the model's own f
 block before the final norm, and -1 what the model's own pipeline gives.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,6 +20,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
 from .._errors import InputError
+from ..numerics.backend import device_memory, on_cpu
 from ..store.content import bytes_hash
 from . import bert, gpt, llama
 from .checkpoints import Checkpoint, FolderCheckpoint, Place, load, parameter_bytes
@@ -105,7 +107,20 @@ class Pretrained:
 
     def bytes_of(self, dtype: Any) -> int:
         """What the parameters take in memory."""
-        return parameter_bytes(self.checkpoint, self.family.UNUSED, dtype)
+        return parameter_bytes(self.checkpoint, self.family.UNUSED, jnp.dtype(dtype))
+
+    def memory_of(self, dtype: Any, longest: int) -> float:
+        """Bytes of a pass over texts of up to so many tokens: the parameters, and the widest of what a batch needs."""
+        config, at_once = self.config, max(default_tokens(), longest)
+        states = at_once * (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
+        scores = 3 * at_once * longest * config.heads * 4
+        return float(self.bytes_of(dtype) + states + scores)
+
+    def flops_of(self, tokens: Tokens) -> float:
+        """Operations of a pass: two a token and parameter of the blocks, and what attention adds."""
+        config, lengths = self.config, tokens.lengths.astype(float)
+        parameters = self.bytes_of(jnp.float32) / 4 - config.vocabulary * config.width
+        return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
 
     def load(
         self, *, dtype: Any = jnp.float32, devices: Sequence[Any] | None = None, shared: bool = False
@@ -314,9 +329,23 @@ def _pooled(
     return kept[jnp.array(layers, int)], last
 
 
+def available_memory() -> float | None:
+    """Bytes of the default device, or of the host where that is a CPU; None where nothing says."""
+    if not on_cpu():
+        found = device_memory()
+        return None if found is None else float(found)
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
 def default_tokens() -> int:
     """Of a batch, with its padding, on the default device."""
-    return TOKENS_ON_CPU if jax.default_backend() == "cpu" else TOKENS_ON_DEVICE
+    return TOKENS_ON_CPU if on_cpu() else TOKENS_ON_DEVICE
 
 
 def batches(

@@ -1,17 +1,15 @@
 """Texts -> representations by a language model, in a store: several layers and poolings by one pass, resumable."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from .._errors import InputError
-from ..encoders.language_model import OWN, Key, Pretrained, batches, default_tokens
+from ..encoders.language_model import OWN, Key, Pretrained, available_memory, batches, default_tokens
 from ..encoders.text_tokenizer import Tokens
 from ..store.entries import StoreEntry, entry_of
 from .key import samples_hash
@@ -72,13 +70,8 @@ class Extraction:
 
     @property
     def memory(self) -> float:
-        """Bytes: parameters, and the widest of what a batch needs."""
-        config, longest = self.model.config, int(self.tokens.lengths.max())
-        at_once = max(default_tokens(), longest)
-        itemsize = np.dtype("float32").itemsize if self.settings.dtype == "float32" else 2
-        states = at_once * (6 * config.width + 3 * config.inner) * itemsize
-        scores = 3 * at_once * longest * config.heads * 4
-        return float(self.model.bytes_of(self.settings.dtype) + states + scores)
+        """Bytes, as ``Pretrained.memory_of``."""
+        return self.model.memory_of(self.settings.dtype, int(self.tokens.lengths.max()))
 
     def _rows_of(self, shard: int) -> np.ndarray:
         rows = next(iter(self.entries.values())).rows_of(shard)
@@ -184,33 +177,10 @@ def short_name(model: str) -> str:
     return Path(model).name.removesuffix(".gguf") or model
 
 
-def available_memory() -> float | None:
-    """Bytes of the default device, or of the host where that is a CPU; None where nothing says."""
-    if jax.default_backend() != "cpu":
-        found = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-        return None if found is None else float(found)
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (OSError, ValueError, AttributeError, IndexError):
-        return None
-
-
-def flops(model: Pretrained, tokens: Tokens) -> float:
-    """Operations of a pass over all texts: two a parameter of the blocks and token, and what attention adds."""
-    config = model.config
-    table = config.vocabulary * config.width
-    parameters = model.bytes_of("float32") / 4 - table
-    lengths = tokens.lengths.astype(float)
-    return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
-
-
 def seconds(plan: Extraction, rate: float) -> float:
     """What a run will take, at so many operations a second of a product in float32."""
     share = plan.rows / len(plan.tokens)
-    return share * flops(plan.model, plan.tokens) / (SHARE * rate) + COMPILATION * plan.programs
+    return share * plan.model.flops_of(plan.tokens) / (SHARE * rate) + COMPILATION * plan.programs
 
 
 def told(plan: Extraction) -> str:
