@@ -80,9 +80,6 @@ class TextTokenizer:
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"max_length: expected a positive number of tokens, got {self.max_length}")
-        for name in ("padding_side", "truncation_side"):
-            if getattr(self, name) not in ("left", "right"):
-                raise InputError(f"{name}: expected left or right, got {getattr(self, name)!r}")
 
     @classmethod
     def from_folder(cls, folder: Path | str) -> "TextTokenizer":
@@ -324,8 +321,8 @@ def _of_folder(folder: Path) -> dict[str, Any]:
         "after": after,
         "pad_id": next((one for one in ids if one is not None), 0),
         "max_length": _limit(folder, sentence.get("max_seq_length"), config.get("model_max_length")),
-        "padding_side": config.get("padding_side") or ("left" if told.kind in _BY_CONFIG else "right"),
-        "truncation_side": config.get("truncation_side") or "right",
+        "padding_side": _side(told, "padding_side", "left" if told.kind in _BY_CONFIG else "right"),
+        "truncation_side": _side(told, "truncation_side", "right"),
         "lowercase": sentence.get("do_lower_case") is True,
     }
 
@@ -356,6 +353,14 @@ def _special_tokens(folder: Path, named: Mapping[str, Any]) -> dict[str, dict[st
             raise InputError(f"folder: {name} of {folder} is {token!r}, expected a string or an object with content")
         special[name] = token
     return special
+
+
+def _side(told: _Folder, name: str, default: Side) -> Side:
+    """An end of a text that tokenizer_config.json names."""
+    side = told.config.get(name) or default
+    if side not in ("left", "right"):
+        raise InputError(f"folder: {name} of {told.path} is {side!r}, expected left or right")
+    return side
 
 
 def _limit(folder: Path, *limits: Any) -> int | None:
