@@ -277,7 +277,7 @@ def test_llama_takes_its_special_tokens_from_the_config(tmp_path):
         ({"tokenizer_json": BERT, "tokenizer_config_json": "[" * 100_000}, "cannot be read as JSON"),
         ({"tokenizer_json": BERT, "tokenizer_config_json": {"pad_token": 3}}, "pad_token of .* is 3"),
         ({"tokenizer_json": BERT, "tokenizer_config_json": {"model_max_length": "x"}}, "the longest text of .* is 'x'"),
-        ({"tokenizer_json": BERT, "tokenizer_config_json": {"truncation_side": "up"}}, "is 'up', expected left or right"),
+        ({"tokenizer_json": BERT, "tokenizer_config_json": {"truncation_side": "up"}}, "is .up., expected left"),
         ({"tokenizer_json": BERT, "tokenizer_config_json": {"added_tokens_decoder": {"x": 1}}}, "are not objects"),
         ({"vocab_txt": "a\nb", "config_json": {"model_type": "bert"}}, r"'\[CLS\]' of .* is not in its vocabulary"),
         ({"vocab_json": {"a": "b"}, "merges_txt": "", "config_json": {"model_type": "gpt2"}}, "no table of tokens"),
@@ -431,7 +431,7 @@ def test_sentencepiece_of_a_gguf_file(tmp_path):
     tokenizer = TextTokenizer.from_gguf(gguf_of(tmp_path / "x.gguf", tokens, model="llama", **more))
     texts = ["the reason there", "rou  ter other", " the", "bear 😀 é\n", "areaso", "whereas the ouster  so"]
     assert rows(tokenizer.encode(texts)) == [[1, *by_scores(text, tokens, scores)] for text in texts]
-    assert rows(tokenizer.encode(["</s>"])) == [[1, 2]]
+    assert rows(tokenizer.encode(["</s><unk>"])) == [[1, 2, 0]]
     assert (tokenizer.before, tokenizer.after, tokenizer.padding_side) == ((1,), (), "left")
     for text in HOSTILE:
         assert tokenizer.encode([text], max_length=50).lengths[0] <= 50
@@ -493,6 +493,14 @@ def test_without_the_library_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("w2sg_jax._errors.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'tokenizers is not installed: pip install "w2sg_jax\[models\]"'):
         TextTokenizer.from_folder(tmp_path)
+
+
+def test_what_the_library_refuses_is_told(tmp_path):
+    path = folder(tmp_path, vocab_txt="[CLS]\n[SEP]\nthe", config_json={"model_type": "bert"})
+    tokenizer = TextTokenizer.from_folder(path)
+    assert rows(tokenizer.encode(["the"])) == [[0, 2, 1]]
+    with pytest.raises(InputError, match=r"refuses one of rows 0 to 1 .*UNK"):
+        tokenizer.encode(["the", "rule"])
 
 
 def test_special_tokens_of_a_mask_with_flags(tmp_path):

@@ -41,7 +41,7 @@ CHUNK = 1 << 22
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MOST_AXES = 4
-_LARGEST = 2**31 - 1
+_SMALLEST, _LARGEST = 1e-30, 2**31 - 1
 
 # llama.cpp takes every layer but each sixth of Gemma 3 as local, with this base, where a file says nothing else.
 _GEMMA3_PATTERN, _GEMMA3_LOCAL_BASE = 6, 10_000.0
@@ -355,8 +355,8 @@ class _Facts:
     def number(self, key: str, default: float | None = None) -> float:
         """A number above 0, as the shortest decimal that rounds to the file's float32."""
         value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
-            raise self.refused(f"metadata {key} is {value}, expected a number between 0 and {_LARGEST}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _SMALLEST < value < _LARGEST:
+            raise self.refused(f"metadata {key} is {value}, expected a number between {_SMALLEST} and {_LARGEST}")
         return float(str(np.float32(value)))
 
 

@@ -26,6 +26,9 @@ Side = Literal["left", "right"]
 CHUNK_TEXTS, CHUNK_CHARACTERS = 1024, 1 << 20
 """Texts tokenised at a time, and their characters: the library holds far more about a text than its identifiers."""
 
+LONGEST_MERGED = 256
+"""Characters of the longest token that is cut into others: the cost is quadratic in them; Gemma's longest has 31."""
+
 UNLIMITED = 10**9
 """A `model_max_length` of that much or more says that there is no limit; `transformers` writes 10^30."""
 
@@ -187,7 +190,14 @@ class TextTokenizer:
         lengths, chunks, cut = np.empty(len(texts), np.int64), [], 0
         for first, chunk in _chunks(texts, prefix, lowercase=self.lowercase):
             flat: list[int] = []
-            for row, encoding in enumerate(self.backend.encode_batch_fast(chunk, add_special_tokens=False), first):
+            try:
+                encodings = _caught(self.backend.encode_batch_fast, chunk, add_special_tokens=False)
+            except ValueError as error:
+                raise InputError(
+                    f"texts: the tokenizers library refuses one of rows {first} to {first + len(chunk) - 1} ({error}); "
+                    "if they are ordinary texts, fetch the tokenizer again"
+                ) from None
+            for row, encoding in enumerate(encodings, first):
                 ids = encoding.ids
                 if room is not None and len(ids) > room:
                     ids = ids[:room] if side == "right" else ids[-room:]
@@ -431,10 +441,11 @@ def _wordpiece(told: _Folder) -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     vocabulary = {token.rstrip("\r"): i for i, token in enumerate(_lines(told.path / "vocab.txt"))}
+    accents = told.config.get("strip_accents")  # none: they go with upper case
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token=told.content("unk_token", "[UNK]")))
     backend.normalizer = normalizers.BertNormalizer(
         lowercase=told.config.get("do_lower_case", True) is not False,
-        strip_accents=told.config.get("strip_accents"),
+        strip_accents=accents if isinstance(accents, bool) else None,
         handle_chinese_chars=told.config.get("tokenize_chinese_chars", True) is not False,
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -529,10 +540,13 @@ def _around(backend: Any, folder: Path) -> tuple[tuple[int, ...], tuple[int, ...
     """What the post-processor puts before and after a text, seen on a text of some tokens."""
     probes = ("a", "the", "A", "0", ".", *sorted(backend.get_vocab())[:64])
     for probe in probes:
-        alone = backend.encode(probe, add_special_tokens=False)
-        if not alone.ids or any(alone.special_tokens_mask):
-            continue
-        whole = backend.post_process(alone, None, True)
+        try:
+            alone = _caught(backend.encode, probe, add_special_tokens=False)
+            if not alone.ids or any(alone.special_tokens_mask):
+                continue
+            whole = _caught(backend.post_process, alone, None, True)
+        except ValueError:
+            break
         own = [i for i, special in enumerate(whole.special_tokens_mask) if not special]
         if own and [whole.ids[i] for i in own] == alone.ids and own == list(range(own[0], own[-1] + 1)):
             return tuple(whole.ids[: own[0]]), tuple(whole.ids[own[-1] + 1 :])
@@ -635,10 +649,16 @@ def _of_gguf(checkpoint: GgufCheckpoint) -> dict[str, Any]:
         backend, bos = _sentencepiece(said), True
     else:
         raise said.refused(f"tokenizer {kind!r} is not supported, gpt2 and llama are; {_OTHERWISE}")
-    control = [AddedToken(_respelled(said, i), normalized=False, special=True) for i in _of_type(said, _CONTROL)]
-    defined = [AddedToken(_respelled(said, i), normalized=False, special=False) for i in _of_type(said, _USER_DEFINED)]
-    backend.add_special_tokens(control)
-    backend.add_tokens(defined)
+    # transformers marks tokens with a role as special too, whatever their type.
+    roles = {said.identifier(name) for name in ("bos", "eos", "unknown", "padding")}
+    control = sorted(i for i in roles.union(_of_type(said, _CONTROL)) if i is not None and said.tokens[i])
+    defined = [i for i in _of_type(said, _USER_DEFINED) if i not in roles]
+    try:
+        for identifiers, special in ((control, True), (defined, False)):
+            added = [AddedToken(_respelled(said, i), normalized=False, special=special) for i in identifiers]
+            _caught(backend.add_special_tokens if special else backend.add_tokens, added)
+    except ValueError as error:
+        raise said.refused(f"the tokenizers library refuses its special tokens ({error})") from None
     around: dict[str, tuple[int, ...]] = {}
     for name, default in (("bos", bos), ("eos", False)):
         identifier = said.identifier(name)
@@ -697,7 +717,7 @@ def _byte_pairs(said: _Vocabulary) -> tuple[Any, bool]:
 
 def _sentencepiece(said: _Vocabulary) -> Any:
     """BPE of SentencePiece with byte fallback; its merges are the cuts of each token into two others."""
-    from tokenizers import Tokenizer, normalizers
+    from tokenizers import Tokenizer, models, normalizers
 
     scores = said.get("scores", np.ndarray)
     if scores is None or len(scores) != len(said.tokens):
@@ -705,8 +725,9 @@ def _sentencepiece(said: _Vocabulary) -> Any:
     unknown = said.identifier("unknown")
     vocabulary = {_respelled(said, i): i for i in range(len(said.tokens))}
     merges = _merges_of(vocabulary, scores.tolist(), set(_of_type(said, _USER_DEFINED)))
+    options = {"unk_token": None if unknown is None else said.tokens[unknown], "fuse_unk": True, "byte_fallback": True}
     try:
-        model = _caught(_model_of_pairs, vocabulary, merges, None if unknown is None else said.tokens[unknown])
+        model = _caught(models.BPE, vocabulary, merges, **options)
     except ValueError as error:
         raise said.refused(f"the tokenizers library refuses its vocabulary ({error})") from None
     backend = Tokenizer(model)
@@ -714,12 +735,6 @@ def _sentencepiece(said: _Vocabulary) -> Any:
     prefixed = said.get("add_space_prefix", bool, True)
     backend.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), blanks]) if prefixed else blanks
     return backend
-
-
-def _model_of_pairs(vocabulary: dict[str, int], merges: list[tuple[str, str]], unknown: str | None) -> Any:
-    from tokenizers import models
-
-    return models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
 
 
 def _merges_of(vocabulary: Mapping[str, int], scores: Sequence[float], defined: set[int]) -> list[tuple[str, str]]:
@@ -731,6 +746,8 @@ def _merges_of(vocabulary: Mapping[str, int], scores: Sequence[float], defined: 
     found = []
     for token, i in vocabulary.items():
         rank = (0, i) if i in defined else (1, -scores[i])
+        if len(token) > LONGEST_MERGED:
+            continue
         for middle in range(len(token) - 1, 0, -1):
             left, right = token[:middle], token[middle:]
             if left in vocabulary and right in vocabulary:
