@@ -472,7 +472,7 @@ def test_an_error_of_the_program_is_exit_code_70_and_its_traceback(samples, caps
     assert "70 an error in the program" in " ".join(_run(capsys, "--help")[1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gap", "--help"], ["rank", "--help"], ["rnak"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gap", "--help"], ["datasets", "--help"], ["rnak"]])
 def test_what_needs_no_jax_does_not_wait_for_it(arguments):
     program = (
         f"import sys; from w2sg_jax.cli import main; main({arguments})\n"

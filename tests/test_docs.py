@@ -41,6 +41,7 @@ NEEDS = {
     "models in folders",
     "minutes, an hour for the last",
     "20 minutes",
+    "published files",
     "mkdocs; .ci/run does it",
     "a Ray cluster",
     "several hosts",

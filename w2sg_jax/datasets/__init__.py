@@ -11,5 +11,6 @@ from .tasks import TextTask as TextTask
 from .tasks import load_text as load_text
 from .text import TextSet as TextSet
 from .text import read_text as read_text
+from .text import text_set as text_set
 from .text_splits import TextSplits as TextSplits
 from .text_splits import text_splits as text_splits

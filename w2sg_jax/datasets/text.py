@@ -437,10 +437,13 @@ def _refuse_nested(path: Path, name: str, values: Sequence[Any]) -> None:
             raise refusal(path, came, "write one text or number a row, and what belongs together as columns")
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 def _refuse_texts(where: str, texts: Sequence[str]) -> None:
     """InputError for texts that no tokenizer has a use for."""
     _refuse_rows(where, "the text is empty", "drop them", (row for row, text in enumerate(texts) if not text.strip()))
-    halves = (row for row, text in enumerate(texts) if any("\ud800" <= letter <= "\udfff" for letter in text))
+    halves = (row for row, text in enumerate(texts) if _HALF.search(text))
     _refuse_rows(where, "the text has half of a surrogate pair, which is no Unicode", "repair or drop them", halves)
 
 
