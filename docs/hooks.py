@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "w2sg_jax"
 RESULTS = ("experiments/results", "benchmarks/results")
 PICTURES = {".png", ".svg"}
-TOP = ("w2sg_jax.InputError", "w2sg_jax.quickstart")
+TOP = ("w2sg_jax.InputError", "w2sg_jax.quickstart", "w2sg_jax.from_models")
 """What stands in no folder of the package."""
 
 ORDER = {"theory": ("kernel", "spectrum", "smoother", "gap_operator", "cholesky", "gap", "grid", "leading", "scores")}

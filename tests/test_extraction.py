@@ -85,6 +85,7 @@ def test_the_pipeline_of_a_model_is_followed(bert):
     assert found.shape == (40, 5) and model.tokens(TEXTS).cut == sum(len(text.split()) + 4 > 12 for text in TEXTS)
     unprompted = loaded.represent([f"a b {text}" for text in TEXTS], prompt="passage")[-1, "mean"]
     np.testing.assert_array_equal(unprompted, found)
+    np.testing.assert_array_equal(loaded.represent([f"{text} \n" for text in TEXTS])[-1, "mean"], found)
     literal = loaded.represent(TEXTS, prompt="c d ")[-1, "mean"]
     assert np.abs(literal - found).max() > 1e-3
 

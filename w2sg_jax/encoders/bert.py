@@ -60,7 +60,7 @@ class BertConfig:
     buckets: int = 0
     """of relative distances (MPNet); 0 for none"""
     activation: str = "gelu"
-    eps: float = 1e-12
+    epsilon: float = 1e-12
     """in the layer norms"""
 
     causal: ClassVar[bool] = False
@@ -103,7 +103,7 @@ def config_of(config: dict[str, Any]) -> BertConfig:
         types=0 if kind == "mpnet" else whole({"type_vocab_size": 2, **config}, "type_vocab_size"),
         buckets=BUCKETS if kind == "mpnet" else 0,
         activation=activation(config.get("hidden_act", "gelu")),
-        eps=number(config, "layer_norm_eps", 1e-12),
+        epsilon=number(config, "layer_norm_eps", 1e-12),
     )
 
 
@@ -114,10 +114,10 @@ class Block(nnx.Module):
         width = config.width
         self.heads, self.activation = config.heads, config.activation
         self.query, self.key, self.value, self.out = (Linear(width, width, bias=True, rngs=rngs) for _ in range(4))
-        self.norm_attention = LayerNorm(width, config.eps)
+        self.norm_attention = LayerNorm(width, config.epsilon)
         self.up = Linear(width, config.inner, bias=True, rngs=rngs)
         self.down = Linear(config.inner, width, bias=True, rngs=rngs)
-        self.norm_perceptron = LayerNorm(width, config.eps)
+        self.norm_perceptron = LayerNorm(width, config.epsilon)
 
     def __call__(
         self,
@@ -141,7 +141,7 @@ class Bert(nnx.Module):
         self.words = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.places = Embedding(config.places, config.width, rngs=rngs)
         self.types = Embedding(config.types, config.width, rngs=rngs) if config.types else None
-        self.norm = LayerNorm(config.width, config.eps)
+        self.norm = LayerNorm(config.width, config.epsilon)
         self.distances = Embedding(config.buckets, config.heads, rngs=rngs) if config.buckets else None
         self.layers = Stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs=rngs)
 

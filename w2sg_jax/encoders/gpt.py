@@ -57,7 +57,7 @@ class GptConfig:
     bias_qkv: bool = True
     bias_out: bool = True
     activation: str = "gelu_new"
-    eps: float = 1e-5
+    epsilon: float = 1e-5
     """in the layer norms"""
     causal: bool = True
 
@@ -80,7 +80,7 @@ def config_of(config: dict[str, Any]) -> GptConfig:
             whole({"n_inner": 4 * width, **given}, "n_inner"),
             whole(given, "n_positions", "n_ctx", "max_position_embeddings"),
             activation=activation(given.get("activation_function", "gelu_new")),
-            eps=number(given, "layer_norm_epsilon", 1e-5),
+            epsilon=number(given, "layer_norm_epsilon", 1e-5),
         )
     else:
         width, heads = whole(given, "hidden_size"), whole(given, "num_attention_heads")
@@ -103,7 +103,7 @@ def config_of(config: dict[str, Any]) -> GptConfig:
             bias_qkv=bias,
             bias_out=bias,
             activation=activation(given.get("hidden_act", "gelu")),
-            eps=number(given, "layer_norm_eps", 1e-5),
+            epsilon=number(given, "layer_norm_eps", 1e-5),
         )
     if found.width % found.heads or (found.rotary is not None and found.rotary.width % 2):
         raise InputError(f"config: {found.heads} heads do not share {found.width} columns, or turn in pairs")
@@ -119,7 +119,7 @@ class Block(nnx.Module):
         self.out = Linear(width, width, bias=config.bias_out, rngs=rngs)
         self.up = Linear(width, config.inner, bias=True, rngs=rngs)
         self.down = Linear(config.inner, width, bias=True, rngs=rngs)
-        self.norm_attention, self.norm_perceptron = LayerNorm(width, config.eps), LayerNorm(width, config.eps)
+        self.norm_attention, self.norm_perceptron = LayerNorm(width, config.epsilon), LayerNorm(width, config.epsilon)
 
     def __call__(
         self,
@@ -152,7 +152,7 @@ class Gpt(nnx.Module):
         self.words = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.places = None if config.rotary else Embedding(config.max_length, config.width, rngs=rngs)
         self.layers = Stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs=rngs)
-        self.norm = LayerNorm(config.width, config.eps)
+        self.norm = LayerNorm(config.width, config.epsilon)
 
     def __call__(
         self, ids: Int[Array, "batch length"], mask: Bool[Array, "batch length"], keep: Keep

@@ -59,7 +59,7 @@ class Pretrained:
     def content(self) -> str:
         """sha256 of weights, configuration, tokenizer and pipeline together. Cost: reads all files once."""
         dense = "".join(f"{one.activation}{bytes_hash(one.weight.tobytes())}" for one in self.pipeline.dense)
-        rest = f"{self.pipeline.pooling}{self.pipeline.normalised}{dense}"
+        rest = f"{self.pipeline.pooling}{self.pipeline.normalised}{self.pipeline.stripped}{dense}"
         return bytes_hash(f"{self.checkpoint.content_hash()}{self.tokenizer.content_hash}{rest}".encode())
 
     @property
@@ -103,7 +103,11 @@ class Pretrained:
     def tokens(self, texts: Sequence[str], max_length: int | None = None, prompt: str | None = None) -> Tokens:
         """Texts as the model reads them; arguments and errors as in ``LanguageModel.represent``."""
         limit = self.max_length if max_length is None else min(max_length, self.config.max_length)
-        return self.tokenizer.encode(texts, max_length=limit, prefix=self.pipeline.prompt_of(prompt))
+        before = self.pipeline.prompt_of(prompt)
+        if self.pipeline.stripped:
+            before = before.lstrip()
+            texts = [text.rstrip() if before else text.strip() for text in texts]
+        return self.tokenizer.encode(texts, max_length=limit, prefix=before)
 
     def bytes_of(self, dtype: Any) -> int:
         """What the parameters take in memory."""

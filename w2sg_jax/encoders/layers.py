@@ -66,29 +66,29 @@ class Embedding(nnx.Module):
 
 
 class LayerNorm(nnx.Module):
-    """(x - mean) / sqrt(variance + eps) w + b over the last axis."""
+    """(x - mean) / sqrt(variance + epsilon) w + b over the last axis."""
 
-    def __init__(self, width: int, eps: float):
+    def __init__(self, width: int, epsilon: float):
         self.weight, self.bias = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
-        self.eps = eps
+        self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         wide = x.astype(jnp.float32)
         wide = wide - wide.mean(axis=-1, keepdims=True)
-        wide = wide * jax.lax.rsqrt((wide**2).mean(axis=-1, keepdims=True) + self.eps)
+        wide = wide * jax.lax.rsqrt((wide**2).mean(axis=-1, keepdims=True) + self.epsilon)
         return (wide * self.weight[...] + self.bias[...]).astype(x.dtype)
 
 
 class RMSNorm(nnx.Module):
-    """x / sqrt(mean square + eps) (offset + w) over the last axis; Gemma's weights are kept less 1, its offset."""
+    """x / sqrt(mean square + epsilon) (offset + w) over the last axis; Gemma's weights are kept less 1, its offset."""
 
-    def __init__(self, width: int, eps: float, offset: float = 0.0):
+    def __init__(self, width: int, epsilon: float, offset: float = 0.0):
         self.weight = nnx.Param(jnp.full(width, 1.0 - offset))
-        self.eps, self.offset = eps, offset
+        self.epsilon, self.offset = epsilon, offset
 
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         wide = x.astype(jnp.float32)
-        wide = wide * jax.lax.rsqrt((wide**2).mean(axis=-1, keepdims=True) + self.eps)
+        wide = wide * jax.lax.rsqrt((wide**2).mean(axis=-1, keepdims=True) + self.epsilon)
         return (wide * (self.offset + self.weight[...].astype(jnp.float32))).astype(x.dtype)
 
 

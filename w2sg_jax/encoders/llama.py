@@ -68,7 +68,7 @@ class LlamaConfig:
     causal: bool = True
     activation: str = "silu"
     """of the gate"""
-    eps: float = 1e-6
+    epsilon: float = 1e-6
     """in the norms"""
     offset: float = 0.0
     """that norms add to their weights"""
@@ -127,7 +127,7 @@ def config_of(config: dict[str, Any]) -> LlamaConfig:
         causal=causal,
         # The first Gemma's files name the exact function and mean the approximate one.
         activation="gelu_pytorch_tanh" if gemma else activation(config.get("hidden_act", "silu")),
-        eps=number(config, "rms_norm_eps", 1e-6),
+        epsilon=number(config, "rms_norm_eps", 1e-6),
         offset=1.0 if gemma else 0.0,
         scale=number(config, "query_pre_attn_scalar", 256.0) ** -0.5 if kind == "gemma3_text" else None,
         embedding_scale=float(width) ** 0.5 if gemma else 1.0,
@@ -201,7 +201,7 @@ class Block(nnx.Module):
         self.norm_key = self._norm(config.head_width) if config.norm_heads else None
 
     def _norm(self, width: int) -> RMSNorm:
-        return RMSNorm(width, self.config.eps, self.config.offset)
+        return RMSNorm(width, self.config.epsilon, self.config.offset)
 
     def __call__(
         self,
@@ -233,7 +233,7 @@ class Llama(nnx.Module):
         self.config = config
         self.words = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.layers = Stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs=rngs)
-        self.norm = RMSNorm(config.width, config.eps, config.offset)
+        self.norm = RMSNorm(config.width, config.epsilon, config.offset)
 
     def __call__(
         self, ids: Int[Array, "batch length"], mask: Bool[Array, "batch length"], keep: Keep

@@ -54,6 +54,8 @@ class Pipeline:
     """name -> text that stands before every text, such as "query: \""""
     prompt: str = ""
     """the prompt that is taken where none is asked for"""
+    stripped: bool = False
+    """whether white space around texts is taken away"""
     max_length: int | None = None
     """tokens that texts are cut to, where the pipeline says so"""
 
@@ -102,7 +104,7 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
     if pooling is None:
         raise InputError(f"{folder / 'modules.json'}: no Pooling among the modules; fetch the folder again")
     prompts, prompt = _prompts(folder / "config_sentence_transformers.json")
-    return Pipeline(pooling, tuple(dense), normalised, prompts, prompt, _max_length(folder))
+    return Pipeline(pooling, tuple(dense), normalised, prompts, prompt, True, _max_length(folder))
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
