@@ -624,20 +624,26 @@ def test_the_guides_sweep(folder, capsys):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds worker processes in /proc")
 def test_killed_again_and_again_it_ends_with_the_table_of_an_undisturbed_run(folder, monkeypatch):
-    """kill -9 of the driver or of a worker at random points, fifty times and more; then a run to the end."""
-    seeds = 0
+    """kill -9 of the driver or of a worker at random points, fifty times and more; then a run to the end.
+
+    Every fourth run is killed once it has trials, however long it took to start; the others at any time, often before.
+    """
+    seeds, runs = 0, 0
     arguments = ("--config", "plan.toml", "--workers", "2", "--out")
     chance, kills, ran = random.Random(0), 0, folder / "ran"
     ran.touch()
     while kills < 50:
         recorded = {record["config"]["seed"] for record in known(folder)}
         if len(recorded) == seeds:  # a fast machine was done before there were enough kills
-            seeds += 400
+            seeds += 100
             (folder / "plan.toml").write_text(f"seed = {list(range(seeds))}\npause = 0.04")
         lines = len(ran.read_text().split())
         driver = start(folder, *arguments, "killed", RAN=str(ran))
+        runs += 1
+        if runs % 4 == 0:
+            wait_for("a trial", lambda lines=lines: len(ran.read_text().split()) > lines, driver)
         for _ in range(chance.randrange(1, 4)):
-            time.sleep(chance.uniform(0.3, 1.5))
+            time.sleep(chance.uniform(0.05, 0.7))
             workers = children_of(driver.pid)
             victim = chance.choice([driver.pid, *workers])
             if victim != driver.pid and driver.poll() is None:
