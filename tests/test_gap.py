@@ -135,6 +135,7 @@ def test_grid_equals_single_calls():
     assert w2sg.gap_grid(w2sg.moments(weak, strong), [1.0]).predicted is None
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("name", CASES)
 def test_every_point_of_a_grid_over_a_hard_pair_is_that_of_its_own_computation(name):
     """Whether the sweep resolves it or not; so also beside repeated eigenvalues, lost rank and vanishing norms."""

@@ -17,6 +17,7 @@ from w2sg_jax.training.together import _Members, warmup_cosine
 
 CONFIG = PretrainConfig(steps=8, batch_size=8, learning_rate=1e-2, bucket_edges=(16, 48), seed=3)
 GROUP = (CONFIG, replace(CONFIG, steps=5, learning_rate=3e-3, seed=4), replace(CONFIG, steps=2, seed=5))
+driver = pytest.mark.driver  # all is explicit float32: one model with 64-bit types on says what the others would
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,12 @@ def corpus():
 def trained(corpus):
     tokens, encoder = corpus
     return pretrain_together(encoder, tokens, GROUP, order_seed=3)
+
+
+@pytest.fixture(scope="module")
+def alone(corpus):
+    tokens, encoder = corpus
+    return pretrain(encoder, tokens, CONFIG)
 
 
 class Interrupted(Exception):
@@ -47,17 +54,17 @@ def assert_same_bits(first, second):
         jax.tree.map(np.testing.assert_array_equal, nnx.state(one.encoder), nnx.state(other.encoder))
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_a_model_is_the_one_that_is_trained_alone(corpus, at_once):
+@pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=driver), pytest.param(3, marks=driver)])
+def test_a_model_is_the_one_that_is_trained_alone(corpus, alone, at_once):
     """With the order of the corpus that belongs to its own seed; up to the rounding of another program."""
     tokens, encoder = corpus
-    alone = pretrain(encoder, tokens, CONFIG)
     among = pretrain_together(encoder, tokens, GROUP, order_seed=CONFIG.seed, at_once=at_once)[0]
     np.testing.assert_allclose(among.losses, alone.losses, rtol=1e-4)
     for x, y in zip(jax.tree.leaves(nnx.state(among.encoder)), jax.tree.leaves(nnx.state(alone.encoder)), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-3)
 
 
+@driver
 def test_models_stop_at_their_own_lengths(corpus, trained):
     tokens, encoder = corpus
     assert [len(one.losses) for one in trained] == [8, 5, 2]
@@ -66,6 +73,7 @@ def test_models_stop_at_their_own_lengths(corpus, trained):
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
 
 
+@driver
 def test_an_interrupted_group_ends_with_the_same_bits(corpus, trained, tmp_path):
     tokens, encoder = corpus
     options = {"order_seed": 3, "checkpoint": tmp_path / "group.safetensors", "checkpoint_every": 3, "report_every": 2}
@@ -76,6 +84,7 @@ def test_an_interrupted_group_ends_with_the_same_bits(corpus, trained, tmp_path)
         pretrain_together(encoder, tokens, GROUP[:2], **options)
 
 
+@driver
 def test_one_compilation_for_each_bucket_whatever_the_number_of_models(corpus, monkeypatch):
     chex.clear_trace_counter()
     monkeypatch.setattr(together, "train_step", chex.assert_max_traces(together.train_step, n=2))
@@ -92,6 +101,7 @@ def test_the_schedule_is_that_of_optax():
             assert float(warmup_cosine(step, member)) == pytest.approx(float(optax_rate(step)), abs=1e-7)
 
 
+@driver
 def test_divergence_names_the_model(corpus):
     tokens, encoder = corpus
     wild = replace(CONFIG, learning_rate=1e30, seed=9)
