@@ -126,6 +126,7 @@ def test_w2sg_bench_help_teaches(capsys):
     assert bench.BenchOptions() == bench.BenchOptions(json=False)
 
 
+@pytest.mark.driver
 def test_scaling(tmp_path, capsys):
     config = scaling.Config(
         n=(100, 400, 10**12),
@@ -177,6 +178,7 @@ def test_memory_counts_what_a_process_fills_and_not_what_it_frees():
     assert grown["mib"] is None or 32 < grown["mib"] < 512
 
 
+@pytest.mark.driver
 def test_limits(tmp_path):
     config = limits.Config(widths=(16,), flops=1e6, whole_n=500, whole_widths=(4, 8), out=tmp_path, **TINY)
     entry = limits.main(config)
@@ -191,6 +193,7 @@ def test_limits(tmp_path):
     assert f"{whole['times_the_moments']:.2f} times" in limits.markdown(entry)
 
 
+@pytest.mark.driver
 def test_cost_model(tmp_path):
     config = cost_model.Config(widths=(16, 32), flops=1e6, models=2, out=tmp_path, **TINY)
     entry = cost_model.main(config)

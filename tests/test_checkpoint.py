@@ -154,6 +154,7 @@ def full(folder, limit):
     return run.stdout
 
 
+@pytest.mark.driver
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
     """No file may grow beyond 20 000 bytes from some block on; the state has 40 000."""
     message = full(tmp_path, 20_000)
@@ -167,6 +168,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
     assert full(tmp_path, 0) == "True\n" and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.driver
 def test_a_file_system_without_space_leaves_the_last_checkpoint(tmp_path):
     with small_disk(tmp_path, "200k"):
         full(tmp_path, 20_000)
@@ -181,6 +183,7 @@ def test_a_file_system_without_space_leaves_the_last_checkpoint(tmp_path):
         assert full(tmp_path, 0) == "True\n" and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.driver
 def test_a_killed_process_goes_on_with_the_same_bits(tmp_path):
     """kill -9 in the middle of a pass over files, three times; the fourth run ends."""
     weak, strong = RNG.normal(size=(200_000, 40)), RNG.normal(size=(200_000, 60))

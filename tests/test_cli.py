@@ -472,6 +472,7 @@ def test_an_error_of_the_program_is_exit_code_70_and_its_traceback(samples, caps
     assert "70 an error in the program" in " ".join(_run(capsys, "--help")[1].split())
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gap", "--help"], ["datasets", "--help"], ["rnak"]])
 def test_what_needs_no_jax_does_not_wait_for_it(arguments):
     program = (
@@ -482,6 +483,7 @@ def test_what_needs_no_jax_does_not_wait_for_it(arguments):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize(
     "platform",
     [
@@ -528,6 +530,7 @@ def test_process_ends_with_the_exit_code_and_no_traceback(samples):
     assert done.stderr == "w2sg: none.npy: there is no such file; check the path\n"
 
 
+@pytest.mark.driver
 def test_process_that_is_interrupted_ends_with_130(samples):
     program = (
         "import os, signal, sys; from w2sg_jax import cli\n"
@@ -541,6 +544,7 @@ def test_process_that_is_interrupted_ends_with_130(samples):
     assert done.returncode == 128 + signal.SIGINT
 
 
+@pytest.mark.driver
 def test_process_whose_reader_leaves_is_quiet(samples):
     """`w2sg gap ... --json | head -0`: no traceback from the closed pipe."""
     read, write = os.pipe()
@@ -569,12 +573,14 @@ def _shell(script, **environment):
     )
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_are_no_error(samples, closed):
     done = _shell(f"$W2SG gap weak5.npy strong.safetensors {closed}")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.driver
 def test_a_full_disk_behind_standard_output(samples):
     done = _shell("$W2SG gap weak5.npy strong.safetensors > /dev/full")
     assert done.returncode == 2
@@ -583,6 +589,7 @@ def test_a_full_disk_behind_standard_output(samples):
     )
 
 
+@pytest.mark.driver
 def test_ascii_terminals_get_escapes(samples):
     done = _shell("$W2SG gap weak5.npy strong.safetensors --json", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
@@ -609,6 +616,7 @@ def test_letters_that_the_font_lacks_are_no_warning(samples, capsys):
     assert (samples / "out/ranking.png").exists()
 
 
+@pytest.mark.driver
 def test_process_that_is_terminated_ends_with_143_and_leaves_nothing(samples):
     program = (
         "import os, signal, sys, numpy; from w2sg_jax import cli\n"
@@ -724,6 +732,7 @@ def test_scores_are_not_written_over_an_input(samples, capsys):
     assert (samples / "weak5.npy").read_bytes() == before
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("platforms", ["cpu,nonsense", "nonsense,cpu"])
 def test_a_platform_that_is_not_there_is_one_line_wherever_it_is_named(samples, platforms):
     command = [sys.executable, "-m", "w2sg_jax.cli", "gap", "weak5.npy", "strong.safetensors"]

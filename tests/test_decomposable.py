@@ -133,6 +133,7 @@ def test_conditions_are_their_dense_definitions(rng):
         assert found.delta == max(found.moments, found.identity, found.orthogonality, found.tail_variance)
 
 
+@pytest.mark.driver
 def test_estimates_agree_with_the_known_subspace():
     """``synthetic.conditions`` knows V, gamma and the population; the estimate has the samples alone."""
     n = 150

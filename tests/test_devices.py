@@ -92,6 +92,7 @@ def test_a_ragged_last_block_and_equal_widths_compile_nothing_new(monkeypatch):
     assert sums.n == 500
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("columns", [1, 2])
 def test_fifty_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch, columns):
     widths = [int(width) for width in RNG.integers(4, 65, size=50)]

@@ -62,6 +62,7 @@ def test_rotation_and_scale_invariance(pair, ridge, exponent):
     assert w2sg.gap(moved, ridge).norm == pytest.approx(g.norm, rel=1e-8)
 
 
+@pytest.mark.driver
 @given(pairs(), ridges)
 def test_merging_order_and_streaming_change_nothing(pair, ridge):
     weak, strong, _ = pair

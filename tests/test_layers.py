@@ -125,6 +125,7 @@ def test_experiments_and_benchmarks_use_public_names_and_not_each_other():
     assert not wrong
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("room", ["terminal", "datasets", "cli"])
 def test_rooms_that_answer_at_once_do_not_import_jax(room):
     names = [path.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for path, _ in modules(PACKAGE)]

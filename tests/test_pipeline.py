@@ -88,6 +88,7 @@ def test_pgr_is_undefined_when_its_denominator_is_noise():
     assert np.isnan(run(y=RNG.normal(size=600)).pgr)
 
 
+@pytest.mark.driver
 def test_vmapped_splits_and_ridges_equal_the_loop():
     permutations = np.stack([np.random.default_rng(seed).permutation(600) for seed in range(3)])
     train, w2s, test = permutations[:, :150], permutations[:, 150:400], permutations[:, 400:]
@@ -104,6 +105,7 @@ def test_vmapped_splits_and_ridges_equal_the_loop():
     assert many.err_weak.shape == (3, 2) and many.to_dict()["pgr"][0][0] == many.pgr[0, 0]
 
 
+@pytest.mark.driver
 def test_many_splits_do_not_wait_for_each_other():
     """Batches of decompositions that block all threads of the pool of a small CPU would hang here."""
     code = """

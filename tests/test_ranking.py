@@ -62,6 +62,7 @@ def draws(n, repeats, seed=1):
         yield latent[:, :6] @ mix_weak + rng.normal(size=(n, 6)), latent @ mix_strong, y
 
 
+@pytest.mark.driver
 def test_intervals_cover_the_expected_value():
     """Of 200 draws, a 90% interval covers in 84 to 96% but for one time in 500."""
     found = []
@@ -73,6 +74,7 @@ def test_intervals_cover_the_expected_value():
     assert (covered >= 0.84).all() and (covered <= 0.96).all()
 
 
+@pytest.mark.driver
 def test_standard_errors_are_those_of_the_bootstrap_of_rows():
     weak, strong, y = next(draws(600, 1, seed=2))
     ranking = w2sg.rank({"w": weak}, strong, y, ridge=0.05)
@@ -81,6 +83,7 @@ def test_standard_errors_are_those_of_the_bootstrap_of_rows():
         assert np.sqrt(ranking.covariances[name][0][0]) == pytest.approx(drawn.standard_error(name), rel=0.15)
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize(("n", "ridge"), [(60, 0.05), (200, 1e-3)])
 def test_standard_errors_are_those_of_the_jackknife(n, ridge):
     """Where the effective dimensions are a quarter of the samples, too."""
@@ -316,6 +319,7 @@ def test_equal_models_share_the_first_place():
     assert found.value == pytest.approx(0.0, abs=1e-12) and found.high - found.low < 1e-9
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("n", [400, 40], ids=["primal", "dual"])
 def test_models_of_many_widths_need_a_program_for_each_bucket(monkeypatch, n):
     widths = [int(width) for width in RNG.integers(5, 25, size=30)]

@@ -57,6 +57,7 @@ def in_process(*arguments, **environment):
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=WAIT, check=False)
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("case", SETTINGS)
 def test_rank_draws_its_figure_whatever_the_users_matplotlib_says(representations, case):
     variables, matplotlibrc = SETTINGS[case]
@@ -70,6 +71,7 @@ def test_rank_draws_its_figure_whatever_the_users_matplotlib_says(representation
     assert (representations / "out/ranking.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.driver
 def test_a_matplotlibrc_that_nothing_helps_against_costs_the_figure_alone(representations):
     """matplotlib reads the working directory's first."""
     Path("matplotlibrc").write_bytes(b"font.family: caf\xe9\n")
@@ -83,6 +85,7 @@ def test_a_matplotlibrc_that_nothing_helps_against_costs_the_figure_alone(repres
     assert not Path("out/ranking.png").exists()
 
 
+@pytest.mark.driver
 def test_nothing_that_computes_first_imports_matplotlib():
     """Else a matplotlibrc that cannot be read would end a run before its results, not its figure alone."""
     drawing = ["anisotropy", "benign", "convergence", "copying", "predicted_gap", "regimes"]
@@ -94,6 +97,7 @@ def test_nothing_that_computes_first_imports_matplotlib():
     assert done.stdout == "False\n", done.stderr
 
 
+@pytest.mark.driver
 def test_no_backend_for_windows_is_loaded_and_the_users_settings_stay(tmp_path):
     code = """
 import os, sys, matplotlib
@@ -115,6 +119,7 @@ assert "matplotlib.pyplot" not in sys.modules
     assert (tmp_path / "drawing.svg").read_text().lstrip().startswith("<?xml")
 
 
+@pytest.mark.driver
 def test_settings_that_fail_are_back_after_matplotlib_was_imported_without_them(tmp_path):
     code = """
 import os

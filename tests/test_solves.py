@@ -140,6 +140,7 @@ def test_one_hot_labels_keep_a_regular_pair_regular():
         assert relative(w2sg.gap(m).predicted, dense_gap(weak, strong, labels).predicted) <= 1e-9
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("name", ["regular", *few_samples()])
 def test_the_device_arithmetic_is_that_of_the_host(name, monkeypatch):
     weak, strong = pair_with_condition(1e4) if name == "regular" else few_samples()[name]

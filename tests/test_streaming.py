@@ -136,6 +136,7 @@ def test_groups_and_models_in_one_pass_are_those_of_many_passes(arrays, groups, 
             np.testing.assert_allclose(parts[0].second, first.second, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.driver
 def test_ten_thousand_blocks_are_as_accurate_as_one():
     rng = np.random.default_rng(0)
     weak, strong = rng.normal(size=(100_000, 4)) * [1, 1e-3, 1e3, 1] + [0, 1, 1e4, -5], rng.normal(size=(100_000, 5))

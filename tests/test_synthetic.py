@@ -201,6 +201,7 @@ def test_families_have_the_closed_forms_that_they_document():
     assert syn.limit(missed, syn.EffectiveRidges(0.0, 0.0)).norm == pytest.approx(1)
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("family", [syn.error_correction, syn.error_copying])
 def test_correction_and_copying_have_their_closed_forms(family):
     o, n, tail_w, tail_s = 0.6, 50, syn.GaussianTail(5.0, 1e4), syn.GaussianTail(10.0, 1e4)
@@ -222,6 +223,7 @@ def run(p, ridge, n, seeds, **options):
     return syn.simulate(syn.stack([p]), ridge, ridge, n_train=n, n_w2s=n, seeds=range(seeds), **options)
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("latents", [syn.gaussian, syn.rademacher], ids=["normal", "signs"])
 def test_fitted_heads_tend_to_the_limit(latents):
     n, p = 4000, syn.correlated_pair([0.8, 0.3], [1.0, -0.5, 0.3], strong_only=1)
@@ -232,6 +234,7 @@ def test_fitted_heads_tend_to_the_limit(latents):
         close_by_monte_carlo(getattr(found, name)[0], getattr(limit, name), also=also)
 
 
+@pytest.mark.driver
 def test_inherited_variance_is_exact_for_gaussian_latents():
     """Pure noise: the whole error is variance. The leading order of Dong et al. is too small at these sizes."""
     n, d, seeds = 30, 4, 2048
@@ -242,6 +245,7 @@ def test_inherited_variance_is_exact_for_gaussian_latents():
     assert found.mean() - leading > ERRORS * found.std() / np.sqrt(seeds)
 
 
+@pytest.mark.driver
 def test_tails_act_as_ridge_and_errors_are_corrected_despite_overfitting():
     n, tail = 200, syn.GaussianTail(0.05 * 200, 200.0**2)
     both = [f(0.7, tail_weak=tail, tail_strong=tail) for f in (syn.error_correction, syn.error_copying)]

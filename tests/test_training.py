@@ -126,6 +126,7 @@ def test_the_schedule_rises_and_falls():
     assert all(a > b for a, b in itertools.pairwise(rates[20:])) and rates[-1] < 1e-3
 
 
+@pytest.mark.driver
 def test_the_encoder_learns(encoder, tokens):
     config = dataclasses.replace(CONFIG, steps=300, batch_size=32)
     losses = pretrain(encoder, tokens, config).losses
@@ -135,12 +136,14 @@ def test_the_encoder_learns(encoder, tokens):
     assert losses[-20:].mean() < 0.8 * entropy  # better than knowing how frequent every token is
 
 
+@pytest.mark.driver
 def test_one_seed_gives_one_result(encoder, tokens, uninterrupted):
     assert_same_bits(pretrain(encoder, tokens, CONFIG, report_every=5), uninterrupted)
     other = pretrain(encoder, tokens, dataclasses.replace(CONFIG, seed=4))
     assert not np.array_equal(other.losses, uninterrupted.losses)
 
 
+@pytest.mark.driver
 @pytest.mark.parametrize("at", [2, 4, 11])
 def test_interrupted_training_ends_with_the_same_bits(encoder, tokens, uninterrupted, tmp_path, at):
     options = {"checkpoint": tmp_path / "run.safetensors", "checkpoint_every": 4, "report_every": 1}
@@ -153,6 +156,7 @@ def test_interrupted_training_ends_with_the_same_bits(encoder, tokens, uninterru
     assert [item.name for item in tmp_path.iterdir()] == ["run.safetensors"]
 
 
+@pytest.mark.driver
 def test_a_finished_run_is_read_back_without_a_step(encoder, tokens, uninterrupted, tmp_path):
     pretrain(encoder, tokens, CONFIG, checkpoint=tmp_path / "run")
     again = pretrain(encoder, tokens, CONFIG, checkpoint=tmp_path / "run", on_progress=interrupt_at(0))
@@ -168,6 +172,7 @@ def test_a_checkpoint_of_another_run_is_refused(encoder, tokens, tmp_path):
         pretrain(encoder, tokens, CONFIG, checkpoint=tmp_path / "run")
 
 
+@pytest.mark.driver
 def test_one_compilation_for_each_bucket(encoder, tokens, monkeypatch):
     traces = []
 
@@ -189,6 +194,7 @@ def test_progress_is_reported(encoder, tokens, uninterrupted):
     np.testing.assert_allclose(reports[1].loss, uninterrupted.losses[5:10].mean(), rtol=1e-6)
 
 
+@pytest.mark.driver
 def test_divergence_is_an_error_and_leaves_the_last_good_checkpoint(encoder, tokens, tmp_path):
     config = dataclasses.replace(CONFIG, learning_rate=1e38)
     with pytest.raises(FloatingPointError, match=r"the loss of step \d+ is not finite; lower the learning rate"):
