@@ -259,6 +259,7 @@ def test_tails_act_as_ridge_and_errors_are_corrected_despite_overfitting():
     close_by_monte_carlo((copied.err_w2s / copied.err_weak)[0], 1.0, also=0.05)
 
 
+@pytest.mark.driver
 def test_a_draw_depends_on_its_place_and_seed_alone():
     tail = syn.GaussianTail(2.0, 1e3)
     some = [syn.error_correction(o, tail_weak=tail, tail_strong=tail) for o in np.linspace(0.1, 0.9, 9)]
