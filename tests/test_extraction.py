@@ -104,8 +104,8 @@ def test_rows_depend_on_their_text_alone(name, request):
         assert (np.linalg.norm(shuffled[key] - rows[order], axis=1) <= 1e-5 * size[order]).all()
         assert (np.linalg.norm(left[key] - rows, axis=1) <= 1e-5 * size).all()
         assert np.linalg.norm(alone[key][0] - rows[5]) <= 1e-5 * size[5]
-    assert list(map(padded_length, (1, 16, 17, 24, 25, 33, 48, 49, 100, 4096))) == [
-        16, 16, 24, 24, 32, 48, 48, 64, 128, 4096,
+    assert list(map(padded_length, (1, 16, 17, 24, 25, 33, 48, 49, 100, 129, 4096))) == [
+        16, 16, 20, 24, 28, 40, 48, 56, 112, 160, 4096,
     ]  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def test_the_first_process_reports_and_the_others_are_silent(files):
 def test_one_killed_the_others_end_and_all_go_on_with_the_same_bits(files):
     folder, ((_, undisturbed, _), _) = files
     arguments = ["gap", "weak.npy", "strong.npy", "--json", "--checkpoint", "state", "--checkpoint-every", "1e-9"]
-    first, second = processes = group(folder, arguments, silence=15)
+    first, second = processes = group(folder, arguments, silence=20)
     wait_for("checkpoints of both", lambda: len(list((folder / "state").glob("pass-*"))) == 2, first, second)
     os.killpg(second.pid, signal.SIGKILL)
     (code, out, err), _ = ended(processes)

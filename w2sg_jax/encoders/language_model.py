@@ -33,8 +33,8 @@ FAMILIES: tuple[tuple[ModuleType, type], ...] = ((bert, bert.Bert), (llama, llam
 """The modules of the families, and their models."""
 SHORTEST = 16
 """Tokens of the shortest program."""
-TOKENS_ON_CPU, TOKENS_ON_DEVICE = 4096, 32_768
-"""In a batch: an accelerator wants more of them."""
+TOKENS_ON_CPU, TOKENS_ON_DEVICE = 2048, 32_768
+"""In a batch: what the cache of a CPU holds; an accelerator wants more of them."""
 OWN = -1
 """The layer that stands for what the model's own pipeline gives."""
 
@@ -250,7 +250,7 @@ class LanguageModel:
             InputError: texts that the tokenizer refuses, layers that are not there, states that are not finite.
 
         Cost: about $2 P$ flops a token with P parameters outside of the embedding, and $4 l w$ a layer and token for
-        attention; one compilation for each padded length, of which there are two an octave.
+        attention; one compilation for each padded length, of which there are four an octave.
         """
         keys, tokens = self.pretrained.keys(layers, pools), self.pretrained.tokens(texts, max_length, prompt)
         return self.of_tokens(
@@ -357,19 +357,23 @@ def batches(
 ) -> Iterator[tuple[Int[np.ndarray, " rows"], int, int]]:
     """Rows of like lengths, longest first: their numbers, the length that they are padded to, and the room for rows.
 
-    Rooms depend on lengths alone, so that programs are as few as lengths; the last batch alone may have empty rows.
+    Rooms depend on lengths alone, so that programs are few; the last batch, which alone may have empty rows, has half
+    or a quarter of the room where that is enough.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
         length = padded_length(int(lengths[order[start]]))
-        room = max(1, tokens_at_once // length // multiple) * multiple
+        share = max(1, tokens_at_once // length // multiple)
+        left = len(order) - start
+        room = next(
+            (one * multiple for one in (-(-share // 4), -(-share // 2)) if one * multiple >= left), share * multiple
+        )
         yield order[start : start + room], length, room
         start += room
 
 
 def padded_length(length: int) -> int:
-    """The next of 16, 24, 32, 48, 64, 96, ...: two an octave."""
-    power = max(SHORTEST, 1 << (length - 1).bit_length())
-    between = 3 * power // 4
-    return between if length <= between and between >= SHORTEST else power
+    """The next of 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, ...: four an octave, so that little is padding."""
+    step = max(SHORTEST, 1 << (length - 1).bit_length()) // 8
+    return max(SHORTEST, -(-length // step) * step)
