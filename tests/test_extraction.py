@@ -356,3 +356,26 @@ def test_extract_by_command(bert, letters, tmp_path, capsys):
     for change, message in ((["--layers", "0,x"], "--layers: got '0,x'; expected all"), (["--n", "99"], "has 60 rows")):
         assert main([*arguments, *change]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.driver
+def test_the_benchmark_leaves_its_record(bert, tmp_path, monkeypatch, capsys):
+    """Beside a peer that gives the same rows, and one that does not."""
+    from benchmarks import extraction as benchmark
+
+    data = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
+    monkeypatch.setattr(benchmark, "load_text", lambda *_: data)
+    monkeypatch.setattr(benchmark, "product_rate", lambda *_, **__: 1e9)
+    rows = open_pretrained(bert).load().represent(list(data.texts[:30]))[-1, "mean"]
+    told = {"peer": "a peer", "seconds": 2.0, "versions": {}}
+    monkeypatch.setattr(benchmark, "by_peer", lambda *_: (told, rows * (1 + 1e-5)))
+    config = benchmark.Config((bert,), n=30, peer="/a/python", repeats=1, out=tmp_path)
+    benchmark.main(config)
+    entry = json.loads((tmp_path / "extraction.json").read_text())
+    (row,) = entry["result"]["rows"]
+    assert row["model"] == "tiny-bert" and row["rows"] == 30 and row["peer"] == "a peer" and row["seconds"] > 0
+    assert str(tmp_path) not in json.dumps(entry["result"]) and "/a/python" not in json.dumps(entry)
+    assert benchmark.markdown(entry).count("\n") == 2
+    monkeypatch.setattr(benchmark, "by_peer", lambda *_: (told, rows * 1.1))
+    with pytest.raises(RuntimeError, match=r"tiny-bert: rows differ by 1\.0e-01 from those of a peer"):
+        benchmark.main(config)
