@@ -16,9 +16,9 @@ from test_language_models import folder_of
 import w2sg_jax as w2sg
 from w2sg_jax import InputError
 from w2sg_jax.cli import main
+from w2sg_jax.encoders import language_model
 from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
-from w2sg_jax.extraction import texts as extraction_of_texts
 from w2sg_jax.extraction.texts import Settings, extraction
 from w2sg_jax.store import entries
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
         extraction(model, TEXTS, model.keys(), tmp_path / "full", "letters")
     plan = extraction(model, TEXTS, model.keys(), store, "letters")
     with monkeypatch.context() as patch:
-        patch.setattr(extraction_of_texts, "available_memory", lambda: 1000.0)
+        patch.setattr(language_model, "available_memory", lambda: 1000.0)
         with pytest.raises(InputError, match=r"it takes 0\.0 GiB and 0\.0 are there; take --dtype bfloat16"):
             plan.run()
 

@@ -1,20 +1,24 @@
 """The files of a model on this machine: a folder or file of the user's, or fetched from the Hugging Face hub."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._errors import InputError, check
 
 PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "*/config.json", "*/model.safetensors")
 """Of the hub's files those that are read."""
+OTHERWISE = 'With --hf (hf=True) its own library runs it: pip install "w2sg_jax[hf]"'
+"""What to do about a model that our encoders do not read."""
 
 
-def fetched(model: str | Path, revision: str | None = None) -> Path:
+def fetched(model: str | Path, revision: str | None = None, patterns: Sequence[str] = PATTERNS) -> Path:
     """A folder, or a GGUF file, with the files of a model.
 
     Args:
         model: a path, or the name of a model on the hub ("owner/name").
         revision: of the hub's model.
+        patterns: of the names of its files.
 
     Raises:
         InputError: there is no such file, and it is no name of the hub's; the hub does not answer, does not know the
@@ -34,7 +38,7 @@ def fetched(model: str | Path, revision: str | None = None) -> Path:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(PATTERNS)))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
     except GatedRepoError:
         raise InputError(
             f"{model}: its owner asks for an agreement first: accept it at https://huggingface.co/{model}, then run "

@@ -6,7 +6,7 @@ block before the final norm, and -1 what the model's own pipeline gives.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..numerics.backend import device_memory, on_cpu
 from ..store.content import bytes_hash
 from . import bert, gpt, llama
 from .checkpoints import Checkpoint, FolderCheckpoint, Place, load, parameter_bytes
-from .hub import fetched
+from .hub import OTHERWISE, fetched
 from .pipeline import POOLINGS, Pipeline, pipeline_of
 from .text_tokenizer import TextTokenizer, Tokens
 from .transformer import pool
@@ -55,6 +55,16 @@ class Pretrained:
     tokenizer: TextTokenizer
     pipeline: Pipeline
 
+    spreads = True
+    """several devices can share its work"""
+    by = ""
+    """our encoders run it"""
+
+    @property
+    def depth(self) -> int:
+        """Layers after the embedding."""
+        return self.config.depth
+
     @cached_property
     def content(self) -> str:
         """sha256 of weights, configuration, tokenizer and pipeline together. Cost: reads all files once."""
@@ -78,18 +88,7 @@ class Pretrained:
         Raises:
             InputError: there is no such layer or pooling, or one stands there twice.
         """
-        found = [(layer, one) for layer in layers for one in ([self.pipeline.pooling] if pools is None else pools)]
-        if not found:
-            raise InputError("layers: expected at least one, and a pooling; -1 is what the model's own pipeline gives")
-        for layer, one in found:
-            if not OWN <= layer <= self.config.depth:
-                depth = self.config.depth
-                raise InputError(f"layers: {self.name} has 0 (the embedding) to {depth}, and -1; got {layer}")
-            if one not in POOLINGS:
-                raise InputError(f"pool: expected {', '.join(POOLINGS)}, got {one!r}")
-        if len(set(found)) < len(found):
-            raise InputError("layers: one stands there twice; ask for each layer and pooling once")
-        return found
+        return keys_of(self.name, self.depth, self.pipeline.pooling, layers, pools)
 
     def width_of(self, key: Key) -> int:
         """Columns of a representation: those of the token states, or of the pipeline's dense layer."""
@@ -108,6 +107,23 @@ class Pretrained:
             before = before.lstrip()
             texts = [text.rstrip() if before else text.strip() for text in texts]
         return self.tokenizer.encode(texts, max_length=limit, prefix=before)
+
+    def made_with(self, max_length: int | None, prompt: str | None) -> dict[str, Any]:
+        """What values depend on beside texts, layer, pooling and types."""
+        return {
+            "model": self.content,
+            "max_length": min(max_length or self.max_length, self.config.max_length),
+            "prompt": self.pipeline.prompt_of(prompt),
+        }
+
+    def programs(self, shards: Iterable[Int[np.ndarray, " rows"]]) -> int:
+        """Compilations for texts of so many tokens, by shard."""
+        of_shards = (batches(lengths, default_tokens()) for lengths in shards)
+        return len({(length, room) for shard in of_shards for _, length, room in shard})
+
+    def available_memory(self) -> float | None:
+        """Bytes of the default device; None where nothing says."""
+        return available_memory()
 
     def bytes_of(self, dtype: Any) -> int:
         """What the parameters take in memory."""
@@ -202,7 +218,35 @@ def _family(kind: object, path: Path) -> ModuleType:
         if kind in family.MODEL_TYPES:
             return family
     known = ", ".join(one for family, _ in FAMILIES for one in family.MODEL_TYPES)
-    raise InputError(f"{path}: the architecture {kind!r} is not supported; these are: {known}")
+    raise InputError(f"{path}: the architecture {kind!r} is not supported; these are: {known}. {OTHERWISE}")
+
+
+def keys_of(name: str, depth: int, own: str, layers: Sequence[int], pools: Sequence[str] | None) -> list[Key]:
+    """Representations by layer and pooling, as ``Pretrained.keys`` of a model of some name, depth and pooling."""
+    found = [(layer, one) for layer in layers for one in ([own] if pools is None else pools)]
+    if not found:
+        raise InputError("layers: expected at least one, and a pooling; -1 is what the model's own pipeline gives")
+    for layer, one in found:
+        if not OWN <= layer <= depth:
+            has = f"0 (the embedding) to {depth}, and -1" if depth >= 0 else "-1 alone"
+            raise InputError(f"layers: {name} has {has}; got {layer}")
+        if one not in POOLINGS:
+            raise InputError(f"pool: expected {', '.join(POOLINGS)}, got {one!r}")
+    if len(set(found)) < len(found):
+        raise InputError("layers: one stands there twice; ask for each layer and pooling once")
+    return found
+
+
+def check_finite(
+    name: str, values: Float32[np.ndarray, "rows width"], key: Key, rows: Int[np.ndarray, " rows"]
+) -> None:
+    """Refuse pooled states of some rows that are not finite."""
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row, layer = int(rows[np.flatnonzero(~finite)[0]]), "the final" if key[0] == OWN else f"layer {key[0]}"
+        raise InputError(
+            f"{name}: the states of {layer} are not finite at row {row}; run it in float32, or look at the weights"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +327,7 @@ class LanguageModel:
             ids[:count] = tokens.pad(chosen, length, side=padding)
             lengths[:count] = tokens.lengths[chosen]
             for key, values in self._pooled(ids, lengths, keys, padding).items():
-                self._check(values[:count], key, chosen)
+                check_finite(own.name, values[:count], key, chosen)
                 found[key][places] = own.pipeline.finish(values[:count]) if own.finished(key) else values[:count]
             if on_rows is not None:
                 on_rows(count)
@@ -302,14 +346,8 @@ class LanguageModel:
         by_layer = {**dict(zip(layers, kept, strict=True)), OWN: last}
         return {(layer, one): by_layer[layer][:, pools.index(one)] for layer, one in keys}
 
-    def _check(self, values: np.ndarray, key: Key, rows: np.ndarray) -> None:
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
-            row, layer = int(rows[np.flatnonzero(~finite)[0]]), "the final" if key[0] == OWN else f"layer {key[0]}"
-            raise InputError(
-                f"{self.pretrained.name}: the states of {layer} are not finite at row {row}; run it in float32, or "
-                "look at the weights"
-            )
+    def close(self) -> None:
+        """Nothing: the model holds nothing outside of this process."""
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5, 6))
@@ -338,6 +376,11 @@ def available_memory() -> float | None:
     if not on_cpu():
         found = device_memory()
         return None if found is None else float(found)
+    return host_memory()
+
+
+def host_memory() -> float | None:
+    """Bytes of the host that are free; None where nothing says."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from .._errors import InputError
 from ..store import array_files
 from .checkpoints import read_json
+from .hub import OTHERWISE
 
 POOLINGS = ("mean", "cls", "last")
 """Of the tokens of a text: the mean, the first one, the last one; never padding."""
@@ -86,7 +87,7 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
     if not (folder / "modules.json").is_file():
         return Pipeline("last" if causal else "mean")
     pooling, dense, normalised = None, [], False
-    for module in _modules(folder):
+    for module in modules_of(folder):
         kind, path = str(module.get("type", "")).rpartition(".")[2], folder / str(module.get("path", ""))
         if not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{folder / 'modules.json'}: {module['path']!r} leads out of the folder; fetch it again")
@@ -99,15 +100,16 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
         elif kind not in ("Transformer", "Dropout"):
             raise InputError(
                 f"{folder / 'modules.json'}: a module {kind or module} is not supported (Transformer, Pooling, Dense, "
-                "Normalize are); represent the texts with the model's own library, and give the arrays to w2sg rank"
+                f"Normalize are). {OTHERWISE}"
             )
     if pooling is None:
         raise InputError(f"{folder / 'modules.json'}: no Pooling among the modules; fetch the folder again")
-    prompts, prompt = _prompts(folder / "config_sentence_transformers.json")
+    prompts, prompt = prompts_of(folder / "config_sentence_transformers.json")
     return Pipeline(pooling, tuple(dense), normalised, prompts, prompt, True, _max_length(folder))
 
 
-def _modules(folder: Path) -> list[dict[str, Any]]:
+def modules_of(folder: Path) -> list[dict[str, Any]]:
+    """What modules.json says, module by module (InputError where that is no list of them)."""
     try:
         found = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -122,7 +124,7 @@ def _pooling(path: Path) -> str:
     modes = [mode for name, mode in _MODES.items() if config.get(name)] or _as_list(config.get("pooling_mode"))
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise InputError(f"{path}: pooling by {' and '.join(map(str, modes)) or 'nothing'} is not supported; "
-                         f"supported is one of {', '.join(POOLINGS)}")  # fmt: skip
+                         f"supported is one of {', '.join(POOLINGS)}. {OTHERWISE}")  # fmt: skip
     return modes[0]
 
 
@@ -134,7 +136,7 @@ def _dense(folder: Path) -> Dense:
     config = read_json(folder / "config.json")
     activation = str(config.get("activation_function", "Identity")).rpartition(".")[2]
     if activation not in _ACTIVATIONS:
-        raise InputError(f"{folder / 'config.json'}: the activation {activation!r} is not supported")
+        raise InputError(f"{folder / 'config.json'}: the activation {activation!r} is not supported. {OTHERWISE}")
     path = folder / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{folder}: there is no model.safetensors; fetch the folder again")
@@ -148,7 +150,8 @@ def _dense(folder: Path) -> Dense:
     return Dense(read("linear.weight"), read("linear.bias") if "linear.bias" in entries else None, activation)
 
 
-def _prompts(path: Path) -> tuple[MappingProxyType[str, str], str]:
+def prompts_of(path: Path) -> tuple[MappingProxyType[str, str], str]:
+    """Prompts by their names, and the one that is taken by default, of config_sentence_transformers.json."""
     if not path.is_file():
         return MappingProxyType({}), ""
     config = read_json(path)

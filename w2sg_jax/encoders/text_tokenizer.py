@@ -18,6 +18,7 @@ from jaxtyping import Int, Int32
 from .._errors import InputError, check
 from ..store.content import bytes_hash
 from .gguf import GgufCheckpoint
+from .hub import OTHERWISE
 from .tokens import TokenSet
 
 Side = Literal["left", "right"]
@@ -256,7 +257,6 @@ _BYTE_LEVEL = ("gpt2", "roberta")
 """model_type of models whose `vocab.json` and `merges.txt` are split by GPT-2's rule."""
 # These classes put special tokens around a text by their config, whatever tokenizer.json says.
 _BY_CONFIG = ("Llama", "CodeLlama", "Gemma")
-_OTHERWISE = "represent the texts with the model's own library, and give the arrays to w2sg rank"
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ def _of_folder(folder: Path) -> dict[str, Any]:
     else:
         raise InputError(
             f"folder: {folder} has no tokenizer.json, and no vocabulary files of a BERT-, GPT-2- or RoBERTa-like model "
-            f"(kind {told.family or 'not named'!r}); {_OTHERWISE}"
+            f"(kind {told.family or 'not named'!r}). {OTHERWISE}"
         )
     if told.kind in _BY_CONFIG:
         if "add_bos_token" in config:
@@ -551,7 +551,7 @@ def _around(backend: Any, folder: Path) -> tuple[tuple[int, ...], tuple[int, ...
         if own and [whole.ids[i] for i in own] == alone.ids and own == list(range(own[0], own[-1] + 1)):
             return tuple(whole.ids[: own[0]]), tuple(whole.ids[own[-1] + 1 :])
         break
-    raise InputError(f"folder: what {folder / 'tokenizer.json'} puts around a text is not understood; {_OTHERWISE}")
+    raise InputError(f"folder: what {folder / 'tokenizer.json'} puts around a text is not understood. {OTHERWISE}")
 
 
 # GGUF files
@@ -648,7 +648,7 @@ def _of_gguf(checkpoint: GgufCheckpoint) -> dict[str, Any]:
     elif kind == "llama":
         backend, bos = _sentencepiece(said), True
     else:
-        raise said.refused(f"tokenizer {kind!r} is not supported, gpt2 and llama are; {_OTHERWISE}")
+        raise said.refused(f"tokenizer {kind!r} is not supported, gpt2 and llama are. {OTHERWISE}")
     # transformers marks tokens with a role as special too, whatever their type.
     roles = {said.identifier(name) for name in ("bos", "eos", "unknown", "padding")}
     control = sorted(i for i in roles.union(_of_type(said, _CONTROL)) if i is not None and said.tokens[i])
@@ -697,7 +697,7 @@ def _byte_pairs(said: _Vocabulary) -> tuple[Any, bool]:
     name = said.get("pre", str, "gpt-2" if own else None)
     if name not in _SPLITTINGS:
         raise said.refused(
-            f"tokenizer.ggml.pre is {name!r}; these are supported: {', '.join(_SPLITTINGS)}. {_OTHERWISE}"
+            f"tokenizer.ggml.pre is {name!r}; these are supported: {', '.join(_SPLITTINGS)}. {OTHERWISE}"
         )
     splitting = _SPLITTINGS[name]
     merges = said.get("merges", list)

@@ -1,16 +1,16 @@
 """Texts -> representations by a language model, in a store: several layers and poolings by one pass, resumable."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32, Int
 
 from .._errors import InputError
-from ..encoders.language_model import OWN, Key, Pretrained, available_memory, batches, default_tokens
-from ..encoders.text_tokenizer import Tokens
+from ..encoders.language_model import OWN, Key
 from ..store.entries import StoreEntry, entry_of
 from .key import samples_hash
 
@@ -44,12 +44,114 @@ class Settings:
             raise InputError(f"max_length: expected at least 1, got {self.max_length}")
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """Texts as a model reads them."""
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " n"]:
+        """Tokens of each."""
+        ...
+
+    @property
+    def cut(self) -> int:
+        """How many were shortened."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """A model with its weights: ``LanguageModel``, or ``ForeignLanguageModel``."""
+
+    def of_tokens(
+        self,
+        tokens: Any,
+        rows: Int[np.ndarray, " n"],
+        keys: Sequence[Key],
+        *,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> dict[Key, Float32[np.ndarray, "n width"]]:
+        """Representations of some rows of counted texts."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the model holds outside of this process."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A model without its weights, by our encoders (``Pretrained``) or by its own library (``ForeignModel``)."""
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        ...
+
+    @property
+    def by(self) -> str:
+        """The libraries that run it; "" for our encoders."""
+        ...
+
+    @property
+    def spreads(self) -> bool:
+        """Whether several devices can share its work."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Layers after the embedding."""
+        ...
+
+    def keys(self, layers: Sequence[int] = ..., pools: Sequence[str] | None = ...) -> list[Key]:
+        """Representations by layer and pooling."""
+        ...
+
+    def width_of(self, key: Key) -> int:
+        """Columns of a representation."""
+        ...
+
+    def finished(self, key: Key) -> bool:
+        """Whether a representation is what the model's own pipeline gives."""
+        ...
+
+    def tokens(self, texts: Sequence[str], max_length: int | None = ..., prompt: str | None = ...) -> Counted:
+        """Texts as the model reads them."""
+        ...
+
+    def made_with(self, max_length: int | None, prompt: str | None) -> dict[str, Any]:
+        """What values depend on beside texts, layer, pooling and types; what JSON can hold."""
+        ...
+
+    def programs(self, shards: Iterable[Int[np.ndarray, " rows"]]) -> int:
+        """Compilations for texts of so many tokens, by shard."""
+        ...
+
+    def memory_of(self, dtype: Any, longest: int) -> float:
+        """Bytes of a pass over texts of up to so many tokens."""
+        ...
+
+    def available_memory(self) -> float | None:
+        """Bytes of a device; None where nothing says."""
+        ...
+
+    def flops_of(self, tokens: Any) -> float:
+        """Operations of a pass over all texts."""
+        ...
+
+    def load(self, *, dtype: Any = ..., devices: Sequence[Any] | None = ..., shared: bool = ...) -> Loaded:
+        """The model with its weights."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Extraction:
     """What is to be done for some representations of some texts by one model, and what of it is there already."""
 
-    model: Pretrained
-    tokens: Tokens
+    model: Model
+    tokens: Counted
     settings: Settings
     entries: Mapping[Key, StoreEntry]
     """where each representation is kept"""
@@ -64,13 +166,11 @@ class Extraction:
     @property
     def programs(self) -> int:
         """Compilations that are needed."""
-        lengths = self.tokens.lengths
-        shards = (batches(lengths[self._rows_of(shard)], default_tokens()) for shard in self.missing)
-        return len({(length, room) for shard in shards for _, length, room in shard})
+        return self.model.programs(self.tokens.lengths[self._rows_of(shard)] for shard in self.missing)
 
     @property
     def memory(self) -> float:
-        """Bytes, as ``Pretrained.memory_of``."""
+        """Bytes, as ``Model.memory_of``."""
         return self.model.memory_of(self.settings.dtype, int(self.tokens.lengths.max()))
 
     def _rows_of(self, shard: int) -> np.ndarray:
@@ -82,7 +182,8 @@ class Extraction:
 
         Args:
             progress: called with rows done and rows in all.
-            devices: that share the work; they share the parameters too where those are larger than one of them.
+            devices: that share the work of a model that spreads; they share the parameters too where those are larger
+                than one of them.
 
         Raises:
             InputError: more memory is needed than there is; states that are not finite.
@@ -90,7 +191,8 @@ class Extraction:
         """
         if not self.missing:
             return
-        count, have = len(devices) if devices else 1, available_memory()
+        devices = devices if self.model.spreads else None
+        count, have = len(devices) if devices else 1, self.model.available_memory()
         if have is not None and self.memory > have * count:
             raise InputError(
                 f"{self.model.name}: it takes {self.memory / 2**30:.1f} GiB and {have * count / 2**30:.1f} are there; "
@@ -98,6 +200,12 @@ class Extraction:
             )
         shared = have is not None and count > 1 and self.memory > 0.8 * have
         model = self.model.load(dtype=self.settings.dtype, devices=devices, shared=shared)
+        try:
+            self._fill(model, progress)
+        finally:
+            model.close()
+
+    def _fill(self, model: Loaded, progress: Callable[[int, int], None] | None) -> None:
         total, before = self.rows, 0
         for shard in self.missing:
             rows, done = self._rows_of(shard), before
@@ -117,7 +225,7 @@ class Extraction:
 
 
 def extraction(
-    model: Pretrained,
+    model: Model,
     texts: Sequence[str],
     keys: Sequence[Key],
     store: Path,
@@ -129,9 +237,9 @@ def extraction(
     """What is to be done for representations of texts by a model.
 
     Args:
-        model: of which the headers are read.
+        model: as from ``open_pretrained`` or ``open_model``.
         texts: n of them.
-        keys: layers and poolings, as from ``Pretrained.keys``.
+        keys: layers and poolings, as from ``Model.keys``.
         store: the folder that they are kept in.
         data: what people call the texts.
         settings: what else they depend on.
@@ -147,11 +255,9 @@ def extraction(
     tokens = model.tokens(texts, settings.max_length, settings.prompt)
     shared = {
         "arithmetic": ARITHMETIC,
-        "model": model.content,
+        **model.made_with(settings.max_length, settings.prompt),
         "texts": samples_hash(texts),
         "rows": len(texts),
-        "max_length": min(settings.max_length or model.max_length, model.config.max_length),
-        "prompt": model.pipeline.prompt_of(settings.prompt),
         "dtype": settings.dtype,
         "stored": settings.stored,
     }
@@ -164,7 +270,7 @@ def extraction(
     return Extraction(model, tokens, settings, entries, tuple(missing))
 
 
-def suffix_of(key: Key, model: Pretrained) -> str:
+def suffix_of(key: Key, model: Model) -> str:
     """A layer and a pooling as people write them: "#6:mean"; nothing for what the model's own pipeline gives."""
     layer, pooling = key
     if model.finished(key):
@@ -188,7 +294,8 @@ def told(plan: Extraction) -> str:
     lengths, done = plan.tokens.lengths, len(plan.tokens) - plan.rows
     cut = f", {plan.tokens.cut} cut" if plan.tokens.cut else ""
     there = f"; {done} rows are there" if done else ""
+    how = f"by {plan.model.by}" if plan.model.by else f"{plan.programs} programs to compile"
     return (
         f"{short_name(plan.model.name)}: {len(lengths)} texts, {math.fsum(lengths):.0f} tokens, longest "
-        f"{lengths.max()}{cut}; {plan.memory / 2**30:.1f} GiB; {plan.programs} programs to compile{there}"
+        f"{lengths.max()}{cut}; {plan.memory / 2**30:.1f} GiB; {how}{there}"
     )
