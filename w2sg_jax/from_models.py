@@ -8,6 +8,7 @@ supervised-split predicted gap, with intervals over groups of rows.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ import numpy as np
 
 from ._errors import InputError
 from .datasets import TextSet, TextSplits, load_text, text_splits
-from .encoders.language_model import OWN, Key, Pretrained, open_pretrained
-from .extraction.texts import Extraction, Settings, extraction, short_name, suffix_of
+from .encoders.foreign_model import Hf, open_model
+from .encoders.language_model import OWN, Key
+from .extraction.texts import Extraction, Model, Settings, extraction, short_name, suffix_of
 from .ranking.rank import rank
 from .store import load
 
@@ -96,6 +98,8 @@ def predict(
     seed: int = 0,
     store: str | os.PathLike[str] = STORE,
     settings: Settings | None = None,
+    hf: Hf = False,
+    trust_remote_code: bool = False,
     data_dir: Path | None = None,
     devices: Any = None,
     progress: Callable[[int, int], None] | None = None,
@@ -112,6 +116,9 @@ def predict(
         seed: of the split.
         store: folder that representations are kept in; what is there is not computed again.
         settings: what representations depend on beside model and texts.
+        hf: whether models are run by their own library (transformers, sentence-transformers) in a process of its own:
+            those that our encoders do not read (True), or all ("all").
+        trust_remote_code: whether Python code that such models ship may be run, with the user's rights.
         data_dir: folder with published data.
         devices: that share the work of the models.
         progress: called with rows done and rows in all; then with models.
@@ -127,7 +134,17 @@ def predict(
     Cost: one pass of each model over the rows of two parts, as ``LanguageModel.represent``; then ``rank``.
     """
     texts = load_text(data, data_dir) if isinstance(data, str) else data
-    plan = prediction(texts, strong, weak, n=n, seed=seed, store=Path(store), settings=settings)
+    plan = prediction(
+        texts,
+        strong,
+        weak,
+        n=n,
+        seed=seed,
+        store=Path(store),
+        settings=settings,
+        hf=hf,
+        trust_remote_code=trust_remote_code,
+    )
     plan.extract(progress, devices=devices)
     return plan.rank(progress, **options)
 
@@ -141,17 +158,20 @@ def prediction(
     seed: int = 0,
     store: Path = Path(STORE),
     settings: Settings | None = None,
+    hf: Hf = False,
+    trust_remote_code: bool = False,
 ) -> Prediction:
     """What `predict` will do, with what is there already; arguments and errors are those of `predict`."""
     splits = text_splits(data, n=n, seed=seed)
     rows = np.concatenate([splits.train, splits.w2s])
     texts = [data.texts[row] for row in rows]
     named = weak.items() if isinstance(weak, Mapping) else ((None, one) for one in weak)
-    opened: dict[str, Pretrained] = {}
+    opened: dict[str, Model] = {}
+    open_one = partial(open_model, hf=hf, trust_remote_code=trust_remote_code)
     found: dict[str, tuple[str, Key]] = {}
     for name, text in named:
         one = _chosen(text)
-        key = _key(one, opened)
+        key = _key(one, opened, open_one)
         name = name or f"{short_name(one.model)}{suffix_of(key, opened[one.model])}"
         if name in found:
             raise InputError(f"weak: two models would be called {name!r}; name them, as a=MODEL b=MODEL")
@@ -159,7 +179,7 @@ def prediction(
     if not found:
         raise InputError("weak: no model; give at least one")
     best = _chosen(strong)
-    top = best.model, _key(best, opened)
+    top = best.model, _key(best, opened, open_one)
     wanted: dict[str, list[Key]] = {}
     for model, key in (top, *found.values()):
         if key not in wanted.setdefault(model, []):
@@ -181,9 +201,9 @@ def _chosen(text: str) -> Chosen:
         raise InputError(f"{text}: expected MODEL#LAYER or MODEL#LAYER:POOLING, such as {model}#6:mean") from None
 
 
-def _key(chosen: Chosen, opened: dict[str, Pretrained]) -> Key:
+def _key(chosen: Chosen, opened: dict[str, Model], open_one: Callable[[str], Model]) -> Key:
     """The layer and pooling, of a model that is opened once."""
     if chosen.model not in opened:
-        opened[chosen.model] = open_pretrained(chosen.model)
+        opened[chosen.model] = open_one(chosen.model)
     model = opened[chosen.model]
     return model.keys([chosen.layer], None if chosen.pooling is None else [chosen.pooling])[0]

@@ -1,6 +1,7 @@
 """`w2sg extract`: representations of texts by a language model, kept in a store."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,11 @@ class ModelOptions:
     """Folder of representations, each under the hash of what made it; what is there is not computed again."""
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the rows among all devices, and the parameters where they are larger than one of them."""
+    hf: Annotated[tuple[Literal["all"], ...] | None, arg(metavar="[all]")] = None
+    """Run the models that our encoders do not read by their own library (transformers, sentence-transformers), in a
+    process of its own; all: run every model so."""
+    trust_remote_code: Annotated[bool, FlagCreatePairsOff] = False
+    """With --hf: run Python code that a model ships, with your rights. Read it first."""
     dry_run: Annotated[bool, FlagCreatePairsOff] = False
     """Say what would be done, in which memory and time, and stop."""
     json: Annotated[bool, FlagCreatePairsOff] = False
@@ -40,6 +46,14 @@ class ModelOptions:
 
         return Settings(self.max_length, self.prompt, self.dtype, self.stored)
 
+    @property
+    def by(self) -> dict[str, Any]:
+        """Who runs the models, as ``open_model`` takes it."""
+        return {
+            "hf": False if self.hf is None else "all" if self.hf else True,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class ExtractOptions(ModelOptions, TextOptions):
@@ -48,8 +62,8 @@ class ExtractOptions(ModelOptions, TextOptions):
     MODEL is a folder with config.json, safetensors and tokenizer (as save_pretrained writes it), a GGUF file, or
     a name on the Hugging Face hub (owner/name, and --revision). BERT, RoBERTa, XLM-R, MPNet, DistilBERT, Llama,
     Mistral, Qwen 2 and 3, Gemma and Gemma 3, GPT-2 and GPT-NeoX are read. Layer 0 is the embedding, layer L the
-    last block before the final norm, and -1 what the model's own pipeline gives. A run that is killed goes on
-    where it was; nothing stale is ever used.
+    last block before the final norm, and -1 what the model's own pipeline gives. Any other model is run by its
+    own library with --hf. A run that is killed goes on where it was; nothing stale is ever used.
 
     Example:
       w2sg extract models/minilm --data sciq --layers all --pool mean cls
@@ -77,7 +91,7 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     Raises:
         InputError, OSError: a model, texts or a folder that cannot be used.
     """
-    from ..encoders.language_model import open_pretrained
+    from ..encoders.foreign_model import open_model
     from ..extraction.texts import extraction
     from ..report.record import record
     from ..report.tables import table
@@ -86,8 +100,9 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     if options.n is not None and not 1 <= options.n <= len(data):
         raise InputError(f"--n: got {options.n}; {data.name} has {len(data)} rows")
     texts = data.texts[: options.n]
-    model = open_pretrained(options.model, revision=options.revision)
-    keys = model.keys(layers_of(options.layers, model.config.depth), options.pool or None)
+    before_models(options, progress)
+    model = open_model(options.model, revision=options.revision, **options.by)
+    keys = model.keys(layers_of(options.layers, model.depth), options.pool or None)
     called = data.name if options.n is None else f"{data.name}-{options.n}"
     plan = extraction(model, texts, keys, options.store, called, options.settings)
     announce({options.model: plan}, progress)
@@ -104,6 +119,17 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
         for entry in plan.entries.values()
     }
     return record("extract", dataclasses.asdict(options), {}, {"representations": found, "cut": plan.tokens.cut})
+
+
+def before_models(options: ModelOptions, console: Console) -> None:
+    """Says what --trust-remote-code means, and leaves room on a GPU for the library of --hf."""
+    if options.hf is None:
+        return
+    # JAX takes three quarters of a GPU's memory when it starts, which another process could not use then.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if options.trust_remote_code:
+        told = "--trust-remote-code: Python code that a model ships is run, and may read, change and send what you can"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def layers_of(text: str, depth: int) -> list[int]:

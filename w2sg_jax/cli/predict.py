@@ -8,7 +8,7 @@ from rich.console import Console
 from tyro.conf import arg
 
 from ..terminal.progress import progress_bar
-from .extract import ModelOptions, announce, devices_of
+from .extract import ModelOptions, announce, before_models, devices_of
 from .texts import TextOptions, text_set_of
 
 
@@ -63,6 +63,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
     out = output_folder(None if options.out is None else str(options.out))
     data = text_set_of(options.data, options)
     weak = named_models(options.weak)
+    before_models(options, progress)
     plan = prediction(
         data,
         options.strong,
@@ -71,6 +72,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
         seed=options.seed,
         store=options.store,
         settings=options.settings,
+        **options.by,
     )
     announce(plan.models, progress)
     inputs = {
