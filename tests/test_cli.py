@@ -347,7 +347,7 @@ def test_quickstart_refuses_bad_options(tmp_path, capsys):
 
 def test_unknown_command(capsys):
     assert "'rnak' is not a command; did you mean rank?" in _fails(capsys, "rnak")
-    assert "the commands are gap, rank, quickstart" in _fails(capsys, "xyz")
+    assert "the commands are gap, rank, predict" in _fails(capsys, "xyz")
 
 
 @pytest.mark.parametrize(

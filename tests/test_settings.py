@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.experimental.compilation_cache import compilation_cache
+from test_extraction import TEXTS, model_of
 
 import w2sg_jax as w2sg
 from w2sg_jax import encoders, synthetic, training
@@ -104,6 +105,20 @@ def saved_and_loaded(tmp_path):
     w2sg.save(tmp_path / "a.npy", STRONG)
     w2sg.save(tmp_path / "b.npy", ON_DEVICE[0])
     return w2sg.moments(w2sg.load(tmp_path / "b.npy"), w2sg.load(tmp_path / "a.npy"), block_rows=16)
+
+
+def language_model(tmp_path):
+    """A tiny pretrained model, and what it makes of texts."""
+    model = encoders.from_pretrained(model_of("llama3", tmp_path / "model"))
+    assert encoders.open_pretrained(tmp_path / "model").content == model.pretrained.content
+    return list(model.represent(TEXTS, layers=[0, 1, -1]).values())
+
+
+def predicted(tmp_path):
+    """By two layers of a tiny pretrained model."""
+    model = str(model_of("llama3", tmp_path / "model"))
+    texts = w2sg.datasets.text_set("letters", TEXTS, [len(text) for text in TEXTS])
+    return w2sg.predict(texts, model, [f"{model}#0", f"{model}#1"], store=tmp_path / "store").to_dict()
 
 
 def encoder_from_disk(tmp_path):
@@ -205,7 +220,10 @@ CASES = {
         WEAK, STRONG, CLASSES, **ROWS, ridges=[1e-4, (1e-2, 1e-3)]
     ),
     "w2sg_jax.encoders.encode": lambda: encoders.encode(ENCODER, TOKENIZER, SMILES, batch_size=4),
+    "w2sg_jax.encoders.from_pretrained": language_model,
     "w2sg_jax.encoders.load_encoder": encoder_from_disk,
+    "w2sg_jax.encoders.open_pretrained": language_model,
+    "w2sg_jax.predict": predicted,
     "w2sg_jax.encoders.save_encoder": encoder_from_disk,
     "w2sg_jax.encoders.split_smiles": lambda: len(encoders.split_smiles(SMILES[3])),
     "w2sg_jax.training.pretrain": lambda: trained(training.pretrain(SHAPE, TOKENIZER.encode(SMILES), TRAINING)),

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from .._errors import InputError
 from ..numerics.backend import device_memory, on_cpu
+from ..numerics.settings import own_settings
 from ..store.content import bytes_hash
 from . import bert, gpt, llama
 from .checkpoints import Checkpoint, FolderCheckpoint, Place, load, parameter_bytes
@@ -142,6 +143,7 @@ class Pretrained:
         parameters = self.bytes_of(jnp.float32) / 4 - config.vocabulary * config.width
         return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
 
+    @own_settings()
     def load(
         self, *, dtype: Any = jnp.float32, devices: Sequence[Any] | None = None, shared: bool = False
     ) -> "LanguageModel":
@@ -301,6 +303,7 @@ class LanguageModel:
             tokens, np.arange(len(texts)), keys, tokens_at_once=tokens_at_once, padding=padding, on_rows=on_rows
         )
 
+    @own_settings()
     def of_tokens(
         self,
         tokens: Tokens,
