@@ -176,6 +176,46 @@ def test_everything_that_changes_values_changes_the_entry(bert, llama, tmp_path)
     assert folder(prompt="a b ") == folder(prompt="query") == folders[0] == folder(max_length=12)
 
 
+def test_entries_of_one_name_are_told_apart(bert, tmp_path):
+    model, store = open_pretrained(bert), tmp_path / "store"
+    for dtype in ("float32", "bfloat16"):
+        extraction(model, TEXTS, model.keys(), store, "letters", Settings(dtype=dtype)).run()
+    with pytest.raises(
+        InputError, match=r"2 entries are called 'tiny-bert@letters'; choose a folder: \w+ \(dtype"
+    ) as told:
+        w2sg.load(store, key="tiny-bert")
+    folders = [entry.folder.name for entry in entries.entries(store)]
+    assert all(f"{folder} (dtype" in str(told.value) for folder in folders)
+    first, second = (w2sg.load(store, key=folder)[:] for folder in folders)
+    assert 1e-4 < np.abs(first - second).max() < 0.1
+
+
+def test_pipelines_that_are_refused(bert, tmp_path):
+    folder = tmp_path / "other"
+    for module, config, message in (
+        ("mine.Pooling", {}, r"a module mine\.Pooling is not supported"),
+        ("sentence_transformers.models.WordWeights", {}, "a module WordWeights is not supported"),
+        ("sentence_transformers.models.Pooling", {"pooling_mode_max_tokens": True}, "pooling by max is not supported"),
+        ("sentence_transformers.models.Pooling", {}, "pooling by nothing"),
+        (
+            "sentence_transformers.models.Pooling",
+            {"pooling_mode_mean_tokens": True, "include_prompt": False},
+            "pooling without the tokens of the prompt",
+        ),
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(bert, folder)
+        (folder / "modules.json").write_text(json.dumps([{"path": "1_Pooling", "type": module}]))
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=message):
+            open_pretrained(folder)
+    (folder / "modules.json").write_text(
+        json.dumps([{"path": "../..", "type": "sentence_transformers.models.Pooling"}])
+    )
+    with pytest.raises(InputError, match="leads out of the folder"):
+        open_pretrained(folder)
+
+
 def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
     model, store = open_pretrained(bert), tmp_path / "store"
     for layers, pools, message in (

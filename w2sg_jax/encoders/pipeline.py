@@ -21,6 +21,8 @@ from .hub import OTHERWISE
 
 POOLINGS = ("mean", "cls", "last")
 """Of the tokens of a text: the mean, the first one, the last one; never padding."""
+LIBRARY = "sentence_transformers"
+"""Whose modules these are."""
 _MODES = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -88,7 +90,10 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
         return Pipeline("last" if causal else "mean")
     pooling, dense, normalised = None, [], False
     for module in modules_of(folder):
-        kind, path = str(module.get("type", "")).rpartition(".")[2], folder / str(module.get("path", ""))
+        owner, _, kind = str(module.get("type", "")).rpartition(".")
+        path = folder / str(module.get("path", ""))
+        if owner.partition(".")[0] != LIBRARY:  # a class of the same name may do something else
+            kind = str(module.get("type", ""))
         if not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{folder / 'modules.json'}: {module['path']!r} leads out of the folder; fetch it again")
         if kind == "Pooling":
@@ -121,6 +126,8 @@ def modules_of(folder: Path) -> list[dict[str, Any]]:
 
 def _pooling(path: Path) -> str:
     config = read_json(path)
+    if config.get("include_prompt", True) is not True:
+        raise InputError(f"{path}: pooling without the tokens of the prompt is not supported. {OTHERWISE}")
     modes = [mode for name, mode in _MODES.items() if config.get(name)] or _as_list(config.get("pooling_mode"))
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise InputError(f"{path}: pooling by {' and '.join(map(str, modes)) or 'nothing'} is not supported; "

@@ -150,7 +150,7 @@ def _read(path: Path) -> StoreEntry | None:
 
 
 def find(store: Path, name: str | None) -> StoreEntry:
-    """The entry of a name, which may leave out the data set where it is the only one.
+    """The entry of a name, which may leave out the data set where it is the only one; or of its folder's name.
 
     Raises:
         InputError: there is no such entry, or several; or it is not whole.
@@ -158,9 +158,12 @@ def find(store: Path, name: str | None) -> StoreEntry:
     every = list(entries(store))
     if not every:
         raise refusal(store, "the store is empty", "fill it with w2sg extract")
-    named = [entry for entry in every if entry.name == name]
+    named = [entry for entry in every if name in (entry.name, entry.folder.name)]
     named = named or [entry for entry in every if name is None or entry.name.rpartition("@")[0] == name]
     names = sorted({entry.name for entry in every})
+    if len({entry.name for entry in named}) == 1 and len(named) > 1:
+        told = "; ".join(f"{entry.folder.name} ({_differs(entry, named)})" for entry in named)
+        raise refusal(store, f"{len(named)} entries are called {named[0].name!r}", f"choose a folder: {told}")
     if len(named) != 1:
         close = difflib.get_close_matches(name or "", names, n=3) or names[:5]
         what = f"{len(named)} entries are called {name!r}" if named else f"no entry is called {name!r}"
@@ -171,6 +174,13 @@ def find(store: Path, name: str | None) -> StoreEntry:
         raise refusal(store, f"{named[0].name} is not whole: {done} of {named[0].parts} shards",
                       "run the same w2sg extract again: it goes on")  # fmt: skip
     return named[0]
+
+
+def _differs(entry: StoreEntry, others: list[StoreEntry]) -> str:
+    """What an entry is made from that others of its name are not."""
+    values = {key: {json.dumps(one.made_from.get(key)) for one in others} for key in entry.made_from}
+    told = [f"{key} {str(entry.made_from[key])[:DIGITS]}" for key, found in values.items() if len(found) > 1]
+    return ", ".join(told)
 
 
 def _hash(made_from: Mapping[str, Any]) -> str:
