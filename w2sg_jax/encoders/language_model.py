@@ -5,6 +5,7 @@ r"""Language models: texts -> representations of any layer, by the model's own f
 block before the final norm, and -1 what the model's own pipeline gives.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -131,11 +132,13 @@ class Pretrained:
         return parameter_bytes(self.checkpoint, self.family.UNUSED, jnp.dtype(dtype))
 
     def memory_of(self, dtype: Any, longest: int) -> float:
-        """Bytes of a pass over texts of up to so many tokens: the parameters, and the widest of what a batch needs."""
+        """Bytes of a pass over texts of up to so many tokens: the parameters, and the more of what the largest tensor
+        takes while it is read and what a batch takes."""
         config, at_once = self.config, max(default_tokens(), longest)
         states = at_once * (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
         scores = 3 * at_once * longest * config.heads * 4
-        return float(self.bytes_of(dtype) + states + scores)
+        largest = 4 * max(math.prod(shape) for shape in self.checkpoint.shapes.values())
+        return float(self.bytes_of(dtype) + max(largest, states + scores))
 
     def flops_of(self, tokens: Tokens) -> float:
         """Operations of a pass: two a token and parameter of the blocks, and what attention adds."""
