@@ -113,7 +113,7 @@ def test_a_store_is_read_by_name_and_goes_on(bert, llama, tmp_path, small_shards
     model, store = open_pretrained(bert), tmp_path / "store"
     keys = model.keys([0, 2, -1])
     plan = extraction(model, TEXTS, keys, store, "letters")
-    assert plan.missing == (0, 1, 2) and plan.rows == 40
+    assert plan.missing == (0, 1, 2) and plan.rows == 40 and not store.exists()
 
     class Stopped(Exception):
         pass
@@ -124,7 +124,7 @@ def test_a_store_is_read_by_name_and_goes_on(bert, llama, tmp_path, small_shards
 
     with pytest.raises(Stopped):
         plan.run(stop)
-    with pytest.raises(InputError, match=r"tiny-bert@letters is not whole: 1 of 3 shards; run the same w2sg extract"):
+    with pytest.raises(InputError, match=r"tiny-bert@letters is not whole: 1 of 3 shards .* run the same w2sg extract"):
         w2sg.load(store, key="tiny-bert")
     again = extraction(model, TEXTS, keys, store, "letters")
     assert again.missing == (1, 2)
@@ -148,8 +148,19 @@ def test_a_store_is_read_by_name_and_goes_on(bert, llama, tmp_path, small_shards
     # What is there is neither computed nor is the model loaded again; a damaged shard is.
     monkeypatch.setattr(type(model), "load", lambda *_, **__: pytest.fail("loaded again"))
     extraction(model, TEXTS, keys, store, "letters").run()
-    again.entries[keys[1]].part(1).write_bytes(b"\0" * 10)
-    assert extraction(model, TEXTS, keys, store, "letters").missing == (1,)
+    part, other = (again.entries[key].part(1) for key in keys[:2])
+    whole_part = part.read_bytes()
+    for damaged in (b"\0" * 10, whole_part[:-1] + b"\0", other.read_bytes(), whole_part[:90]):
+        part.write_bytes(damaged)
+        assert extraction(model, TEXTS, keys, store, "letters").missing == (1,)
+        with pytest.raises(InputError, match=r"2 of 3 shards are there and as they were written"):
+            w2sg.load(store, key="tiny-bert#0:mean")
+    part.write_bytes(whole_part)
+    # A model that is renamed keeps its old name too; an entry that is damaged is in nobody's way.
+    extraction(model, TEXTS, keys, store, "letters", name="new").run()
+    (again.entries[keys[0]].folder / "entry.json").write_text("{")
+    assert {w2sg.load(store, key=name).shape for name in ("new", "tiny-bert", "new@letters")} == {(40, 5)}
+    assert extraction(model, TEXTS, keys, store, "letters").missing == ()
 
 
 def test_everything_that_changes_values_changes_the_entry(bert, llama, tmp_path):
@@ -180,12 +191,10 @@ def test_entries_of_one_name_are_told_apart(bert, tmp_path):
     model, store = open_pretrained(bert), tmp_path / "store"
     for dtype in ("float32", "bfloat16"):
         extraction(model, TEXTS, model.keys(), store, "letters", Settings(dtype=dtype)).run()
-    with pytest.raises(
-        InputError, match=r"2 entries are called 'tiny-bert@letters'; choose a folder: \w+ \(dtype"
-    ) as told:
+    with pytest.raises(InputError, match=r"2 entries are called 'tiny-bert'; choose one by its folder") as told:
         w2sg.load(store, key="tiny-bert")
     folders = [entry.folder.name for entry in entries.entries(store)]
-    assert all(f"{folder} (dtype" in str(told.value) for folder in folders)
+    assert all(f"{folder} (tiny-bert@letters, dtype" in str(told.value) for folder in folders)
     first, second = (w2sg.load(store, key=folder)[:] for folder in folders)
     assert 1e-4 < np.abs(first - second).max() < 0.1
 
@@ -246,9 +255,9 @@ def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
         patch.setattr("safetensors.numpy.save_file", full)
         with pytest.raises(OSError, match="free some space if the disk is full"):
             plan.run()
-    assert plan.missing == (0,) and [path.name for path in plan.entries[model.keys()[0]].folder.iterdir()] == [
-        "entry.json"
-    ]
+    assert extraction(model, TEXTS, model.keys(), store, "letters").missing == (0,) and [
+        path.name for path in plan.entries[model.keys()[0]].folder.iterdir()
+    ] == ["entry.json"]
     broken = tmp_path / "broken"
     shutil.copytree(bert, broken)
     weights = load_file(bert / "model.safetensors")
@@ -264,12 +273,15 @@ def test_a_model_that_is_not_there(tmp_path, monkeypatch, bert):
     pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.chdir(bert.parents[1])
     with pytest.raises(InputError, match=r"owner/name: the hub does not answer .* fetch https://huggingface\.co/owner"):
         fetched("owner/name")
     with pytest.raises(InputError, match=r"no/such/folder: there is no such folder or file"):
         fetched("no/such/folder")
     with pytest.raises(InputError, match="is on this machine and has none; leave it out"):
         fetched(bert, "main")
+    with pytest.raises(InputError, match=r"tiny-brt: there is no such folder or file; did you mean .*tiny-bert\?"):
+        fetched(f"{bert.parent.name}/tiny-brt")
     with pytest.raises(InputError, match=r"expected the folder of a model, or a \.gguf file"):
         fetched(bert / "config.json")
     other = tmp_path / "t5"
@@ -365,6 +377,18 @@ def test_from_model_names_to_a_ranking(bert, llama, letters, tmp_path, capsys, m
     assert main(["rank", *(f"{tmp_path / 'store'}::{name}" for name in names)]) == 0
 
 
+def test_predict_in_python(bert, tmp_path):
+    """Paths are taken, also a single one; what cannot be ranked is refused before a model is run."""
+    texts = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
+    ranking = w2sg.predict(texts, bert, f"{bert}#1", store=tmp_path / "store")
+    assert [row.name for row in ranking.rows] == ["tiny-bert#1:mean"]
+    with pytest.raises(
+        InputError, match=r"letters: \d rows in the part \w+; a ranking needs at least 8: give more texts"
+    ):
+        w2sg.predict(texts, bert, [bert], n=16, store=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -392,7 +416,7 @@ def test_extract_by_command(bert, letters, tmp_path, capsys):
     out, err = capsys.readouterr()
     found = json.loads(out)["result"]["representations"]
     assert len(found) == 8 and found["tiny-bert@letters-50"]["width"] == 5
-    assert {one["rows"] for one in found.values()} == {50} and "programs to compile" in err
+    assert {one["rows"] for one in found.values()} == {50} and "programs to compile: " in err
     for change, message in ((["--layers", "0,x"], "--layers: got '0,x'; expected all"), (["--n", "99"], "has 60 rows")):
         assert main([*arguments, *change]) == 2
         assert message in capsys.readouterr().err

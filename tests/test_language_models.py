@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from w2sg_jax import InputError
 from w2sg_jax.encoders import bert, gpt, llama
-from w2sg_jax.encoders.checkpoints import FolderCheckpoint, Place, load
+from w2sg_jax.encoders.checkpoints import FolderCheckpoint, Place, fitted, load
 
 PARITY = Path(__file__).parent / "parity"
 MODELS = sorted(path.stem for path in PARITY.glob("*.safetensors"))
@@ -38,8 +38,9 @@ def loaded(folder: Path, dtype=jnp.float32, place: Place | None = None):
     family, make = next(pair for pair in FAMILIES if kind in pair[0].MODEL_TYPES)
     config = family.config_of(checkpoint.config)
     names = family.names(config, kind)
-    options = {"prefixes": family.PREFIXES, "unused": family.UNUSED, "dtype": dtype, "place": place or Place()}
-    return load(lambda: make(config, rngs=nnx.Rngs(0)), names, config.depth, checkpoint, **options), config
+    options = {"prefixes": family.PREFIXES, "unused": family.UNUSED}
+    found = fitted(lambda: make(config, rngs=nnx.Rngs(0)), names, config.depth, checkpoint, **options)
+    return load(found, checkpoint, dtype=dtype, place=place or Place()), config
 
 
 def states_of(model, ids, mask):
@@ -128,6 +129,8 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
         ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is 50.0, which is not supported"),
         ("gemma3", {"layer_types": ["full_attention"]}, "layer_types lists 1 layers, and num_hidden_layers is 3"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
+        ("bert", {"num_attention_heads": 3}, "3 heads do not share 8 columns"),
+        ("bert", {"num_hidden_layers": 10**9}, "1000000000 layers, and the files have 39 tensors in all"),
         ("gpt-neox", {"num_attention_heads": 3}, "3 heads do not share 8 columns"),
     ],
 )

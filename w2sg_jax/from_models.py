@@ -18,8 +18,8 @@ from ._errors import InputError
 from .datasets import TextSet, TextSplits, load_text, text_splits
 from .encoders.foreign_model import Hf, open_model
 from .encoders.language_model import OWN, Key
-from .extraction.texts import Extraction, Model, Settings, extraction, short_name, suffix_of
-from .ranking.rank import rank
+from .extraction.texts import Extraction, Model, Settings, extraction, short_data, short_name, suffix_of
+from .ranking.rank import FEWEST, rank
 from .store import load
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class Prediction:
 
 def predict(
     data: str | TextSet,
-    strong: str,
-    weak: Sequence[str] | Mapping[str, str],
+    strong: str | os.PathLike[str],
+    weak: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
     *,
     n: int | None = ROWS,
     seed: int = 0,
@@ -151,8 +151,8 @@ def predict(
 
 def prediction(
     data: TextSet,
-    strong: str,
-    weak: Sequence[str] | Mapping[str, str],
+    strong: str | os.PathLike[str],
+    weak: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
     *,
     n: int | None = ROWS,
     seed: int = 0,
@@ -162,7 +162,15 @@ def prediction(
     trust_remote_code: bool = False,
 ) -> Prediction:
     """What `predict` will do, with what is there already; arguments and errors are those of `predict`."""
+    if isinstance(weak, str | os.PathLike):
+        weak = [os.fspath(weak)]
     splits = text_splits(data, n=n, seed=seed)
+    for part, found_rows in (("train", splits.train), ("w2s", splits.w2s)):
+        if len(found_rows) < FEWEST:
+            raise InputError(
+                f"{data.name}: {len(found_rows)} rows in the part {part}; a ranking needs at least {FEWEST}: give more "
+                "texts, or a larger n"
+            )
     rows = np.concatenate([splits.train, splits.w2s])
     texts = [data.texts[row] for row in rows]
     named = weak.items() if isinstance(weak, Mapping) else ((None, one) for one in weak)
@@ -184,13 +192,16 @@ def prediction(
     for model, key in (top, *found.values()):
         if key not in wanted.setdefault(model, []):
             wanted[model].append(key)
-    called = f"{data.name}-{len(rows)}-{seed}"
+    called = f"{short_data(data.name)}-{len(rows)}-{seed}"
     plans = {model: extraction(opened[model], texts, keys, store, called, settings) for model, keys in wanted.items()}
     return Prediction(data, splits, plans, top, found)
 
 
-def _chosen(text: str) -> Chosen:
+def _chosen(model: str | os.PathLike[str]) -> Chosen:
     """MODEL, MODEL#LAYER or MODEL#LAYER:POOLING; a path that is there may have a # in its name."""
+    if not isinstance(model, str | os.PathLike):
+        raise InputError(f"model: expected a path or a name on the hub, got {type(model).__name__}")
+    text = os.fspath(model)
     model, mark, rest = text.rpartition("#")
     if not mark or os.path.exists(text):
         return Chosen(text, OWN, None)

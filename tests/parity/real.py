@@ -16,7 +16,7 @@ import transformers
 from flax import nnx
 
 from w2sg_jax.encoders import bert, gpt, llama
-from w2sg_jax.encoders.checkpoints import FolderCheckpoint, Place, load
+from w2sg_jax.encoders.checkpoints import FolderCheckpoint, Place, fitted, load
 
 FINAL = ("norm", "ln_f", "final_layer_norm")
 """What the models call their last norm."""
@@ -44,8 +44,9 @@ def main(path: Path, texts: tuple[str, ...]) -> None:
     family, make = next(pair for pair in families if kind in pair[0].MODEL_TYPES)
     config = family.config_of(checkpoint.config)
     names = family.names(config, kind)
-    options = {"prefixes": family.PREFIXES, "unused": family.UNUSED, "dtype": jnp.float32, "place": Place()}
-    ours = load(lambda: make(config, rngs=nnx.Rngs(0)), names, config.depth, checkpoint, **options)
+    options = {"prefixes": family.PREFIXES, "unused": family.UNUSED}
+    found = fitted(lambda: make(config, rngs=nnx.Rngs(0)), names, config.depth, checkpoint, **options)
+    ours = load(found, checkpoint, dtype=jnp.float32, place=Place())
     run = nnx.jit(lambda model, ids, mask: model(ids, mask, lambda x: x))
     for side in ("right", "left") if config.causal else ("right",):
         tokenizer.padding_side = side

@@ -92,7 +92,7 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
         InputError, OSError: a model, texts or a folder that cannot be used.
     """
     from ..encoders.foreign_model import open_model
-    from ..extraction.texts import extraction
+    from ..extraction.texts import extraction, short_data
     from ..report.record import record
     from ..report.tables import table
 
@@ -103,7 +103,7 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     before_models(options, progress)
     model = open_model(options.model, revision=options.revision, **options.by)
     keys = model.keys(layers_of(options.layers, model.depth), options.pool or None)
-    called = data.name if options.n is None else f"{data.name}-{options.n}"
+    called = short_data(data.name) + ("" if options.n is None else f"-{options.n}")
     plan = extraction(model, texts, keys, options.store, called, options.settings)
     announce({options.model: plan}, progress)
     if not options.dry_run:

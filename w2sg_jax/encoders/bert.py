@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from .._errors import InputError
 from .layers import (
     ACTIVATIONS,
     Embedding,
@@ -77,6 +78,13 @@ def config_of(config: dict[str, Any]) -> BertConfig:
     Raises:
         InputError: a setting is missing, no number, or not supported.
     """
+    found = _config_of(config)
+    if found.width % found.heads:
+        raise InputError(f"config: {found.heads} heads do not share {found.width} columns")
+    return found
+
+
+def _config_of(config: dict[str, Any]) -> BertConfig:
     kind = config["model_type"]
     refuse_unless(config, position_embedding_type=("absolute", None), is_decoder=False)
     refuse_unless(config, relative_attention_num_buckets=BUCKETS)

@@ -171,7 +171,21 @@ class Source(NamedTuple):
     turned: bool
 
 
-def load(
+class Fitted(NamedTuple):
+    """Where each parameter of a model comes from, checked against the files.
+
+    Attributes:
+        graph: of the model.
+        parameters: by name, its path in the model's state and its variable, of which the shape is known.
+        sources: by name.
+    """
+
+    graph: Any
+    parameters: dict[str, tuple[Any, Any]]
+    sources: dict[str, Source]
+
+
+def fitted(
     make: Callable[[], Any],
     names: Mapping[str, str],
     depth: int,
@@ -179,27 +193,25 @@ def load(
     *,
     prefixes: tuple[str, ...],
     unused: tuple[str, ...],
-    dtype: Any,
-    place: Place,
-) -> Any:
-    """A model (nnx.Module) with the weights of a checkpoint.
+) -> Fitted:
+    """Find a model's parameters in a checkpoint, of which the headers are read.
 
     Args:
-        make: the model, of any weights; it is never run.
+        make: the model (nnx.Module), of any weights; it is never run.
         names: tensors of the files by our parameters, as ``bert.names``.
         depth: layers.
         checkpoint: the files.
         prefixes: that the files may put before all names.
         unused: parts of names of tensors that may be there and are not needed.
-        dtype: of the parameters.
-        place: where they lie.
 
     Raises:
         InputError: tensors are missing, or have other shapes, or there are others; the first few are named.
     """
+    shapes = checkpoint.shapes
+    if depth > len(shapes):  # before anything of that size is made
+        raise InputError(f"config: {depth} layers, and the files have {len(shapes)} tensors in all; fetch them again")
     graph, state = nnx.split(nnx.eval_shape(make))
     flat = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
-    shapes = checkpoint.shapes
     prefix = next((one for one in ("", *prefixes) if f"{one}{names['words']}.weight" in shapes), "")
     sources = {}
     for path in flat:
@@ -210,11 +222,23 @@ def load(
         present = [_present(f"{layer}.{part}", shapes) for layer in layers]
         sources[path] = Source(present, stacked, names[ours].startswith("T:"))
     _check({path: leaf.shape for path, (_, leaf) in flat.items()}, sources, shapes, unused)
+    return Fitted(graph, flat, sources)
+
+
+def load(found: Fitted, checkpoint: Checkpoint, *, dtype: Any, place: Place) -> Any:
+    """The model (nnx.Module) with the weights of a checkpoint.
+
+    Args:
+        found: as from ``fitted``.
+        checkpoint: the files.
+        dtype: of the parameters.
+        place: where they lie.
+    """
     placed = [
-        (path, leaf.replace(_placed(checkpoint, sources[name], leaf.shape, dtype, place)))
-        for name, (path, leaf) in flat.items()
+        (path, leaf.replace(_placed(checkpoint, found.sources[name], leaf.shape, dtype, place)))
+        for name, (path, leaf) in found.parameters.items()
     ]
-    return nnx.merge(graph, nnx.from_flat_state(placed))
+    return nnx.merge(found.graph, nnx.from_flat_state(placed))
 
 
 def _present(name: str, shapes: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The files of a model on this machine: a folder or file of the user's, or fetched from the Hugging Face hub."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,10 @@ def fetched(model: str | Path, revision: str | None = None, patterns: Sequence[s
         return path
     if not isinstance(model, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise InputError(f"{model}: there is no such folder or file, and the hub's models are named owner/name")
+    if path.parent.is_dir():  # owner is a folder here: rather a slip than a name on the hub
+        near = difflib.get_close_matches(path.name, [one.name for one in path.parent.iterdir()], n=1)
+        if near:
+            raise InputError(f"{model}: there is no such folder or file; did you mean {path.parent / near[0]}?")
     check("huggingface_hub", extra="models")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError

@@ -25,7 +25,7 @@ from ..numerics.backend import device_memory, on_cpu
 from ..numerics.settings import own_settings
 from ..store.content import bytes_hash
 from . import bert, gpt, llama
-from .checkpoints import Checkpoint, FolderCheckpoint, Place, load, parameter_bytes
+from .checkpoints import Checkpoint, Fitted, FolderCheckpoint, Place, fitted, load, parameter_bytes
 from .hub import OTHERWISE, fetched
 from .pipeline import POOLINGS, Pipeline, pipeline_of
 from .text_tokenizer import TextTokenizer, Tokens
@@ -54,6 +54,8 @@ class Pretrained:
     family: ModuleType
     config: Any
     """of the family: width, depth and what else fixes the function"""
+    fitted: Fitted
+    """where its parameters are in the files"""
     tokenizer: TextTokenizer
     pipeline: Pipeline
 
@@ -164,18 +166,8 @@ class Pretrained:
         """
         if jnp.dtype(dtype) not in (jnp.float32, jnp.bfloat16):
             raise InputError(f"dtype: expected float32 or bfloat16, got {jnp.dtype(dtype)}")
-        place, config, family = Place(devices, shared=shared), self.config, self.family
-        make = next(make for known, make in FAMILIES if known is family)
-        model = load(
-            lambda: make(config, rngs=nnx.Rngs(0)),
-            family.names(config, self.checkpoint.config["model_type"]),
-            config.depth,
-            self.checkpoint,
-            prefixes=family.PREFIXES,
-            unused=family.UNUSED,
-            dtype=dtype,
-            place=place,
-        )
+        place = Place(devices, shared=shared)
+        model = load(self.fitted, self.checkpoint, dtype=dtype, place=place)
         return LanguageModel(self, model, place)
 
 
@@ -201,9 +193,27 @@ def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretra
         checkpoint = gguf = GgufCheckpoint(path)
         family = _family(gguf.config.get("model_type"), path)
         tokenizer = TextTokenizer.from_gguf(gguf)
-    config = family.config_of(checkpoint.config)
-    tokenizer.check(config.vocabulary)
-    return Pretrained(str(model), checkpoint, family, config, tokenizer, pipeline_of(path, causal=config.causal))
+    try:
+        config = family.config_of(checkpoint.config)
+        found = _fitted(family, config, checkpoint)
+        tokenizer.check(config.vocabulary)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Pretrained(str(model), checkpoint, family, config, found, tokenizer, pipeline_of(path, causal=config.causal))
+
+
+@own_settings()
+def _fitted(family: ModuleType, config: Any, checkpoint: Checkpoint) -> Fitted:
+    """Where the parameters of a model are in its files."""
+    make = next(make for known, make in FAMILIES if known is family)
+    return fitted(
+        lambda: make(config, rngs=nnx.Rngs(0)),
+        family.names(config, checkpoint.config["model_type"]),
+        config.depth,
+        checkpoint,
+        prefixes=family.PREFIXES,
+        unused=family.UNUSED,
+    )
 
 
 def from_pretrained(
@@ -248,10 +258,11 @@ def check_finite(
     """Refuse pooled states of some rows that are not finite."""
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
-        row, layer = int(rows[np.flatnonzero(~finite)[0]]), "the final" if key[0] == OWN else f"layer {key[0]}"
-        raise InputError(
-            f"{name}: the states of {layer} are not finite at row {row}; run it in float32, or look at the weights"
+        row, layer = (
+            int(rows[np.flatnonzero(~finite)[0]]),
+            "final states" if key[0] == OWN else f"states of layer {key[0]}",
         )
+        raise InputError(f"{name}: the {layer} are not finite at row {row}; run it in float32, or look at the weights")
 
 
 @dataclass(frozen=True, eq=False)

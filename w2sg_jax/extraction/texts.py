@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,9 +15,9 @@ from ..encoders.language_model import OWN, Key
 from ..store.entries import StoreEntry, entry_of
 from .key import samples_hash
 
-SHARE = 0.4
+SHARE = 0.6
 """Of the product rate, about what passes reach."""
-COMPILATION = 2.0
+COMPILATION = 0.6
 """Seconds, about."""
 ARITHMETIC = 1
 """Of the encoders: a number that changes when they compute other values than before."""
@@ -190,7 +191,10 @@ class Extraction:
             OSError: a shard cannot be written, for instance because the disk is full.
         """
         if not self.missing:
+            with suppress(OSError):  # a store that cannot be written keeps the names that it has
+                self._prepare()
             return
+        self._prepare()
         devices = devices if self.model.spreads else None
         count, have = len(devices) if devices else 1, self.model.available_memory()
         if have is not None and self.memory > have * count:
@@ -204,6 +208,10 @@ class Extraction:
             self._fill(model, progress)
         finally:
             model.close()
+
+    def _prepare(self) -> None:
+        for entry in self.entries.values():
+            entry.prepare()
 
     def _fill(self, model: Loaded, progress: Callable[[int, int], None] | None) -> None:
         total, before = self.rows, 0
@@ -283,6 +291,11 @@ def short_name(model: str) -> str:
     return Path(model).name.removesuffix(".gguf") or model
 
 
+def short_data(name: str) -> str:
+    """What entries call a data set: in small letters, without blanks."""
+    return "-".join(name.lower().split())
+
+
 def seconds(plan: Extraction, rate: float) -> float:
     """What a run will take, at so many operations a second of a product in float32."""
     share = plan.rows / len(plan.tokens)
@@ -294,7 +307,7 @@ def told(plan: Extraction) -> str:
     lengths, done = plan.tokens.lengths, len(plan.tokens) - plan.rows
     cut = f", {plan.tokens.cut} cut" if plan.tokens.cut else ""
     there = f"; {done} rows are there" if done else ""
-    how = f"by {plan.model.by}" if plan.model.by else f"{plan.programs} programs to compile"
+    how = f"by {plan.model.by}" if plan.model.by else f"programs to compile: {plan.programs}"
     return (
         f"{short_name(plan.model.name)}: {len(lengths)} texts, {math.fsum(lengths):.0f} tokens, longest "
         f"{lengths.max()}{cut}; {plan.memory / 2**30:.1f} GiB; {how}{there}"

@@ -40,6 +40,8 @@ from ..theory.spectrum import Spectrum
 from ..theory.uncertainty import Joint, best, corrected, intervals, rough
 from .result import Ranking, RankingRow, failed_row, order, ordered
 
+FEWEST = 8
+"""Samples of a ranking."""
 SUMS_BYTES = 1 << 32
 """Of the sums and factors of weak models that are held together on the host."""
 DEVICE_SHARE = 8
@@ -85,8 +87,8 @@ def checked_candidates(
     for name, array in checked.items():
         same_rows((checked_strong, array), (f"{prefix}strong", f"{prefix}weak[{name!r}]"))
     n = checked_strong.shape[0]
-    if n < 8:
-        raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least 8")
+    if n < FEWEST:
+        raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least {FEWEST}")
     checked_labels = None if labels is None else as_labels(labels, n, f"{prefix}labels")
     return Candidates(checked, checked_strong, checked_labels, as_groups(groups, n, f"{prefix}groups"))
 

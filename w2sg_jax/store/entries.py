@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from .._errors import InputError
-from .array_files import refusal, safetensors_entries
+from .array_files import read, refusal, safetensors_entries, stamp_of
 from .atomic import remove_stale, save_safetensors, write_text
 from .content import bytes_hash
+from .trees import read_metadata
 
 MARK = "store.json"
 FORMAT = "w2sg_jax store 1"
@@ -40,6 +41,8 @@ class StoreEntry:
     """where its shards are"""
     name: str
     """what people call it, such as "minilm#6:mean@sciq\""""
+    names: tuple[str, ...]
+    """all that it has been called"""
     rows: int
     width: int
     made_from: Mapping[str, Any]
@@ -59,18 +62,16 @@ class StoreEntry:
         return slice(number * ROWS, min((number + 1) * ROWS, self.rows))
 
     def has(self, number: int) -> bool:
-        """Whether a shard is there, and whole; a damaged one is removed."""
+        """Whether a shard is there, whole, of this entry, and as it was written. Cost: reads it."""
         path, rows = self.part(number), self.rows_of(number)
-        if not path.exists():
-            return False
         try:
-            shapes = [entry.shape for entry in safetensors_entries(path).values()]
-        except InputError:
-            shapes = []
-        if shapes == [(rows.stop - rows.start, self.width)]:
-            return True
-        path.unlink(missing_ok=True)
-        return False
+            (found,) = safetensors_entries(path).values()
+            if found.shape != (rows.stop - rows.start, self.width):
+                return False
+            array = read(path, found, stamp_of(path), mmap=True)
+            return read_metadata(path) == self._told(number, array)
+        except (InputError, OSError, ValueError):
+            return False
 
     def write(self, number: int, rows: Shaped[np.ndarray, "rows width"]) -> None:
         """Write a shard, whole or not at all.
@@ -78,41 +79,55 @@ class StoreEntry:
         Raises:
             OSError: it cannot be written, for instance because the disk is full.
         """
-        save_safetensors(self.part(number), {"array": np.ascontiguousarray(rows)})
+        array = np.ascontiguousarray(rows)
+        save_safetensors(self.part(number), {"array": array}, self._told(number, array))
+
+    def _told(self, number: int, array: np.ndarray) -> dict[str, str]:
+        """What a shard says of itself: whose it is, and the hash of its values."""
+        # One text: the library writes several in any order, and the bytes of a shard are to be the same every time.
+        told = {"entry": self.folder.name, "part": number, "sha256": bytes_hash(array.tobytes())}
+        return {"shard": json.dumps(told, sort_keys=True)}
 
     def missing(self) -> list[int]:
-        """Shards that are not there."""
+        """Shards that are not there, or not as they were written. Cost: reads those that are."""
         return [number for number in range(self.parts) if not self.has(number)]
+
+    def prepare(self) -> None:
+        """Make the store, the folder and what is said of them, where they are not there.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        store = self.folder.parent
+        if not is_store(store):
+            store.mkdir(parents=True, exist_ok=True)
+            write_text(store / MARK, json.dumps({"format": FORMAT}) + "\n")
+        self.folder.mkdir(exist_ok=True)
+        remove_stale(self.folder)
+        about = {"names": self.names, "rows": self.rows, "width": self.width, "made_from": self.made_from}
+        text, path = json.dumps(about, indent=1, ensure_ascii=False) + "\n", self.folder / ABOUT
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(path, text)
 
 
 def entry_of(store: Path, name: str, rows: int, width: int, made_from: Mapping[str, Any]) -> StoreEntry:
-    """The entry of what is made from these, which is made where it is not there.
+    """The entry of what is made from these; nothing is written.
 
     Args:
-        store: the folder; it is made, and marked, where it is not there.
-        name: for people. An entry that is there already keeps its folder and takes the new name.
+        store: the folder.
+        name: for people. An entry that is there already keeps its other names too.
         rows, width: of the representation.
         made_from: everything that its values depend on; what JSON can hold.
 
     Raises:
         InputError: the folder is there and is no store.
-        OSError: it cannot be written.
     """
     if store.is_file() or (store.is_dir() and any(store.iterdir()) and not is_store(store)):
         raise refusal(store, "this is no store of representations", "give an empty folder, or one that is not there")
-    if not is_store(store):
-        store.mkdir(parents=True, exist_ok=True)
-        write_text(store / MARK, json.dumps({"format": FORMAT}) + "\n")
     folder = store / _hash(made_from)[:DIGITS]
-    folder.mkdir(exist_ok=True)
-    remove_stale(folder)
-    entry = StoreEntry(folder, name, rows, width, dict(made_from))
-    about = {"name": name, "rows": rows, "width": width, "made_from": entry.made_from}
-    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-    path = folder / ABOUT
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-    return entry
+    before = _read(folder / ABOUT)
+    names = {name} if before is None else {name, *before.names}
+    return StoreEntry(folder, name, tuple(sorted(names)), rows, width, dict(made_from))
 
 
 def is_store(folder: Path) -> bool:
@@ -124,55 +139,51 @@ def is_store(folder: Path) -> bool:
 
 
 def entries(store: Path) -> Iterator[StoreEntry]:
-    """All entries of a store, by name.
-
-    Raises:
-        InputError: an entry says of itself what its folder's name denies.
-    """
-    found = []
-    for path in sorted(store.glob(f"*/{ABOUT}")):
-        entry = _read(path)
-        if entry is None or _hash(entry.made_from)[:DIGITS] != path.parent.name:
-            raise refusal(path, "it is damaged, or was changed by hand", f"remove {path.parent} and extract again")
-        found.append(entry)
-    yield from sorted(found, key=lambda entry: entry.name)
+    """All entries of a store, by name. What is damaged, or was changed by hand, is none: extracting again mends it."""
+    found = [entry for path in store.glob(f"*/{ABOUT}") if (entry := _read(path)) is not None]
+    yield from sorted(found, key=lambda entry: (entry.name, entry.folder))
 
 
 def _read(path: Path) -> StoreEntry | None:
-    """What a file says of its entry; None where it says nothing that can be."""
+    """What a file says of its entry; None where it says nothing that can be, or what the folder's name denies."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        entry = StoreEntry(path.parent, about["name"], about["rows"], about["width"], about["made_from"])
-        sizes = [isinstance(size, int) and size >= 1 for size in (entry.rows, entry.width)]
-        return entry if all(sizes) and isinstance(entry.name, str) and isinstance(entry.made_from, dict) else None
+        rows, width, made_from, names = (about[key] for key in ("rows", "width", "made_from", "names"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    sizes = all(isinstance(size, int) and size >= 1 for size in (rows, width))
+    named = isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+    if not sizes or not named or not isinstance(made_from, dict) or _hash(made_from)[:DIGITS] != path.parent.name:
+        return None
+    return StoreEntry(path.parent, names[0], tuple(names), rows, width, made_from)
 
 
 def find(store: Path, name: str | None) -> StoreEntry:
     """The entry of a name, which may leave out the data set where it is the only one; or of its folder's name.
 
     Raises:
-        InputError: there is no such entry, or several; or it is not whole.
+        InputError: there is no such entry, or several; or it is not whole, or not as it was written.
     """
     every = list(entries(store))
     if not every:
         raise refusal(store, "the store is empty", "fill it with w2sg extract")
-    named = [entry for entry in every if name in (entry.name, entry.folder.name)]
-    named = named or [entry for entry in every if name is None or entry.name.rpartition("@")[0] == name]
-    names = sorted({entry.name for entry in every})
-    if len({entry.name for entry in named}) == 1 and len(named) > 1:
-        told = "; ".join(f"{entry.folder.name} ({_differs(entry, named)})" for entry in named)
-        raise refusal(store, f"{len(named)} entries are called {named[0].name!r}", f"choose a folder: {told}")
+    named = [entry for entry in every if name in (*entry.names, entry.folder.name)]
+    named = named or [
+        entry for entry in every if name is None or name in {called.rpartition("@")[0] for called in entry.names}
+    ]
+    names = sorted({called for entry in every for called in entry.names})
+    if name is not None and len(named) > 1:
+        told = "; ".join(f"{entry.folder.name} ({entry.name}, {_differs(entry, named)})" for entry in named)
+        raise refusal(store, f"{len(named)} entries are called {name!r}", f"choose one by its folder: {told}")
     if len(named) != 1:
         close = difflib.get_close_matches(name or "", names, n=3) or names[:5]
-        what = f"{len(named)} entries are called {name!r}" if named else f"no entry is called {name!r}"
-        raise refusal(store, what if name else f"{len(every)} entries are in it", f"choose one: {', '.join(close)}")
+        what = f"no entry is called {name!r}" if name else f"{len(every)} entries are in it"
+        raise refusal(store, what, f"choose one: {', '.join(close)}")
     missing = named[0].missing()
     if missing:
         done = named[0].parts - len(missing)
-        raise refusal(store, f"{named[0].name} is not whole: {done} of {named[0].parts} shards",
-                      "run the same w2sg extract again: it goes on")  # fmt: skip
+        came = f"{named[0].name} is not whole: {done} of {named[0].parts} shards are there and as they were written"
+        raise refusal(store, came, "run the same w2sg extract again: it goes on")
     return named[0]
 
 
