@@ -417,6 +417,11 @@ def test_extract_by_command(bert, letters, tmp_path, capsys):
     found = json.loads(out)["result"]["representations"]
     assert len(found) == 8 and found["tiny-bert@letters-50"]["width"] == 5
     assert {one["rows"] for one in found.values()} == {50} and "programs to compile: " in err
+    assert (
+        main(["extract", str(bert), "--data", str(letters), "--text", "text", "--store", str(tmp_path / "store")]) == 0
+    )
+    assert "store::tiny-bert@letters\n" in capsys.readouterr().out  # without labels
+    assert w2sg.load(tmp_path / "store", key="tiny-bert@letters").shape == (60, 5)
     for change, message in ((["--layers", "0,x"], "--layers: got '0,x'; expected all"), (["--n", "99"], "has 60 rows")):
         assert main([*arguments, *change]) == 2
         assert message in capsys.readouterr().err

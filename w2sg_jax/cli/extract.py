@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from .._errors import InputError
 from ..terminal.progress import progress_bar
-from .texts import TextOptions, text_set_of
+from .texts import TextOptions, texts_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class ExtractOptions(ModelOptions, TextOptions):
     model: Annotated[Positional[str], arg(metavar="MODEL")]
     """Folder, GGUF file, or name on the hub."""
     data: Annotated[str, arg(metavar="NAME|FILE")]
-    """Texts: a data set that is known by name (w2sg datasets lists them), or a file of your own."""
+    """Texts: a data set that is known by name (w2sg datasets lists them), or a file of your own, also unlabelled."""
     layers: Annotated[str, arg(metavar="all|L[,L...]")] = "-1"
     """Layers: all (0 to L, and -1), or some, such as 0,6,12."""
     pool: Annotated[tuple[Literal["mean", "cls", "last"], ...], arg(metavar="{mean,cls,last} ...")] = ()
@@ -96,14 +96,14 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     from ..report.record import record
     from ..report.tables import table
 
-    data = text_set_of(options.data, options)
-    if options.n is not None and not 1 <= options.n <= len(data):
-        raise InputError(f"--n: got {options.n}; {data.name} has {len(data)} rows")
-    texts = data.texts[: options.n]
+    data, texts = texts_of(options.data, options)
+    if options.n is not None and not 1 <= options.n <= len(texts):
+        raise InputError(f"--n: got {options.n}; {data} has {len(texts)} rows")
+    texts = texts[: options.n]
     before_models(options, progress)
     model = open_model(options.model, revision=options.revision, **options.by)
     keys = model.keys(layers_of(options.layers, model.depth), options.pool or None)
-    called = short_data(data.name) + ("" if options.n is None else f"-{options.n}")
+    called = short_data(data) + ("" if options.n is None else f"-{options.n}")
     plan = extraction(model, texts, keys, options.store, called, options.settings)
     announce({options.model: plan}, progress)
     if not options.dry_run:

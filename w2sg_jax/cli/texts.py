@@ -33,6 +33,16 @@ class TextOptions:
     """Of your own file: the class that is labelled 1, all others being 0."""
 
 
+def texts_of(name: str, options: TextOptions) -> tuple[str, tuple[str, ...]]:
+    """Name and texts of a data set, of which the user's own file need not have labels."""
+    from ..datasets import TASKS, read_unlabelled
+
+    if options.label or name in TASKS or not Path(name).exists():
+        data = text_set_of(name, options)
+        return data.name, data.texts
+    return Path(name).stem, read_unlabelled(name, text=options.text or None, template=options.template)
+
+
 def text_set_of(name: str, options: TextOptions) -> "TextSet":
     """The data set of a known name, or of the user's file."""
     from ..datasets import TASKS, load_text, read_text

@@ -11,6 +11,7 @@ from .tasks import TextTask as TextTask
 from .tasks import load_text as load_text
 from .text import TextSet as TextSet
 from .text import read_text as read_text
+from .text import read_unlabelled as read_unlabelled
 from .text import text_set as text_set
 from .text_splits import TextSplits as TextSplits
 from .text_splits import text_splits as text_splits

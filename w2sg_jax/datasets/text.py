@@ -182,25 +182,8 @@ def read_text(
             (the nearest name is told), there twice, or holds lists; a text is empty, a label or a group missing or not
             to be read (rows are named, and numbered from 0 without the line of names); all labels are one.
     """
-    file = as_path(path)
-    if not file.exists():
-        raise refusal(file, "there is no such file", _nearest(file))
-    wanted = [text] if isinstance(text, str) else list(text or ())
-    parts = wanted if template is None else list(columns_of(template))
-    if not parts:
-        raise InputError("text: name the column with the texts, or pass a template such as '{question} {passage}'")
-    if wanted and (others := [name for name in parts if name not in wanted]):
-        raise InputError(f"template: it names the column {others[0]!r}, which text does not; name it there too")
-    needed = list(dict.fromkeys(parts + [label] + ([] if group is None else [group])))
-    table = _read_table(file, needed)
-    rows = list(zip(*(_words(file, name, table.values[name]) for name in parts), strict=True))
-    empty = (row for row, cells in enumerate(rows) if not any(cell.strip() for cell in cells))
-    _refuse_rows(str(file), "the text is empty", "drop them", empty)
-    if template is None:
-        template, texts = "\n".join(f"{{{name}}}" for name in parts), ["\n".join(cells) for cells in rows]
-    else:
-        texts = [fill(template, dict(zip(parts, cells, strict=True))) for cells in rows]
-    _refuse_texts(str(file), texts)
+    file, others = as_path(path), [label] + ([] if group is None else [group])
+    texts, template, table = _filled(file, text, template, others)
     y, classes = _labels(file, label, table, positive)
     together = None if group is None else _group_names(file, group, table.values[group])
     return text_set(
@@ -213,6 +196,41 @@ def read_text(
         rows=f"all {len(texts)} rows of {file}",
         template=template,
     )
+
+
+def read_unlabelled(
+    path: Path | str, *, text: str | Sequence[str] | None = None, template: str | None = None
+) -> tuple[str, ...]:
+    """Read texts without labels from a file of one's own: what a gap norm needs.
+
+    Args, Raises: those of ``read_text``.
+    """
+    return tuple(_filled(as_path(path), text, template, [])[0])
+
+
+def _filled(
+    file: Path, text: str | Sequence[str] | None, template: str | None, others: Sequence[str]
+) -> tuple[list[str], str, TableColumns]:
+    """The texts of a file, their template, and other columns beside them."""
+    if not file.exists():
+        raise refusal(file, "there is no such file", _nearest(file))
+    wanted = [text] if isinstance(text, str) else list(text or ())
+    parts = wanted if template is None else list(columns_of(template))
+    if not parts:
+        raise InputError("text: name the column with the texts, or pass a template such as '{question} {passage}'")
+    if wanted and (unknown := [name for name in parts if name not in wanted]):
+        raise InputError(f"template: it names the column {unknown[0]!r}, which text does not; name it there too")
+    needed = list(dict.fromkeys([*parts, *others]))
+    table = _read_table(file, needed)
+    rows = list(zip(*(_words(file, name, table.values[name]) for name in parts), strict=True))
+    empty = (row for row, cells in enumerate(rows) if not any(cell.strip() for cell in cells))
+    _refuse_rows(str(file), "the text is empty", "drop them", empty)
+    if template is None:
+        template, texts = "\n".join(f"{{{name}}}" for name in parts), ["\n".join(cells) for cells in rows]
+    else:
+        texts = [fill(template, dict(zip(parts, cells, strict=True))) for cells in rows]
+    _refuse_texts(str(file), texts)
+    return texts, template, table
 
 
 def _read_table(path: Path, names: Sequence[str]) -> TableColumns:
