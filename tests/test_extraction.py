@@ -23,6 +23,7 @@ from w2sg_jax.extraction.texts import Settings, extraction
 from w2sg_jax.store import entries
 
 pytest.importorskip("tokenizers")
+pytestmark = pytest.mark.driver  # explicit float32, as test_language_models has it with 64-bit types on
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrst"]
 TEXTS = [" ".join("abcdefghijklmnopqrst"[(7 * i + j * (i % 3 + 1)) % 20] for j in range(1 + i % 12)) for i in range(40)]
 
@@ -306,7 +307,6 @@ extraction(model, sys.argv[3].split("\\n"), model.keys([1, -1]), Path(sys.argv[2
 """
 
 
-@pytest.mark.driver
 def test_killed_it_goes_on_with_the_same_bytes(bert, tmp_path, small_shards):
     """kill -9 in the second shard."""
     store, model = tmp_path / "store", open_pretrained(bert)
@@ -427,7 +427,6 @@ def test_extract_by_command(bert, letters, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.driver
 def test_the_benchmark_leaves_its_record(bert, tmp_path, monkeypatch, capsys):
     """Beside a peer that gives the same rows, and one that does not."""
     from benchmarks import extraction as benchmark
