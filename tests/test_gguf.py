@@ -13,6 +13,8 @@ from gguf.quants import dequantize, quantize  # noqa: E402
 from w2sg_jax import InputError  # noqa: E402
 from w2sg_jax.encoders import GgufCheckpoint  # noqa: E402
 
+pytestmark = pytest.mark.driver  # without JAX
+
 Kind = gguf.GGMLQuantizationType
 WIDTH, INNER, HEADS, KV_HEADS, LAYERS, VOCABULARY = 64, 96, 4, 2, 2, 40
 HEAD_DIM = WIDTH // HEADS

@@ -21,6 +21,8 @@ from w2sg_jax.datasets.prompts import columns_of, fill, wrong_answer
 from w2sg_jax.datasets.remote import RemoteFile, Unreachable, locate
 from w2sg_jax.store.content import bytes_hash
 
+pytestmark = pytest.mark.driver  # without JAX
+
 published = pytest.mark.skipif("W2SG_DATA" not in os.environ, reason="needs the published files")
 
 WORDS = [("The kettle sings.", "calm"), ("The boat sinks!", "alarm"), ("A “quoted”, word\nand a line", "calm")]

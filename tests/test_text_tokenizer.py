@@ -19,6 +19,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from w2sg_jax import InputError  # noqa: E402
 from w2sg_jax.encoders import GgufCheckpoint, TextTokenizer, Tokens  # noqa: E402
 
+pytestmark = pytest.mark.driver  # without JAX
+
 CORPUS = [
     "The judge was fair because the rule was the same for everyone.",
     "I don't think that the refund of 1234 dollars is reasonable.",
