@@ -13,9 +13,11 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+
+torch: Any = import_module("torch")
 
 BATCH = 32
 """Both libraries' default."""
