@@ -16,7 +16,6 @@ from test_language_models import folder_of
 import w2sg_jax as w2sg
 from w2sg_jax import InputError
 from w2sg_jax.cli import main
-from w2sg_jax.encoders import language_model
 from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
 from w2sg_jax.extraction.texts import Settings, extraction
@@ -185,6 +184,8 @@ def test_everything_that_changes_values_changes_the_entry(bert, llama, tmp_path)
         folder(prompt="passage"), folder(dtype="bfloat16"), folder(stored="float16"), folder(open_pretrained(pooled)),
     ]  # fmt: skip
     assert len(set(folders)) == len(folders)
+    # Line ends in texts are none between texts.
+    assert folder(texts=["a\nb", "c"]) != folder(texts=["a", "b\nc"])
     assert folder(prompt="a b ") == folder(prompt="query") == folders[0] == folder(max_length=12)
 
 
@@ -245,7 +246,7 @@ def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
         extraction(model, TEXTS, model.keys(), tmp_path / "full", "letters")
     plan = extraction(model, TEXTS, model.keys(), store, "letters")
     with monkeypatch.context() as patch:
-        patch.setattr(language_model, "available_memory", lambda: 1000.0)
+        patch.setattr(type(model), "available_memory", lambda _: 1000.0)
         with pytest.raises(InputError, match=r"it takes 0\.0 GiB and 0\.0 are there; take --dtype bfloat16"):
             plan.run()
 

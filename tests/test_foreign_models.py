@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import wait_for
 from safetensors.numpy import load_file, save_file
 from test_extraction import TEXTS, bert, letters, model_of  # noqa: F401  fixtures
 
@@ -490,10 +490,14 @@ def test_the_process_ends_with_its_parent_and_knows_no_jax(libraries, tmp_path):
     done = subprocess.run([sys.executable, "-c", ALONE, folder], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     worker = Path(f"/proc/{int(done.stdout)}")
-    deadline = time.monotonic() + 20
-    while worker.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not worker.exists() or "Z" in (worker / "stat").read_text().split()[2]
+
+    def gone() -> bool:
+        try:
+            return "Z" in (worker / "stat").read_text().split()[2]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_for("the end of the worker", gone)
     code = f"import runpy, sys; runpy.run_path({foreign_process.COMMAND[-1]!r})['Library'](print); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert not {"jax", "jaxlib", "w2sg_jax"} & set(done.stdout.split())

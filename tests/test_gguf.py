@@ -12,6 +12,7 @@ from gguf.quants import dequantize, quantize  # noqa: E402
 
 from w2sg_jax import InputError  # noqa: E402
 from w2sg_jax.encoders import GgufCheckpoint  # noqa: E402
+from w2sg_jax.encoders.llama import config_of  # noqa: E402
 
 pytestmark = pytest.mark.driver  # without JAX
 
@@ -403,6 +404,8 @@ def test_other_factors_are_kept(tmp_path, rng):
     config = GgufCheckpoint(write(tmp_path / "l.gguf", "llama", LLAMA, stored)).config
     np.testing.assert_array_equal(np.float32(config["rope_factors"]), factors)
     assert "rope_scaling" not in config
+    with pytest.raises(InputError, match=r"rope_factors is \[.* which is not supported"):  # they would be passed over
+        config_of(config)
     for wrong in (factors[1:], factors - 1):
         path = write(tmp_path / "w.gguf", "llama", LLAMA, stored | {"rope_freqs.weight": wrong})
         with pytest.raises(InputError, match="expected 8 positive factors"):

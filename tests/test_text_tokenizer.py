@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-gguf = pytest.importorskip("gguf")
+pytest.importorskip("gguf")
 pytest.importorskip("tokenizers")
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
+from test_gguf import write
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from w2sg_jax import InputError  # noqa: E402
-from w2sg_jax.encoders import GgufCheckpoint, TextTokenizer, Tokens  # noqa: E402
+from w2sg_jax import InputError
+from w2sg_jax.encoders import GgufCheckpoint, TextTokenizer, Tokens
 
 pytestmark = pytest.mark.driver  # without JAX
 
@@ -303,37 +304,14 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def gguf_of(path: Path, tokens: list[str], **metadata) -> GgufCheckpoint:
     """A model of one tiny layer with the given tokenizer."""
-    writer = gguf.GGUFWriter(path, "llama")
-    for name, value in {
-        "context_length": 64,
-        "block_count": 1,
-        "embedding_length": 4,
-        "feed_forward_length": 4,
-        "attention.head_count": 1,
-    }.items():
-        writer.add_uint32(f"llama.{name}", value)
-    writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-    writer.add_array("tokenizer.ggml.tokens", tokens)
-    for name, value in metadata.items():
-        key = f"tokenizer.ggml.{name}"
-        if isinstance(value, list):
-            writer.add_array(key, value)
-        elif isinstance(value, bool):
-            writer.add_bool(key, value)
-        elif isinstance(value, int):
-            writer.add_uint32(key, value)
-        else:
-            writer.add_string(key, value)
+    shape = {"context_length": 64, "block_count": 1, "embedding_length": 4, "feed_forward_length": 4}
+    shape |= {"attention.head_count": 1, "attention.layer_norm_rms_epsilon": 1e-5}
     matrices = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-    tensors = {"token_embd.weight": (len(tokens), 4), "output_norm.weight": (4,)}
-    tensors |= {f"blk.0.{name}.weight": (4, 4) for name in matrices}
-    tensors |= {f"blk.0.{name}.weight": (4,) for name in ("attn_norm", "ffn_norm")}
-    for name, shape in tensors.items():
-        writer.add_tensor(name, np.zeros(shape, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    tensors = {"token_embd.weight": np.zeros((len(tokens), 4)), "output_norm.weight": np.zeros(4)}
+    tensors |= {f"blk.0.{name}.weight": np.zeros((4, 4)) for name in matrices}
+    tensors |= {f"blk.0.{name}.weight": np.zeros(4) for name in ("attn_norm", "ffn_norm")}
+    told = {f"tokenizer.ggml.{name}": value for name, value in {"tokens": tokens, **metadata}.items()}
+    write(path, "llama", shape, tensors, **told)
     return GgufCheckpoint(path)
 
 

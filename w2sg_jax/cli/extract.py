@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
@@ -11,6 +12,9 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from .._errors import InputError
 from ..terminal.progress import progress_bar
 from .texts import TextOptions, texts_of
+
+if TYPE_CHECKING:
+    from ..extraction.texts import Extraction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,7 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     keys = model.keys(layers_of(options.layers, model.depth), options.pool or None)
     called = short_data(data) + ("" if options.n is None else f"-{options.n}")
     plan = extraction(model, texts, keys, options.store, called, options.settings)
-    announce({options.model: plan}, progress)
+    announce([plan], progress)
     if not options.dry_run:
         with progress_bar(progress, "texts") as report:
             plan.run(report, devices=devices_of(options))
@@ -155,15 +159,15 @@ def devices_of(options: ModelOptions) -> Any:
     return jax.local_devices()
 
 
-def announce(plans: Any, console: Console) -> None:
+def announce(plans: "Sequence[Extraction]", console: Console) -> None:
     """Says what will be done for each model, and how long it will take together."""
     from ..bench.machine import product_rate
     from ..extraction.texts import seconds, told
 
-    for plan in plans.values():
+    for plan in plans:
         console.print(told(plan), markup=False, highlight=False, soft_wrap=True)
-    if any(plan.missing for plan in plans.values()):
+    if any(plan.missing for plan in plans):
         rate = product_rate("float32", size=1024, at_least=0.1)
-        took = sum(seconds(plan, rate) for plan in plans.values())
+        took = sum(seconds(plan, rate) for plan in plans)
         words = f"{took / 60:.0f} min" if took >= 90 else f"{took:.0f} s"
         console.print(f"about {words} on this machine", markup=False, highlight=False)

@@ -56,9 +56,8 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
     """
     from ..from_models import prediction
     from ..report.record import record
-    from ..report.tables import print_warnings, ranking_table
     from .files import named_models
-    from .rank import output_folder, write_ranking
+    from .rank import output_folder, show_ranking, write_ranking
 
     out = output_folder(None if options.out is None else str(options.out))
     data = text_set_of(options.data, options)
@@ -74,7 +73,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
         settings=options.settings,
         **options.by,
     )
-    announce(plan.models, progress)
+    announce(list(plan.models.values()), progress)
     inputs = {
         "data": {"name": data.name, "rows": data.rows, "train": len(plan.splits.train), "w2s": len(plan.splits.w2s)},
         "representations": {
@@ -87,13 +86,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
         plan.extract(report, devices=devices_of(options))
     with progress_bar(progress, "weak models") as report:
         ranking = plan.rank(report, ridge=options.ridge, confidence=options.confidence)
-    title = f"Weak supervisors for {options.strong} on {data.name}, best first, {ranking.n} samples"
-    table = ranking_table(ranking, title)
-    tables.print(table)
-    print_warnings(progress, ranking.warnings)
-    for row in ranking.rows:
-        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
-        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
+    table = show_ranking(ranking, f"{options.strong} on {data.name}", tables, progress)
     result = record("predict", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
         written = write_ranking(out, result, ranking, table, Path(options.strong).stem, progress)

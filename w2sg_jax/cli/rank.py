@@ -71,19 +71,13 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
     """
     locations = _locations(options)
     from ..report.record import record
-    from ..report.tables import print_warnings, ranking_table
     from .files import described, read
 
     out = output_folder(options.out)
     arrays = {role: (location, read(location)) for role, location in locations.items()}
     _announce({role: array.shape for role, (_, array) in arrays.items()}, progress)
     ranking = _ranking(options, {role: array for role, (_, array) in arrays.items()}, progress)
-    table = ranking_table(ranking, f"Weak supervisors for {options.strong}, best first, {ranking.n} samples")
-    tables.print(table)
-    print_warnings(progress, ranking.warnings)
-    for row in ranking.rows:
-        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
-        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
+    table = show_ranking(ranking, options.strong, tables, progress)
     inputs = described(arrays) if options.json or out else {}
     result = record("rank", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
@@ -169,6 +163,19 @@ def _locations(options: RankOptions) -> dict[str, str]:
 
 def _group(data: Mapping[str, Any], role: str) -> dict[str, Any]:
     return {name.removeprefix(f"{role}/"): array for name, array in data.items() if name.startswith(f"{role}/")}
+
+
+def show_ranking(ranking: "Ranking", strong: str, tables: Console, progress: Console) -> Table:
+    """Prints the table of a ranking for a strong model, and its warnings; returns the table."""
+    from ..report.tables import print_warnings, ranking_table
+
+    table = ranking_table(ranking, f"Weak supervisors for {strong}, best first, {ranking.n} samples")
+    tables.print(table)
+    print_warnings(progress, ranking.warnings)
+    for row in ranking.rows:
+        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
+        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
+    return table
 
 
 def output_folder(out: str | None) -> Path | None:

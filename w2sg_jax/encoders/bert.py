@@ -89,7 +89,6 @@ def _config_of(config: dict[str, Any]) -> BertConfig:
     refuse_unless(config, position_embedding_type=("absolute", None), is_decoder=False)
     refuse_unless(config, relative_attention_num_buckets=BUCKETS)
     if kind == "distilbert":
-        refuse_unless(config, sinusoidal_pos_embds=(False, True))  # fixed angles are in the file's table
         return BertConfig(
             whole(config, "vocab_size"),
             whole(config, "dim"),

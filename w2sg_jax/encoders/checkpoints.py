@@ -20,7 +20,7 @@ from jaxtyping import Shaped
 
 from .._errors import InputError
 from ..store import array_files
-from ..store.content import file_hash
+from ..store.content import path_hash
 
 FIRST = 4
 """Of many tensors that do not fit, so many are named."""
@@ -95,11 +95,11 @@ class FolderCheckpoint:
 
     def content_hash(self) -> str:
         """sha256 of config.json and of the weights' files."""
-        return "".join(file_hash(file, "sha256") for file in (self.folder / "config.json", *self.files))
+        return "".join(path_hash(file) for file in (self.folder / "config.json", *self.files))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file.
+def read_json(path: Path, kind: type = dict) -> Any:
+    """A JSON object in a file, or a list.
 
     Raises:
         InputError: there is no such file, or none in it.
@@ -110,8 +110,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path.parent}: there is no {path.name}; is it the folder of a model?") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); fetch it again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(found).__name__}; fetch it again")
+    if not isinstance(found, kind):
+        raise InputError(f"{path}: holds no JSON {'object' if kind is dict else kind.__name__}; fetch it again")
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from .._errors import InputError, check
-from ..store.content import file_hash
+from ..store.content import path_hash
 
 ARCHITECTURES = {
     "llama": "llama",
@@ -107,7 +107,7 @@ class GgufCheckpoint:
 
     def content_hash(self) -> str:
         """sha256 of the file."""
-        return file_hash(self.path)
+        return path_hash(self.path)
 
     def read(self, name: str) -> Float32[np.ndarray, "..."]:
         """One tensor, dequantised.

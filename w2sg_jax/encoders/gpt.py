@@ -178,19 +178,15 @@ def names(config: GptConfig, model_type: str) -> dict[str, str]:
     has the transposed matrix."""
     if model_type == "gpt2":
         found = {"words": "wte", "places": "wpe", "norm": "ln_f"}
-        block = {"qkv": "T:attn.c_attn", "out": "T:attn.c_proj", "up": "T:mlp.c_fc", "down": "T:mlp.c_proj",
-                 "norm_attention": "ln_1", "norm_perceptron": "ln_2"}  # fmt: skip
-        layer = "h.{}"
+        block = {"qkv": "T:h.{}.attn.c_attn", "out": "T:h.{}.attn.c_proj", "norm_attention": "h.{}.ln_1",
+                 "up": "T:h.{}.mlp.c_fc", "down": "T:h.{}.mlp.c_proj", "norm_perceptron": "h.{}.ln_2"}  # fmt: skip
     else:
         found = {"words": "embed_in", "norm": "final_layer_norm"}
-        block = {"qkv": "attention.query_key_value", "out": "attention.dense", "up": "mlp.dense_h_to_4h",
-                 "down": "mlp.dense_4h_to_h", "norm_attention": "input_layernorm",
-                 "norm_perceptron": "post_attention_layernorm"}  # fmt: skip
-        layer = "layers.{}"
-    turn = {ours: "T:" if theirs.startswith("T:") else "" for ours, theirs in block.items()}
-    return found | {
-        f"layers.block.{ours}": f"{turn[ours]}{layer}.{theirs.removeprefix('T:')}" for ours, theirs in block.items()
-    }
+        theirs = {"qkv": "attention.query_key_value", "out": "attention.dense", "up": "mlp.dense_h_to_4h",
+                  "down": "mlp.dense_4h_to_h", "norm_attention": "input_layernorm",
+                  "norm_perceptron": "post_attention_layernorm"}  # fmt: skip
+        block = {name: f"layers.{{}}.{tensor}" for name, tensor in theirs.items()}
+    return found | {f"layers.block.{name}": tensor for name, tensor in block.items()}
 
 
 UNUSED = ("lm_head.", "embed_out.", "score.", "attn.bias", "attn.masked_bias", "attention.bias",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from . import bert, gpt, llama
 from .checkpoints import Checkpoint, Fitted, FolderCheckpoint, Place, fitted, load, parameter_bytes
 from .hub import OTHERWISE, fetched
 from .pipeline import POOLINGS, Pipeline, pipeline_of
-from .text_tokenizer import TextTokenizer, Tokens
+from .text_tokenizer import Side, TextTokenizer, Tokens
 from .transformer import pool
 
 FAMILIES: tuple[tuple[ModuleType, type], ...] = ((bert, bert.Bert), (llama, llama.Llama), (gpt, gpt.Gpt))
@@ -82,6 +82,10 @@ class Pretrained:
         known = (self.pipeline.max_length, self.tokenizer.max_length, self.config.max_length)
         return min(length for length in known if length is not None)
 
+    def limit(self, max_length: int | None) -> int:
+        """Tokens that texts are cut to where so many are asked for: at most what the model was made for."""
+        return self.max_length if max_length is None else min(max_length, self.config.max_length)
+
     def keys(self, layers: Sequence[int] = (OWN,), pools: Sequence[str] | None = None) -> list[Key]:
         """Representations by layer and pooling.
 
@@ -105,18 +109,17 @@ class Pretrained:
 
     def tokens(self, texts: Sequence[str], max_length: int | None = None, prompt: str | None = None) -> Tokens:
         """Texts as the model reads them; arguments and errors as in ``LanguageModel.represent``."""
-        limit = self.max_length if max_length is None else min(max_length, self.config.max_length)
         before = self.pipeline.prompt_of(prompt)
         if self.pipeline.stripped:
             before = before.lstrip()
             texts = [text.rstrip() if before else text.strip() for text in texts]
-        return self.tokenizer.encode(texts, max_length=limit, prefix=before)
+        return self.tokenizer.encode(texts, max_length=self.limit(max_length), prefix=before)
 
     def made_with(self, max_length: int | None, prompt: str | None) -> dict[str, Any]:
         """What values depend on beside texts, layer, pooling and types."""
         return {
             "model": self.content,
-            "max_length": min(max_length or self.max_length, self.config.max_length),
+            "max_length": self.limit(max_length),
             "prompt": self.pipeline.prompt_of(prompt),
         }
 
@@ -126,8 +129,11 @@ class Pretrained:
         return len({(length, room) for shard in of_shards for _, length, room in shard})
 
     def available_memory(self) -> float | None:
-        """Bytes of the default device; None where nothing says."""
-        return available_memory()
+        """Bytes of the default device, or free ones of the host where that is a CPU; None where nothing says."""
+        if on_cpu():
+            return host_memory()
+        found = device_memory()
+        return None if found is None else float(found)
 
     def bytes_of(self, dtype: Any) -> int:
         """What the parameters take in memory."""
@@ -284,7 +290,7 @@ class LanguageModel:
         max_length: int | None = None,
         prompt: str | None = None,
         tokens_at_once: int | None = None,
-        padding: Literal["left", "right"] = "right",
+        padding: Side = "right",
         on_rows: Callable[[int], None] | None = None,
     ) -> dict[Key, Float32[np.ndarray, "n width"]]:
         """Representations of texts, row i for ``texts[i]``, by one pass for all layers and poolings.
@@ -325,7 +331,7 @@ class LanguageModel:
         keys: Sequence[Key],
         *,
         tokens_at_once: int | None = None,
-        padding: Literal["left", "right"] = "right",
+        padding: Side = "right",
         on_rows: Callable[[int], None] | None = None,
     ) -> dict[Key, Float32[np.ndarray, "n width"]]:
         """Representations of some rows of tokens: ``represent`` for texts that are tokens already.
@@ -351,7 +357,7 @@ class LanguageModel:
         return found
 
     def _pooled(
-        self, ids: np.ndarray, lengths: np.ndarray, keys: Sequence[Key], padding: str
+        self, ids: np.ndarray, lengths: np.ndarray, keys: Sequence[Key], padding: Side
     ) -> dict[Key, Float32[np.ndarray, "rows width"]]:
         """One batch; pooled rows are all that leaves the device."""
         graph, state = nnx.split(self.model)
@@ -386,14 +392,6 @@ def _pooled(
 
     kept, last = nnx.merge(graph, state)(ids, mask, keep)
     return kept[jnp.array(layers, int)], last
-
-
-def available_memory() -> float | None:
-    """Bytes of the default device, or of the host where that is a CPU; None where nothing says."""
-    if not on_cpu():
-        found = device_memory()
-        return None if found is None else float(found)
-    return host_memory()
 
 
 def host_memory() -> float | None:

@@ -253,4 +253,4 @@ def refuse_unless(config: dict[str, Any], **expected: Any) -> None:
         values = values if isinstance(values, tuple) else (values,)
         if name in config and config[name] not in values:
             words = " or ".join(map(repr, values))
-            raise InputError(f"config: {name} is {config[name]!r}, which is not supported; expected {words}")
+            raise InputError(f"config: {name} is {config[name]!r:.60}, which is not supported; expected {words}")

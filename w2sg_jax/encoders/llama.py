@@ -99,6 +99,7 @@ def config_of(config: dict[str, Any]) -> LlamaConfig:
         attn_logit_softcapping=None,
         final_logit_softcapping=None,
         pretraining_tp=1,
+        rope_factors=None,  # of a GGUF file, by no published rule
     )
     depth, heads, width = (whole(config, name) for name in ("num_hidden_layers", "num_attention_heads", "hidden_size"))
     kv_heads = whole({"num_key_value_heads": heads, **_given(config)}, "num_key_value_heads")

@@ -4,7 +4,6 @@ Read from the folder of a sentence-transformers model: modules.json and what it 
 their tokens (encoders) or the last one (decoders).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,8 +93,6 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
         path = folder / str(module.get("path", ""))
         if owner.partition(".")[0] != LIBRARY:  # a class of the same name may do something else
             kind = str(module.get("type", ""))
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{folder / 'modules.json'}: {module['path']!r} leads out of the folder; fetch it again")
         if kind == "Pooling":
             pooling = _pooling(path / "config.json")
         elif kind == "Dense":
@@ -114,13 +111,19 @@ def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
 
 
 def modules_of(folder: Path) -> list[dict[str, Any]]:
-    """What modules.json says, module by module (InputError where that is no list of them)."""
-    try:
-        found = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{folder / 'modules.json'}: cannot be read as JSON ({error}); fetch it again") from None
-    if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
-        raise InputError(f"{folder / 'modules.json'}: expected a list of modules; fetch it again")
+    """What modules.json says, module by module.
+
+    Raises:
+        InputError: it is no list of modules, or the files of one are outside of the folder.
+    """
+    path = folder / "modules.json"
+    found = read_json(path, list)
+    if not all(isinstance(module, dict) for module in found):
+        raise InputError(f"{path}: expected a list of modules; fetch it again")
+    for module in found:
+        own = str(module.get("path", ""))
+        if not (folder / own).resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{path}: {own!r} leads out of the folder; fetch it again")
     return found
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Int, Int32
 
 from .._errors import InputError, check
 from ..store.content import bytes_hash
+from .checkpoints import read_json
 from .gguf import GgufCheckpoint
 from .hub import OTHERWISE
 from .tokens import TokenSet
@@ -178,8 +179,7 @@ class TextTokenizer:
         """
         limit = self.max_length if max_length is None else max_length
         side = self.truncation_side if side is None else side
-        if isinstance(texts, str) or len(texts) == 0:
-            raise InputError(f"texts: expected a sequence of at least one text, got {texts!r:.50}")
+        check_texts(texts, prefix)
         if side not in ("left", "right"):
             raise InputError(f"side: expected left or right, got {side!r}")
         room = None if limit is None else limit - len(self.before) - len(self.after)
@@ -220,19 +220,26 @@ class TextTokenizer:
         return None if token is None else self.backend.token_to_id(token)
 
 
-def _chunks(texts: Sequence[str], prefix: str, *, lowercase: bool) -> Iterator[tuple[int, list[str]]]:
-    """Checked texts, some at a time, with the row of the first."""
-    first, chunk, characters = 0, [], 0
+def check_texts(texts: Sequence[str], prefix: str) -> None:
+    """Refuse what no tokenizer can read (InputError): no text, what is no string, or no Unicode; its row is named."""
+    if isinstance(texts, str) or len(texts) == 0:
+        raise InputError(f"texts: expected a sequence of at least one text, got {texts!r:.50}")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"texts: expected strings, got {type(text).__name__} (row {row})")
-        whole = prefix + text
         try:
-            whole.encode()
+            (prefix + text).encode()
         except UnicodeEncodeError:
             raise InputError(
                 f"texts: half of a surrogate pair, which is no character (row {row}); mend that text"
             ) from None
+
+
+def _chunks(texts: Sequence[str], prefix: str, *, lowercase: bool) -> Iterator[tuple[int, list[str]]]:
+    """Texts, some at a time, with the row of the first."""
+    first, chunk, characters = 0, [], 0
+    for row, text in enumerate(texts):
+        whole = prefix + text
         chunk.append(whole.lower() if lowercase else whole)
         characters += len(whole)
         if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
@@ -339,16 +346,7 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
     """The object in a JSON file; an empty one if there is no file."""
-    path = folder / name
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"folder: {path} cannot be read as JSON ({error}); fetch the model again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"folder: {path} holds no JSON object; fetch the model again")
-    return content
+    return read_json(folder / name) if (folder / name).is_file() else {}
 
 
 def _special_tokens(folder: Path, named: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,8 @@ from jaxtyping import Float32, Int
 
 from .._errors import InputError
 from ..encoders.language_model import OWN, Key
+from ..store.content import texts_hash
 from ..store.entries import StoreEntry, entry_of
-from .key import samples_hash
 
 SHARE = 0.6
 """Of the product rate, about what passes reach."""
@@ -255,7 +255,6 @@ def extraction(
 
     Raises:
         InputError: texts that the tokenizer refuses; a folder that is no store.
-        OSError: the store cannot be written.
 
     Cost: reads the model's files once for their hash, and the texts for their tokens.
     """
@@ -264,7 +263,7 @@ def extraction(
     shared = {
         "arithmetic": ARITHMETIC,
         **model.made_with(settings.max_length, settings.prompt),
-        "texts": samples_hash(texts),
+        "texts": texts_hash(*texts),
         "rows": len(texts),
         "dtype": settings.dtype,
         "stored": settings.stored,
