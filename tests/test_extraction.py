@@ -1,5 +1,6 @@
 """Texts to representations on disk: by tiny models made on the spot, resumed, keyed by content, refused."""
 
+import contextlib
 import errno
 import json
 import shutil
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 from test_language_models import folder_of
 
 import w2sg_jax as w2sg
 from w2sg_jax import InputError
-from w2sg_jax.cli import main
+from w2sg_jax.cli import extract, main
 from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
 from w2sg_jax.extraction.texts import Settings, extraction
+from w2sg_jax.from_models import prediction
 from w2sg_jax.store import entries
 
 pytest.importorskip("tokenizers")
@@ -348,6 +351,7 @@ def test_from_model_names_to_a_ranking(bert, llama, letters, tmp_path, capsys, m
     found = json.loads((tmp_path / "out" / "ranking.json").read_text())
     assert {row["name"] for row in found["result"]["rows"]} == {"tiny-bert", "tiny-bert#1:mean", "tiny-llama#1:mean"}
     assert (tmp_path / "out" / "ranking.png").exists() and "tiny-llama#1:mean" in out
+    assert "Weak supervisors for tiny-llama on letters, best first" in out
     # The same by hand, from the store.
     texts = w2sg.datasets.read_text(letters, text=["text"], label="answer", group="writer")
     splits = w2sg.datasets.text_splits(texts, n=3000)
@@ -383,6 +387,7 @@ def test_predict_in_python(bert, tmp_path):
     texts = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
     ranking = w2sg.predict(texts, bert, f"{bert}#1", store=tmp_path / "store")
     assert [row.name for row in ranking.rows] == ["tiny-bert#1:mean"]
+    assert prediction(texts, f"{bert}#1", [bert], store=tmp_path / "store").strong_name == "tiny-bert#1:mean"
     with pytest.raises(
         InputError, match=r"letters: \d rows in the part \w+; a ranking needs at least 8: give more texts"
     ):
@@ -408,6 +413,22 @@ def test_predict_refuses(change, message, bert, letters, tmp_path, capsys):
     assert main(["predict", *data, "--strong", str(bert), *own, "--store", str(tmp_path / "s")]) == 2
     out, err = capsys.readouterr()
     assert not out and message in err and len(err.splitlines()) == 1
+
+
+def test_the_bar_says_how_many_texts_a_second(monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def bar(*_):
+        yield lambda *what: seen.append(what)
+
+    times = iter([10.0, 12.0, 14.0])
+    monkeypatch.setattr(extract, "progress_bar", bar)
+    monkeypatch.setattr(extract.time, "perf_counter", lambda: next(times))
+    with extract.texts_bar(Console()) as report:
+        for done in (30, 90, 100):
+            report(done, 100)
+    assert seen == [(30, 100, None), (90, 100, "texts, 30 a second"), (100, 100, "texts, 18 a second")]
 
 
 def test_extract_by_command(bert, letters, tmp_path, capsys):

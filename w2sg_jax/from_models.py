@@ -55,6 +55,11 @@ class Prediction:
     weak: Mapping[str, tuple[str, Key]]
     """by the name in the ranking"""
 
+    @property
+    def strong_name(self) -> str:
+        """What people call the strong model, with its layer."""
+        return _called(self.models[self.strong[0]].model, self.strong[1])
+
     def extract(self, progress: Callable[[int, int], None] | None = None, *, devices: Any = None) -> None:
         """Compute the representations that are missing, model by model; arguments and errors as ``Extraction.run``."""
         total, before = sum(plan.rows for plan in self.models.values()), 0
@@ -180,7 +185,7 @@ def prediction(
     for name, text in named:
         one = _chosen(text)
         key = _key(one, opened, open_one)
-        name = name or f"{short_name(one.model)}{suffix_of(key, opened[one.model])}"
+        name = name or _called(opened[one.model], key)
         if name in found:
             raise InputError(f"weak: two models would be called {name!r}; name them, as a=MODEL b=MODEL")
         found[name] = one.model, key
@@ -195,6 +200,11 @@ def prediction(
     called = f"{short_data(data.name)}-{len(rows)}-{seed}"
     plans = {model: extraction(opened[model], texts, keys, store, called, settings) for model, keys in wanted.items()}
     return Prediction(data, splits, plans, top, found)
+
+
+def _called(model: Model, key: Key) -> str:
+    """What people call a layer of a model."""
+    return f"{short_name(model.name)}{suffix_of(key, model)}"
 
 
 def _chosen(model: str | os.PathLike[str]) -> Chosen:

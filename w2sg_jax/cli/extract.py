@@ -1,8 +1,10 @@
 """`w2sg extract`: representations of texts by a language model, kept in a store."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -111,7 +113,7 @@ def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str
     plan = extraction(model, texts, keys, options.store, called, options.settings)
     announce([plan], progress)
     if not options.dry_run:
-        with progress_bar(progress, "texts") as report:
+        with texts_bar(progress) as report:
             plan.run(report, devices=devices_of(options))
     headings = ("representation", "rows", "width", "where")
     cells = [(entry.name, str(entry.rows), str(entry.width), str(entry.folder)) for entry in plan.entries.values()]
@@ -134,6 +136,25 @@ def before_models(options: ModelOptions, console: Console) -> None:
     if options.trust_remote_code:
         told = "--trust-remote-code: Python code that a model ships is run, and may read, change and send what you can"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def texts_bar(console: Console) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar over texts that says how many are done in a second, once the first ones are; None where nobody sees it."""
+    with progress_bar(console, "texts") as bar:
+        if bar is None:
+            yield None
+            return
+        first: tuple[int, float] | None = None
+
+        def report(done: int, total: int) -> None:
+            nonlocal first
+            now = time.perf_counter()
+            first = first or (done, now)
+            rate = (done - first[0]) / (now - first[1]) if now > first[1] else 0.0
+            bar(done, total, f"texts, {rate:.0f} a second" if rate else None)
+
+        yield report
 
 
 def layers_of(text: str, depth: int) -> list[int]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from tyro.conf import arg
 
 from ..terminal.progress import progress_bar
-from .extract import ModelOptions, announce, before_models, devices_of
+from .extract import ModelOptions, announce, before_models, devices_of, texts_bar
 from .texts import TextOptions, text_set_of
 
 
@@ -82,13 +82,14 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
     }
     if options.dry_run:
         return record("predict", dataclasses.asdict(options), inputs, {})
-    with progress_bar(progress, "texts") as report:
+    with texts_bar(progress) as report:
         plan.extract(report, devices=devices_of(options))
     with progress_bar(progress, "weak models") as report:
         ranking = plan.rank(report, ridge=options.ridge, confidence=options.confidence)
-    table = show_ranking(ranking, f"{options.strong} on {data.name}", tables, progress)
+    strong = f"{plan.strong_name} on {data.name}"
+    table = show_ranking(ranking, strong, tables, progress)
     result = record("predict", dataclasses.asdict(options), inputs, ranking.to_dict())
     if out:
-        written = write_ranking(out, result, ranking, table, Path(options.strong).stem, progress)
+        written = write_ranking(out, result, ranking, table, strong, progress)
         progress.print(f"wrote {out}/{written}", markup=False, highlight=False, soft_wrap=True)
     return result
