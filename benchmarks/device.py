@@ -26,8 +26,12 @@ from w2sg_jax.report.tables import table
 from w2sg_jax.terminal.console import standard_output
 
 ROOT = Path(__file__).parents[1]
-TESTS = tuple(f"tests/test_{name}.py" for name in ("accelerator", "devices", "solves", "precision", "settings"))
+TESTS = tuple(f"tests/test_{name}.py" for name in (
+    "accelerator", "devices", "solves", "precision", "settings", "language_models", "gguf", "extraction",
+))  # fmt: skip
 """Those whose numbers or transfers depend on the device."""
+WORKERS = 8
+"""Processes of the tests, at most: most of their time is compilation, on the host."""
 HEADINGS = ("part", "seconds", "how it ended")
 
 
@@ -39,6 +43,7 @@ class Config:
     """Seconds in all. A part begins only where it is expected to end in time."""
     parts: tuple[str, ...] = (
         "tests",
+        "encoders",
         "limits",
         "million",
         "ranking",
@@ -106,6 +111,12 @@ def part_of(name: str, config: Config) -> Part:
 
 
 PARTS: dict[str, tuple[str, float, dict[str, Any], dict[str, Any]]] = {
+    "encoders": (
+        "encoders",
+        120.0,
+        {},
+        {"work": (("tiny", "float32", 6, 3, 9),), "product": 64, "repeats": 1},
+    ),
     "limits": (
         "limits",
         60.0,
@@ -167,7 +178,8 @@ PARTS: dict[str, tuple[str, float, dict[str, Any], dict[str, Any]]] = {
 
 def tested(options: tuple[str, ...]) -> str:
     """The last line of the tests, which run in a process of their own; AssertionError where one fails."""
-    command = [sys.executable, "-m", "pytest", "-q", *TESTS, *options]
+    workers = str(min(WORKERS, os.cpu_count() or 1))
+    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, *TESTS, *options]
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -191,7 +203,7 @@ def _run(benchmark: Any, settings: Any) -> Any:
 
 def _made(benchmark: Any, name: str, value: Any) -> Any:
     """Settings that are classes of their benchmark are given by what they are made of."""
-    kinds = {"rankings": "Work", "sizes": "Size"}
+    kinds = {"rankings": "Work", "sizes": "Size", "work": "Work"}
     return tuple(getattr(benchmark, kinds[name])(*each) for each in value) if name in kinds else value
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def tolerance(ridge):
 
 def relative(value, truth):
     return abs(value - truth) / abs(truth)
+
+
+def several(count):
+    """So many devices: of the default kind, or where that has fewer, virtual ones of the host."""
+    return (jax.devices() if jax.device_count() >= count else jax.devices("cpu"))[:count]
 
 
 def rotation(rng, d):

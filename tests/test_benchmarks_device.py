@@ -10,12 +10,16 @@ pytestmark = pytest.mark.driver
 
 
 def test_the_parts_run_at_toy_size_and_leave_their_records(tmp_path):
-    config = device.Config(budget=1e6, toy=True, out=tmp_path, parts=("limits", "million", "ranking", "grid", "wide"))
+    config = device.Config(
+        budget=1e6, toy=True, out=tmp_path, parts=("limits", "million", "ranking", "grid", "wide", "encoders")
+    )
     entry = device.main(config)
     parts = entry["result"]["parts"]
     assert set(parts) == set(config.parts) and not [part["error"] for part in parts.values() if "error" in part]
     assert json.loads((tmp_path / "device.json").read_text())["result"] == json.loads(json.dumps(entry["result"]))
-    assert {"limits.json", "ranking.json", "grid.json", "wide.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"limits.json", "ranking.json", "grid.json", "wide.json", "encoders.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.parametrize("toy", [False, True], ids=["full", "toy"])

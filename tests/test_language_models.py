@@ -1,5 +1,6 @@
 """Language models: every layer against transformers, padding, batches, files that do not fit, pipelines."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from helpers import several
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from w2sg_jax import InputError
-from w2sg_jax.encoders import bert, gpt, llama
+from w2sg_jax.encoders import bert, gpt, layers, llama
 from w2sg_jax.encoders.checkpoints import FolderCheckpoint, Place, fitted, load
+from w2sg_jax.numerics import backend
 
 PARITY = Path(__file__).parent / "parity"
 MODELS = sorted(path.stem for path in PARITY.glob("*.safetensors"))
@@ -83,6 +86,67 @@ def test_a_row_does_not_depend_on_padding_or_batch(name, tmp_path):
     expected = alone(0, 0, 0)
     for found in (alone(0, 6, 0), alone(6, 0, 0), alone(3, 2, 2)):
         assert np.linalg.norm(found - expected, axis=-1).max() <= 1e-5 * np.linalg.norm(expected, axis=-1).min()
+
+
+@pytest.fixture
+def flash(monkeypatch):
+    """Flash attention: the device's own where it has one, else what it is asked for is computed by XLA; how often."""
+    asked, real = [], jax.nn.dot_product_attention
+
+    def attend(*arrays, implementation=None, **options):
+        if implementation is not None:
+            assert implementation == "cudnn"
+            asked.append(options)
+        return real(
+            *arrays, implementation=implementation if backend.flash_attention(jnp.bfloat16, 64) else None, **options
+        )
+
+    if not backend.flash_attention(jnp.bfloat16, 64):
+        monkeypatch.setattr(layers, "flash_attention", lambda *_: True)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+    return asked
+
+
+@pytest.mark.driver
+@pytest.mark.parametrize(
+    ("family", "make", "changes"),
+    [
+        (bert, bert.Bert, {}),
+        (gpt, gpt.Gpt, {}),
+        (llama, llama.Llama, {}),
+        (llama, llama.Llama, {"window": 7, "local": (True, False)}),
+        (llama, llama.Llama, {"window": 7, "local": (True, True)}),
+        (llama, llama.Llama, {"window": 7, "local": (True, False), "causal": False}),
+    ],
+    ids=["bert", "gpt", "llama", "llama, some layers local", "llama, all local", "llama, local and both sides"],
+)
+def test_flash_attention_gives_the_same_states(family, make, changes, flash):
+    """Heads of 64, bfloat16, rows of many lengths: by lengths and a kernel, or by masks and scores."""
+    sizes = {"vocab_size": 50, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 256, "max_position_embeddings": 64, "num_key_value_heads": 1}
+    kind = {bert: "bert", llama: "llama", gpt: "gpt_neox"}[family]
+    config = dataclasses.replace(family.config_of({**sizes, "model_type": kind}), **changes)
+    model = make(config, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(model)
+    model = nnx.merge(graph, jax.tree.map(lambda x: x.astype(jnp.bfloat16), state))
+    lengths = jnp.array([40, 17, 8, 7, 1], jnp.int32)
+    mask = jnp.arange(40)[None, :] < lengths[:, None]
+    ids = jax.random.randint(jax.random.key(0), mask.shape, 0, 50, jnp.int32)
+
+    @jax.jit
+    def run(lengths):
+        return model(ids, mask, lambda x: x.astype(jnp.float32), lengths)[1]
+
+    expected = run(None)
+    assert not flash
+    found = run(lengths)
+    assert bool(flash) == changes.get("causal", True)
+    real = np.asarray(mask)
+    error = np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+    assert error[real].max() <= 0.02, "two roundings of bfloat16 after one another"
+    assert error[real].mean() <= 5e-3
+    shifted = run(lengths - 1) if flash else expected
+    assert not flash or np.abs(shifted - expected)[real].max() > 0.05, "the test would notice one token less"
 
 
 def test_shards_and_a_head_are_read_and_old_names_too(tmp_path):
@@ -165,7 +229,7 @@ def test_older_configurations_mean_the_same(tmp_path):
 @pytest.mark.driver
 def test_parameters_are_shared_by_devices_and_rows_too(tmp_path):
     folder = folder_of("llama3", tmp_path / "llama")
-    model, _ = loaded(folder, place=Place(jax.devices()[:4], shared=True))
+    model, _ = loaded(folder, place=Place(several(4), shared=True))
     whole, _ = loaded(folder)
     weight = model.layers.block.up.weight[...]
     assert {shard.data.shape for shard in weight.addressable_shards} == {(2, 3, 8)}

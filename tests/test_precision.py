@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import relative
+from helpers import relative, several
 from oracles import dense_gap
 
 import w2sg_jax as w2sg
@@ -46,7 +46,7 @@ def test_float64_where_it_is_fast(platform, kind, fast, monkeypatch):
 
 
 def test_a_mesh_has_the_precision_of_its_slowest_device(monkeypatch):
-    mesh = mesh_of(jax.devices()[:4])
+    mesh = mesh_of(several(4))
     assert product_dtype(None, mesh) == "float64"
     monkeypatch.setattr(backend, "fast_float64", lambda device: device.id != 2)
     assert product_dtype(None, mesh) == "float32"
@@ -81,7 +81,7 @@ def rounded(x, bits):
 
 
 @pytest.mark.parametrize(("name", "bits"), [("TF32", 10), ("bfloat16", 7)])
-@pytest.mark.parametrize("ridge", [1e-3, 1e-5])
+@pytest.mark.parametrize("ridge", [1e-3, 1e-4])
 def test_without_the_pin_products_on_tensor_cores_would_cost_digits(name, bits, ridge):
     """Products of inputs that are rounded as TF32 and bfloat16 units round them, summed without any further error."""
     truth = dense_gap(WEAK, STRONG, ridge=ridge).norm
@@ -89,5 +89,5 @@ def test_without_the_pin_products_on_tensor_cores_would_cost_digits(name, bits, 
     z = rounded(np.concatenate([WEAK - WEAK.mean(axis=0), STRONG - STRONG.mean(axis=0)], axis=1), bits)
     emulated = replace(m, product=z.T @ z / len(z))
     pinned, loose = (relative(w2sg.gap(each, ridge).norm, truth) for each in (m, emulated))
-    assert loose > 30 * pinned, (name, pinned, loose)
-    assert pinned < 1e-3
+    assert loose > 100 * pinned, (name, pinned, loose)
+    assert relative(w2sg.gap(m, 1e-5).norm, dense_gap(WEAK, STRONG, ridge=1e-5).norm) < 1e-3, "the smallest ridge"

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from helpers import several
 from jax.experimental.compilation_cache import compilation_cache
 from test_extraction import TEXTS, model_of
 
@@ -190,7 +191,7 @@ CASES = {
     "w2sg_jax.moments, in float32": lambda: w2sg.moments(WEAK, STRONG, block_rows=16, dtype="float32"),
     "w2sg_jax.moments, on devices": lambda: w2sg.moments(WEAK, STRONG, Y, block_rows=25, devices="all"),
     "w2sg_jax.moments, of device arrays on another": lambda: w2sg.moments(
-        *ON_DEVICE, block_rows=25, devices=jax.devices()[2:3]
+        *ON_DEVICE, block_rows=25, devices=several(3)[2:]
     ),
     "w2sg_jax.moments, on devices in float32": lambda: w2sg.moments(
         WEAK, STRONG, devices="all", dtype="float32", center=False

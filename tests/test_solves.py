@@ -28,6 +28,12 @@ DEFICIENT |= {"rank_one", "duplicate_rows"}
 DEFAULT = Parameters(1e-2, 1e-2, 0.0, 0.0)
 
 
+@pytest.fixture
+def host(monkeypatch):
+    """The solves of the host, also where an accelerator is the default device: it has its own (``theory/solved``)."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+
+
 def pair_with_condition(condition):
     """Joint second moment with eigenvalues from 1 down to 1 / condition."""
     rng = np.random.default_rng(0)
@@ -36,7 +42,7 @@ def pair_with_condition(condition):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_solves_serve_every_pair_of_regular_representations(name):
+def test_solves_serve_every_pair_of_regular_representations(name, host):
     weak, strong = CASES[name]
     m = w2sg.moments(weak, strong, labels_for(strong))
     factor = joint_factor(m)
@@ -85,7 +91,7 @@ def few_samples():
 @pytest.mark.parametrize("center", [True, False], ids=["centred", "raw"])
 @pytest.mark.parametrize("ridge", [1e-5, 1e-2, (1e-4, 10.0), (10.0, 1e-4)], ids=str)
 @pytest.mark.parametrize("name", few_samples())
-def test_kernels_of_few_samples_equal_eigenpairs_and_the_dense_definition(name, ridge, center):
+def test_kernels_of_few_samples_equal_eigenpairs_and_the_dense_definition(name, ridge, center, host):
     weak, strong = few_samples()[name]
     labels = labels_for(strong)
     m = w2sg.moments(weak, strong, labels, center=center)
@@ -109,7 +115,7 @@ def test_kernels_of_few_samples_equal_eigenpairs_and_the_dense_definition(name, 
     np.testing.assert_allclose(scores, truth.scores, rtol=1e-8, atol=1e-9 * np.abs(truth.scores).max())
 
 
-def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs():
+def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs(host):
     """The strong representation lies inside the weak one: the norm is of the order of the ridge."""
     wide, _ = few_samples()["weak"]
     strong = wide @ np.random.default_rng(4).normal(size=(150, 80))
@@ -120,7 +126,7 @@ def test_kernels_leave_a_norm_below_their_rounding_to_the_eigenpairs():
         assert relative(w2sg.gap(m, ridge).norm, dense_gap(wide, strong, ridge=ridge).norm) <= 1e-9
 
 
-def test_what_the_solves_do_not_cover_goes_to_the_eigenpairs():
+def test_what_the_solves_do_not_cover_goes_to_the_eigenpairs(host):
     m = w2sg.moments(*pair_with_condition(1e4))
     factor = joint_factor(m)
     assert cholesky.gap_operator_by_solves(m, factor, DEFAULT) is not None

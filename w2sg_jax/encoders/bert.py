@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._errors import InputError
 from .layers import (
     ACTIVATIONS,
+    Allowed,
     Embedding,
     Keep,
     LayerNorm,
@@ -130,12 +131,12 @@ class Block(nnx.Module):
         self,
         x: Float[Array, "batch length width"],
         _: None,
-        mask: Bool[Array, "batch 1 length length"],
+        seen: Allowed,
         bias: Float[Array, "1 heads length length"] | None,
     ) -> Float[Array, "batch length width"]:
         heads = (*x.shape[:2], self.heads, x.shape[2] // self.heads)
         query, key, value = (one(x).reshape(heads) for one in (self.query, self.key, self.value))
-        mixed = attention(query, key, value, mask, heads[-1] ** -0.5, bias)
+        mixed = attention(query, key, value, seen, heads[-1] ** -0.5, bias=bias)
         x = self.norm_attention(x + self.out(mixed))
         return self.norm_perceptron(x + self.down(ACTIVATIONS[self.activation](self.up(x))))
 
@@ -153,7 +154,11 @@ class Bert(nnx.Module):
         self.layers = Stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs=rngs)
 
     def __call__(
-        self, ids: Int[Array, "batch length"], mask: Bool[Array, "batch length"], keep: Keep
+        self,
+        ids: Int[Array, "batch length"],
+        mask: Bool[Array, "batch length"],
+        keep: Keep,
+        lengths: Int[Array, " batch"] | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding, normalised) to L, layers first, and of the last.
 
@@ -161,6 +166,7 @@ class Bert(nnx.Module):
             ids: token identifiers; any at padding.
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
+            lengths: tokens of each row, where the padding is known to be on the right.
         """
         x = self.words(ids) + self.places(positions_of(mask) + self.config.first)
         if self.types is not None:
@@ -170,7 +176,7 @@ class Bert(nnx.Module):
         if self.distances is not None:
             buckets = buckets_of(ids.shape[1], self.config.buckets)
             bias = jnp.moveaxis(self.distances(jnp.asarray(buckets)), 2, 0)[None]
-        x, kept = self.layers(x, keep, allowed(mask, causal=False, window=None).everywhere, bias)
+        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=False, window=None), bias)
         return kept, keep(x)
 
 

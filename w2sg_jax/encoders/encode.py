@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
 from .._errors import InputError
+from ..numerics.backend import jitted
 from .tokenizer import SmilesTokenizer
 from .tokens import bucket_of
 from .transformer import Encoder
@@ -75,7 +76,7 @@ def encode(
     return result
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jitted, static_argnums=0)
 def _represent(
     graph: nnx.GraphDef[Encoder], state: Any, ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch width"]:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._errors import InputError
 from .layers import (
     ACTIVATIONS,
+    Allowed,
     Embedding,
     Keep,
     LayerNorm,
@@ -125,7 +126,7 @@ class Block(nnx.Module):
         self,
         x: Float[Array, "batch length width"],
         _: None,
-        mask: Bool[Array, "batch 1 length length"],
+        seen: Allowed,
         angles: Float[Array, "batch length half"] | None,
     ) -> Float[Array, "batch length width"]:
         config, lengths = self.config, x.shape[:2]
@@ -138,7 +139,7 @@ class Block(nnx.Module):
         query, key, value = qkv
         if angles is not None:
             query, key = turned(query, angles), turned(key, angles)
-        mixed = self.out(attention(query, key, value, mask, head_width**-0.5))
+        mixed = self.out(attention(query, key, value, seen, head_width**-0.5))
         base = x if config.parallel else x + mixed
         h = self.down(ACTIVATIONS[config.activation](self.up(self.norm_perceptron(base))))
         return x + mixed + h if config.parallel else base + h
@@ -155,7 +156,11 @@ class Gpt(nnx.Module):
         self.norm = LayerNorm(config.width, config.epsilon)
 
     def __call__(
-        self, ids: Int[Array, "batch length"], mask: Bool[Array, "batch length"], keep: Keep
+        self,
+        ids: Int[Array, "batch length"],
+        mask: Bool[Array, "batch length"],
+        keep: Keep,
+        lengths: Int[Array, " batch"] | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding) to L, layers first, and of the last one normalised.
 
@@ -163,13 +168,14 @@ class Gpt(nnx.Module):
             ids: token identifiers; any at padding.
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
+            lengths: tokens of each row, where the padding is known to be on the right.
         """
         positions = positions_of(mask)
         x = self.words(ids)
         if self.places is not None:
             x = x + self.places(positions)
         angles = None if self.config.rotary is None else self.config.rotary.angles(positions)
-        x, kept = self.layers(x, keep, allowed(mask, causal=True, window=None).everywhere, angles)
+        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=True, window=None), angles)
         return kept, keep(self.norm(x))
 
 

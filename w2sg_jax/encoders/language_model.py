@@ -21,12 +21,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
 from .._errors import InputError
-from ..numerics.backend import device_memory, on_cpu
+from ..numerics.backend import device_memory, jitted, on_cpu
 from ..numerics.settings import own_settings
 from ..store.content import bytes_hash
 from . import bert, gpt, llama
 from .checkpoints import Checkpoint, Fitted, FolderCheckpoint, Place, fitted, load, parameter_bytes
 from .hub import OTHERWISE, fetched
+from .layers import keeps_no_scores
 from .pipeline import POOLINGS, Pipeline, pipeline_of
 from .text_tokenizer import Side, TextTokenizer, Tokens
 from .transformer import pool
@@ -37,6 +38,8 @@ SHORTEST = 16
 """Tokens of the shortest program."""
 TOKENS_ON_CPU, TOKENS_ON_DEVICE = 2048, 32_768
 """In a batch: what the cache of a CPU holds; an accelerator wants more of them."""
+ROOM = 0.8
+"""Share of a device's memory that parameters and a batch may take by default."""
 OWN = -1
 """The layer that stands for what the model's own pipeline gives."""
 
@@ -142,11 +145,30 @@ class Pretrained:
     def memory_of(self, dtype: Any, longest: int) -> float:
         """Bytes of a pass over texts of up to so many tokens: the parameters, and the more of what the largest tensor
         takes while it is read and what a batch takes."""
-        config, at_once = self.config, max(default_tokens(), longest)
-        states = at_once * (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
-        scores = 3 * at_once * longest * config.heads * 4
         largest = 4 * max(math.prod(shape) for shape in self.checkpoint.shapes.values())
-        return float(self.bytes_of(dtype) + max(largest, states + scores))
+        batch = self.tokens_at_once(dtype, longest) * self._bytes_of_token(dtype, longest)
+        return float(self.bytes_of(dtype) + max(largest, batch))
+
+    def tokens_at_once(self, dtype: Any, longest: int) -> int:
+        """Tokens of a batch, with its padding, on one device: as many as keep it busy and have room beside the
+        parameters; at least those of the longest text."""
+        found, have, each = default_tokens(), device_memory(), self._bytes_of_token(dtype, longest)
+        if have is not None:
+            free = ROOM * have - self.bytes_of(dtype)
+            while found > longest and found * each > free:
+                found //= 2
+        return max(found, longest)
+
+    def _bytes_of_token(self, dtype: Any, longest: int) -> int:
+        """What a token of a batch takes: its states, and its scores where the attention keeps them."""
+        config = self.config
+        states = (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
+        head_width = getattr(config, "head_width", config.width // config.heads)
+        windowed = getattr(config, "window", None) is not None
+        biased = getattr(config, "buckets", 0) > 0
+        if keeps_no_scores(dtype, head_width, causal=config.causal, windowed=windowed, biased=biased):
+            return states
+        return states + 3 * longest * config.heads * 4
 
     def flops_of(self, tokens: Tokens) -> float:
         """Operations of a pass: two a token and parameter of the blocks, and what attention adds."""
@@ -281,6 +303,11 @@ class LanguageModel:
     place: Place
     """where the parameters lie"""
 
+    @property
+    def dtype(self) -> Any:
+        """Of parameters and states."""
+        return jax.tree.leaves(nnx.state(self.model))[0].dtype
+
     def represent(
         self,
         texts: Sequence[str],
@@ -342,30 +369,43 @@ class LanguageModel:
             keys: as from ``Pretrained.keys``.
             tokens_at_once, padding, on_rows: as in ``represent``.
         """
-        own, at_once = self.pretrained, tokens_at_once or default_tokens()
+        own = self.pretrained
+        if tokens_at_once is None:
+            share = 1 if on_cpu() else self.place.devices
+            tokens_at_once = own.tokens_at_once(self.dtype, int(tokens.lengths.max())) * share
         found = {key: np.empty((len(rows), own.width_of(key)), np.float32) for key in keys}
-        for places, length, room in batches(tokens.lengths[rows], at_once, self.place.devices):
+        computed = self._batches(tokens, rows, keys, tokens_at_once, padding)
+        # One batch ahead: the host pads the next rows while the device computes.
+        for places, kept in ahead(computed):
+            for key, values in self._of_keys(keys, *jax.device_get(kept)).items():
+                values = values[: len(places)]
+                check_finite(own.name, values, key, rows[places])
+                found[key][places] = own.pipeline.finish(values) if own.finished(key) else values
+            if on_rows is not None:
+                on_rows(len(places))
+        return found
+
+    def _batches(
+        self, tokens: Tokens, rows: np.ndarray, keys: Sequence[Key], tokens_at_once: int, padding: Side
+    ) -> Iterator[tuple[np.ndarray, Any]]:
+        """Places of the rows of each batch, and its pooled states, which may still be computed; no others leave the
+        device."""
+        graph, state = nnx.split(self.model)
+        layers, pools = _asked(keys)
+        for places, length, room in batches(tokens.lengths[rows], tokens_at_once, self.place.devices):
             chosen, count = rows[places], len(places)
             ids, lengths = np.zeros((room, length), np.int32), np.zeros(room, np.int32)
             ids[:count] = tokens.pad(chosen, length, side=padding)
             lengths[:count] = tokens.lengths[chosen]
-            for key, values in self._pooled(ids, lengths, keys, padding).items():
-                check_finite(own.name, values[:count], key, chosen)
-                found[key][places] = own.pipeline.finish(values[:count]) if own.finished(key) else values[:count]
-            if on_rows is not None:
-                on_rows(count)
-        return found
+            # TF32 products would blur small directions; bf16 ones stay bf16.
+            with jax.default_matmul_precision("highest"):
+                placed = jax.device_put((ids, lengths), self.place.of_rows())
+                computed = _pooled(graph, state, *placed, layers, pools, padding)
+            yield places, computed
 
-    def _pooled(
-        self, ids: np.ndarray, lengths: np.ndarray, keys: Sequence[Key], padding: Side
-    ) -> dict[Key, Float32[np.ndarray, "rows width"]]:
-        """One batch; pooled rows are all that leaves the device."""
-        graph, state = nnx.split(self.model)
-        layers = tuple(sorted({layer for layer, _ in keys if layer != OWN}))
-        pools = tuple(sorted({one for _, one in keys}))
-        with jax.default_matmul_precision("highest"):  # TF32 products would blur small directions; bf16 ones stay bf16
-            placed = jax.device_put((ids, lengths), self.place.of_rows())
-            kept, last = jax.device_get(_pooled(graph, state, *placed, layers, pools, padding))
+    def _of_keys(self, keys: Sequence[Key], kept: np.ndarray, last: np.ndarray) -> dict[Key, np.ndarray]:
+        """Of the pooled states of a batch, those that were asked for."""
+        layers, pools = _asked(keys)
         by_layer = {**dict(zip(layers, kept, strict=True)), OWN: last}
         return {(layer, one): by_layer[layer][:, pools.index(one)] for layer, one in keys}
 
@@ -373,7 +413,21 @@ class LanguageModel:
         """Nothing: the model holds nothing outside of this process."""
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+def _asked(keys: Sequence[Key]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Layers and poolings that a program keeps."""
+    return tuple(sorted({layer for layer, _ in keys if layer != OWN})), tuple(sorted({one for _, one in keys}))
+
+
+def ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items, each after the next one was asked for."""
+    before: list[Any] = []
+    for item in items:
+        yield from before
+        before = [item]
+    yield from before
+
+
+@partial(jitted, static_argnums=(0, 4, 5, 6))
 def _pooled(
     graph: Any,
     state: Any,
@@ -390,7 +444,7 @@ def _pooled(
     def keep(x: Array) -> Array:
         return jnp.stack([pool(x.astype(jnp.float32), mask, one) for one in pools], axis=1)
 
-    kept, last = nnx.merge(graph, state)(ids, mask, keep)
+    kept, last = nnx.merge(graph, state)(ids, mask, keep, lengths if padding == "right" else None)
     return kept[jnp.array(layers, int)], last
 
 

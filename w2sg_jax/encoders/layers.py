@@ -6,6 +6,7 @@ angles and the softmax are computed in float32 whatever the weights are.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from .._errors import InputError
+from ..numerics.backend import flash_attention
 
 ACTIVATIONS = {
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
@@ -148,38 +150,97 @@ def positions_of(mask: Bool[Array, "batch length"]) -> Int[Array, "batch length"
 
 
 class Allowed(NamedTuple):
-    """Which tokens see which, (batch, 1, length, length): all that may, and of these the near ones."""
+    """Which tokens see which.
+
+    Attributes:
+        everywhere: (batch, 1, length, length), all that may.
+        near: of these the ones within the window of a local layer.
+        lengths: tokens of each row where all padding is on the right, which flash attention goes by; else None.
+        causal: tokens see earlier ones and themselves alone.
+        window: tokens that a local layer sees, itself among them; None where that is all of them.
+    """
 
     everywhere: Bool[Array, "batch 1 length length"]
     near: Bool[Array, "batch 1 length length"]
+    lengths: Int[Array, " batch"] | None
+    causal: bool
+    window: int | None
 
 
-def allowed(mask: Bool[Array, "batch length"], *, causal: bool, window: int | None) -> Allowed:
+def allowed(
+    mask: Bool[Array, "batch length"], lengths: Int[Array, " batch"] | None, *, causal: bool, window: int | None
+) -> Allowed:
     """Attention under padding.
 
     Args:
         mask: true where there is a token.
-        causal: tokens see earlier ones and themselves alone.
+        lengths, causal: as in ``Allowed``.
         window: tokens that a local layer sees, itself among them; to both sides so many without ``causal``.
     """
     places = jnp.arange(mask.shape[1])
     distance = places[:, None] - places[None, :]
-    found = mask[:, None, None, :] & ((distance >= 0) | (not causal))
-    near = found if window is None else found & (jnp.abs(distance) < window)
-    return Allowed(found, near)
+    everywhere = mask[:, None, None, :] & ((distance >= 0) | (not causal))
+    if window is None or window >= mask.shape[1]:
+        return Allowed(everywhere, everywhere, lengths, causal, None)
+    return Allowed(everywhere, everywhere & (jnp.abs(distance) < window), lengths, causal, window)
 
 
 def attention(
     query: Float[Array, "batch length heads head_width"],
     key: Float[Array, "batch length kv_heads head_width"],
     value: Float[Array, "batch length kv_heads head_width"],
-    mask: Bool[Array, "batch 1 length length"],
+    seen: Allowed,
     scale: float,
+    *,
     bias: Float[Array, "1 heads length length"] | None = None,
+    local: Bool[Array, ""] | None = None,
 ) -> Float[Array, "batch length width"]:
-    """softmax(scale Q K^T + bias) V, heads side by side; groups of query heads share a key and a value."""
-    found = jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask, scale=scale)
+    """softmax(scale Q K^T + bias) V, heads side by side; groups of query heads share a key and a value.
+
+    Args:
+        query, key, value: of each token.
+        seen: which tokens see which.
+        scale: of the scores.
+        bias: of the scores.
+        local: whether the layer sees its window alone; None for no.
+
+    Cost: the scores of a batch, twice, where XLA computes them; none of them in memory by flash attention, which a GPU
+    with cuDNN has in bfloat16.
+    """
+    local = None if seen.window is None else local
+    how = {"causal": seen.causal, "windowed": local is not None, "biased": bias is not None}
+    if seen.lengths is not None and keeps_no_scores(query.dtype, query.shape[-1], **how):
+        found = _flash(query, key, value, seen, scale, local)
+    else:
+        mask = seen.everywhere if local is None else jnp.where(local, seen.near, seen.everywhere)
+        found = jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask, scale=scale)
     return found.reshape(*found.shape[:2], -1)
+
+
+def keeps_no_scores(dtype: Any, head_width: int, *, causal: bool, windowed: bool, biased: bool) -> bool:
+    """Whether attention of this kind runs by flash attention, where the padding is on the right."""
+    return (causal or not windowed) and not biased and flash_attention(dtype, head_width)
+
+
+def _flash(
+    query: Array, key: Array, value: Array, seen: Allowed, scale: float, local: Bool[Array, ""] | None
+) -> Float[Array, "batch length heads head_width"]:
+    """By a kernel that keeps no scores; what is at padding means nothing."""
+
+    def run(window: int | None) -> Callable[..., Array]:
+        return partial(
+            jax.nn.dot_product_attention,
+            scale=scale,
+            is_causal=seen.causal,
+            query_seq_lengths=seen.lengths,
+            key_value_seq_lengths=seen.lengths,
+            local_window_size=None if window is None else (window - 1, 0),
+            implementation="cudnn",
+        )
+
+    if local is None:
+        return run(None)(query, key, value)
+    return jax.lax.cond(local, run(seen.window), run(None), query, key, value)
 
 
 class Stack(nnx.Module):

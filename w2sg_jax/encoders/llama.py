@@ -208,19 +208,18 @@ class Block(nnx.Module):
         self,
         x: Float[Array, "batch length width"],
         local: Bool[Array, ""],
-        masks: Allowed,
+        seen: Allowed,
         angles: tuple[Float[Array, "batch length half"], Float[Array, "batch length half"]],
     ) -> Float[Array, "batch length width"]:
         config, lengths = self.config, x.shape[:2]
         turn = jnp.where(local, angles[1], angles[0])
-        mask = jnp.where(local, masks.near, masks.everywhere)
         h = self.norm_attention(x)
         query = self.query(h).reshape(*lengths, config.heads, config.head_width)
         key, value = (one(h).reshape(*lengths, config.kv_heads, config.head_width) for one in (self.key, self.value))
         if self.norm_query is not None and self.norm_key is not None:
             query, key = self.norm_query(query), self.norm_key(key)
         scale = config.head_width**-0.5 if config.scale is None else config.scale
-        h = self.out(attention(turned(query, turn), turned(key, turn), value, mask, scale))
+        h = self.out(attention(turned(query, turn), turned(key, turn), value, seen, scale, local=local))
         x = x + (h if self.norm_behind_attention is None else self.norm_behind_attention(h))
         h = self.norm_perceptron(x)
         h = self.down(ACTIVATIONS[config.activation](self.gate(h)) * self.up(h))
@@ -237,7 +236,11 @@ class Llama(nnx.Module):
         self.norm = RMSNorm(config.width, config.epsilon, config.offset)
 
     def __call__(
-        self, ids: Int[Array, "batch length"], mask: Bool[Array, "batch length"], keep: Keep
+        self,
+        ids: Int[Array, "batch length"],
+        mask: Bool[Array, "batch length"],
+        keep: Keep,
+        lengths: Int[Array, " batch"] | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding) to L, layers first, and of the last one normalised.
 
@@ -245,6 +248,7 @@ class Llama(nnx.Module):
             ids: token identifiers; any at padding.
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
+            lengths: tokens of each row, where the padding is known to be on the right.
         """
         config = self.config
         x = self.words(ids)
@@ -252,9 +256,9 @@ class Llama(nnx.Module):
             x = x * jnp.asarray(config.embedding_scale, x.dtype)  # rounded to the weights' type, as it was trained
         positions = positions_of(mask)
         angles = tuple(rotary.angles(positions) for rotary in (config.rotary, config.rotary_local or config.rotary))
-        masks = allowed(mask, causal=config.causal, window=config.window)
+        seen = allowed(mask, lengths, causal=config.causal, window=config.window)
         local = jnp.array(config.local or (False,) * config.depth)
-        x, kept = self.layers(x, keep, masks, angles, each=local)
+        x, kept = self.layers(x, keep, seen, angles, each=local)
         return kept, keep(self.norm(x))
 
 

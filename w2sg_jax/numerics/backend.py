@@ -73,6 +73,25 @@ def float64() -> Iterator[None]:
         yield
 
 
+COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": {"xla_gpu_enable_triton_gemm": False}}
+"""By backend. XLA would try a hundred kernels of its own for each product: in full float32 that took 17 to 47 seconds a
+program on an H100, where the vendor's library takes 2 and the program then runs as fast."""
+
+
+def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """``jax.jit`` with our compiler options, for what is called from Python and never inside another program."""
+    programs: dict[str, Callable[..., Any]] = {}
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        backend = jax.default_backend()
+        if backend not in programs:
+            programs[backend] = jax.jit(function, compiler_options=COMPILER_OPTIONS.get(backend), **options)
+        return programs[backend](*args, **kwargs)
+
+    return run
+
+
 def compiled(
     kernel: Callable[..., Any], *, static: Sequence[str] = (), fetch: bool | None = True
 ) -> Callable[..., Any]:
@@ -83,7 +102,7 @@ def compiled(
         static: names of keyword arguments that a program is compiled for each value of.
         fetch: whether its results become NumPy arrays; else they stay on the device. None: as ``on_host`` says.
     """
-    program = jax.jit(kernel, static_argnames=tuple(static))
+    program = jitted(kernel, static_argnames=tuple(static))
 
     @wraps(kernel)
     def run(*arrays: Any, **named: Any) -> Any:
@@ -131,7 +150,7 @@ def resident(kernel: Callable[..., Any], *operands: Any) -> Callable[[np.ndarray
 
 @cache
 def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.jit(partial(kernel, Device()))
+    return jitted(partial(kernel, Device()))
 
 
 divided = by_backend(lambda la, x, by: x / by, fetch=False)
@@ -168,6 +187,29 @@ _all_finite = compiled(lambda x: jnp.isfinite(x).all())
 def device_memory() -> int | None:
     """Bytes of the default device; None where it does not tell, as on a CPU."""
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+@cache
+def flash_attention(dtype: Any, head_width: int) -> bool:
+    """Whether the default device has an attention that keeps no scores, for heads of a width: cuDNN's, on a GPU.
+
+    Asked by compiling it once for a few tokens: which widths and cards it takes changes with its versions.
+    """
+    if jax.default_backend() != "gpu" or jnp.dtype(dtype) not in (jnp.bfloat16, jnp.float16):
+        return False
+    few = jax.ShapeDtypeStruct((1, 16, 1, head_width), dtype)
+    count = jax.ShapeDtypeStruct((1,), jnp.int32)
+
+    def run(x: Any, lengths: Any) -> Any:
+        return jax.nn.dot_product_attention(
+            x, x, x, query_seq_lengths=lengths, key_value_seq_lengths=lengths, is_causal=True, implementation="cudnn"
+        )
+
+    try:
+        jax.jit(run).lower(few, count).compile()
+    except Exception:  # whatever it lacks: XLA's attention is there
+        return False
+    return True
 
 
 def batch_size(width: int, bytes_each: int) -> int | None:

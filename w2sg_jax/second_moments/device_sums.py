@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ..numerics.backend import padded_widths
+from ..numerics.backend import jitted, padded_widths
 from ..numerics.linalg import HIGHEST
 from ..numerics.settings import own_settings, wide_types
 from ..parallel.mesh import COLUMN_AXIS, ROW_AXIS, mesh_of
@@ -197,7 +197,7 @@ def _padded(block: Any, rows: int, width: int) -> Any:
     return np.pad(block, missing) if isinstance(block, np.ndarray) else jnp.pad(block, missing)
 
 
-@partial(jax.jit, static_argnames=("mesh", "center", "dtype"))
+@partial(jitted, static_argnames=("mesh", "center", "dtype"))
 def _centred(
     parts: tuple[jax.Array, ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
 ) -> tuple[jax.Array, jax.Array, _Mean]:
@@ -226,14 +226,14 @@ def _centred(
     return x, delta, _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, moved_rest))
 
 
-@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
+@partial(jitted, static_argnames=("mesh", "center"), donate_argnums=(0,))
 def _add_gram(
     total: jax.Array, x: jax.Array, delta: jax.Array, block: _Block, *, mesh: Mesh, center: bool
 ) -> jax.Array:
     return _add(total, x, x, delta, delta, block, mesh=mesh, center=center)
 
 
-@partial(jax.jit, static_argnames=("mesh", "center"), donate_argnums=(0,))
+@partial(jitted, static_argnames=("mesh", "center"), donate_argnums=(0,))
 def _add_weak(
     totals: tuple[jax.Array, jax.Array],
     w: jax.Array,
