@@ -113,13 +113,15 @@ class Accumulator:
         self.n = 0
         self.kept: list[Any] = []
         self._expected = expected
+        self._largest = 0
         straight = at_once and expected > 0 and not layout.keeps(expected)
         self.sums: HostAccumulator | DeviceAccumulator | None = layout.sums() if straight else None
         self._centred: tuple[list[Any], list[RunningMean]] | None = None
 
     def add(self, weak: Sequence[Array], target: Sequence[Array]) -> None:
         """Add a block: one array for each weak model; then strong, and labels if there are any."""
-        before, self.n = self.n, self.n + target[0].shape[0]
+        rows = target[0].shape[0]
+        before, self.n, self._largest = self.n, self.n + rows, max(self._largest, rows)
         if self.sums is None and self.layout.keeps(self.n):
             self._keep(before, [*weak, *target])
         else:
@@ -148,7 +150,12 @@ class Accumulator:
             self.sums = self.layout.sums()
             if self.kept:
                 weak, target = self.rows(kept)
-                self.sums.add(weak, target)
+                n = target[0].shape[0]
+                # All blocks of a device are as large as the largest one.
+                step = n if self.layout.on_host else self._largest or self.layout.block_rows
+                for start in range(0, n, step):
+                    part = slice(start, min(start + step, n))
+                    self.sums.add(*([cut(x, part, slice(None)) for x in arrays] for arrays in (weak, target)))
                 self.kept = []
         return self.sums
 

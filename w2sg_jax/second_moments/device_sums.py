@@ -77,11 +77,11 @@ class DeviceAccumulator:
         self.rows = max(self.rows, -(-rows // devices) * devices)
         with wide_types():
             block = _Block(*jax.device_put((np.float64(self.n), np.float64(rows)), self._everywhere))
-            parts = tuple(self._placed([part], part.shape[1]) for part in target)
+            parts = tuple((self._placed(part),) for part in target)
             t, t_delta, self.target_mean = _centred(parts, self.target_mean, block, **self.options, dtype=self.dtype)
             self.target_sum = _add_gram(self.target_sum, t, t_delta, block, **self.options)
             for index, stack in enumerate(self.stacks):
-                parts = (self._placed([weak[model] for model in stack.models], stack.width),)
+                parts = (tuple(self._placed(weak[model]) for model in stack.models),)
                 w, delta, self.weak_means[index] = _centred(
                     parts, self.weak_means[index], block, **self.options, dtype=self.dtype
                 )
@@ -159,13 +159,14 @@ class DeviceAccumulator:
     def _zero_means(self, models: int, width: int) -> _Mean:
         return _Mean(*(jnp.zeros((models, width), device=self._everywhere) for _ in range(2)))
 
-    def _placed(self, blocks: Sequence[Any], width: int) -> jax.Array:
-        """Blocks of one width side by side, with zeros up to it and to the rows of all blocks, spread over devices."""
-        with own_settings():  # the zeros that pad samples of a device
-            padded = [_padded(block, self.rows, width) for block in blocks]
-            stack = jnp.stack if any(isinstance(block, jax.Array) for block in padded) else np.stack
-            whole = padded[0][None] if len(padded) == 1 else stack(padded)
-        return jax.device_put(whole, NamedSharding(self.mesh, SAMPLES))
+    def _placed(self, block: Any) -> jax.Array:
+        """A block with zeros up to the rows of all blocks, spread over devices; the host copies none that is whole."""
+        missing = self.rows - block.shape[0]
+        if missing:
+            with own_settings():  # the zeros that pad samples of a device
+                pad = np.pad if isinstance(block, np.ndarray) else jnp.pad
+                block = pad(block, ((0, missing), (0, 0)))
+        return jax.device_put(block, NamedSharding(self.mesh, P(ROW_AXIS)))
 
     def _fetched(self, total: jax.Array, place: int, height: int, width: int) -> np.ndarray:
         """The sum of one model of a stack, added up over devices, without its padding."""
@@ -190,21 +191,19 @@ def _stacks(widths: Sequence[int]) -> list[_Stack]:
     return list(stacks.values())
 
 
-def _padded(block: Any, rows: int, width: int) -> Any:
-    missing = ((0, rows - block.shape[0]), (0, width - block.shape[1]))
-    if not np.any(missing):
-        return block
-    return np.pad(block, missing) if isinstance(block, np.ndarray) else jnp.pad(block, missing)
-
-
 @partial(jitted, static_argnames=("mesh", "center", "dtype"))
 def _centred(
-    parts: tuple[jax.Array, ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
+    parts: tuple[tuple[jax.Array, ...], ...], running: _Mean, block: _Block, *, mesh: Mesh, center: bool, dtype: str
 ) -> tuple[jax.Array, jax.Array, _Mean]:
-    """The blocks, centred by their own means in two steps; how far those means were; and the new running means."""
+    """The blocks, centred by their own means in two steps; how far those means were; and the new running means.
 
-    def local(*parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        x = jnp.concatenate([part.astype(jnp.float64) for part in parts], axis=2)
+    Each part is a stack of models, with zeros up to the widest; parts stand side by side.
+    """
+    width = running.mean.shape[1]
+
+    def local(*parts: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        x = jnp.concatenate([_stacked(part) for part in parts], axis=2)
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2])))
         number = jax.lax.axis_index(ROW_AXIS) * x.shape[1] + jnp.arange(x.shape[1], dtype=jnp.int32)
         real = (number.astype(block.rows.dtype) < block.rows)[None, :, None]
 
@@ -218,12 +217,18 @@ def _centred(
             x = x - mean[:, None] - rest[:, None]
         return jnp.where(real, x, 0.0).astype(dtype), mean, rest
 
-    specs = {"in_specs": (SAMPLES,) * len(parts), "out_specs": (SAMPLES, P(), P())}
+    specs = {"in_specs": (P(ROW_AXIS),) * len(parts), "out_specs": (SAMPLES, P(), P())}
     x, mean, rest = jax.shard_map(local, mesh=mesh, **specs)(*parts)
     share = block.rows / (block.before + block.rows)
     delta, moved, moved_rest = joint_mean(running.mean, running.rest, mean, rest, share)
     first = block.before == 0
     return x, delta, _Mean(jnp.where(first, mean, moved), jnp.where(first, rest, moved_rest))
+
+
+def _stacked(models: tuple[jax.Array, ...]) -> jax.Array:
+    """(rows, d) of each model as (models, rows, d) of the widest one, float64."""
+    width = max(x.shape[1] for x in models)
+    return jnp.stack([jnp.pad(x.astype(jnp.float64), ((0, 0), (0, width - x.shape[1]))) for x in models])
 
 
 @partial(jitted, static_argnames=("mesh", "center"), donate_argnums=(0,))
