@@ -1,11 +1,18 @@
 """Texts and tasks: formats and mistakes in files written here, the published rows where they are at hand, splits."""
 
 import csv
+import http.server
+import io
 import json
 import os
+import shutil
 import sys
+import tarfile
+import threading
+import zipfile
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -502,15 +509,158 @@ def test_another_file_than_the_published_one_is_refused(made):
         load_text("justice", made)
 
 
-def test_a_file_that_is_not_published_as_it_is_has_to_be_given(made, tmp_path):
-    (made / "sciq/sciq.json").unlink()
-    with pytest.raises(
-        Unreachable, match=r"put all 13679 questions .* of what https://\S+ publishes, as sciq/sciq.json"
-    ):
-        load_text("sciq", made)
+def test_a_file_that_is_not_published_as_it_is_has_to_be_given(monkeypatch):
+    monkeypatch.delenv("W2SG_DATA", raising=False)
     file = RemoteFile("a/b.csv", "https://example.org", "sha256:0", local_only="a file")
     with pytest.raises(Unreachable, match=r"is not in a local folder, and is not fetched; .* --data-dir or W2SG_DATA"):
         locate(file)
+
+
+SCIQ_PARTS = {
+    "train": [("What sings?", "kettle", "stone", "sand", "ice"), ("what SINGS?", "bird", "kettle", "lamp", "fog")],
+    "valid": [("What sinks?", "lead", "cork", "foam", "oil")],
+    "test": [],
+}
+AMAZON_PARTS = (
+    '"2","Good","it held\\nwell, ""really"""\n"1","Bad \u2028","broke"\n"2","Nice","yes"\n"1","Later \u00e9","no"\n'
+)
+
+
+@pytest.fixture
+def archives(made, monkeypatch):
+    """A folder with the archives that are published, a few rows each, and none of the other files; their members."""
+    for name in ("sciq", "amazon", "boolq", "ethics"):
+        shutil.rmtree(made / name)
+    names = ("question", "correct_answer", "distractor1", "distractor2", "distractor3")
+    with zipfile.ZipFile(made / "SciQ.zip", "w") as file:
+        for part, rows in SCIQ_PARTS.items():
+            found = [dict(zip(names, row, strict=True)) | {"support": "It is so."} for row in rows]
+            file.writestr(f"SciQ dataset-2 3/{part}.json", json.dumps(found))
+    members = {
+        "amazon_review_polarity_csv.tgz": {
+            "amazon_review_polarity_csv/readme.txt": "Reviews.",
+            "amazon_review_polarity_csv/train.csv": AMAZON_PARTS,
+        },
+        "ethics.tar": {
+            "ethics/justice/justice_train.csv": "label,scenario\n1,I rest.\n",
+            "ethics/justice/justice_test.csv": "label,scenario\n0,I do not.\n",
+        },
+    }
+    for archive, files in members.items():
+        with tarfile.open(made / archive, "w:gz" if archive.endswith("gz") else "w") as opened:
+            for name, text in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(text.encode())
+                opened.addfile(info, io.BytesIO(text.encode()))
+    asked = [
+        {"question": f"{word} it", "title": "t", "answer": word == "is", "passage": "It."} for word in ("is", "was")
+    ]
+    (made / "dev.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+
+    def renamed(file):
+        if not file.member:
+            return replace(file, hash=f"sha256:{bytes_hash((made / file.name).read_bytes())}")
+        if file.archive_hash:
+            content = (made / file.fetched_as).read_bytes()
+            return replace(file, archive_hash=f"sha256:{bytes_hash(content)}", first=file.first and 80)
+        text = members[file.fetched_as].get(file.member, "")
+        return replace(file, hash=f"sha256:{bytes_hash(text.encode())}")
+
+    changed = {}
+    for name, task in tasks.TASKS.items():
+        form = task.published and replace(task.published, files=tuple(map(renamed, task.published.files)))
+        own = tuple(map(renamed, task.files)) if name in ("justice", "commonsense") else task.files
+        changed[name] = replace(task, published=form, files=own, size=2 if name == "amazon" else task.size)
+    monkeypatch.setattr(tasks, "TASKS", changed)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(made / "cache"))
+    return made
+
+
+def test_what_is_published_is_read_where_the_files_are_not(archives):
+    sciq = load_text("sciq", archives)
+    assert sciq.group.tolist() == [0, 0, 0, 0, 1, 1] and sciq.label.tolist() == [1, 0] * 3 and "SciQ.zip" in sciq.rows
+    assert sciq.texts[::2] == tuple(
+        f"Question: {question}\nAnswer: {answer}"
+        for question, answer in (("What sings?", "kettle"), ("what SINGS?", "bird"), ("What sinks?", "lead"))
+    )
+    assert not {"kettle", "bird"} & {sciq.texts[row].rpartition("Answer: ")[2] for row in (1, 3)}
+    amazon = load_text("amazon", archives)
+    assert amazon.texts == ('Good: it held\\nwell, "really"', "Bad \u2028: broke") and amazon.label.tolist() == [1, 0]
+    boolq = load_text("boolq", archives)
+    assert boolq.texts == ("Passage: It.\nQuestion: is it?", "Passage: It.\nQuestion: was it?")
+    assert boolq.label.tolist() == [1, 0]
+    assert load_text("justice", archives).texts == ("I rest.", "I do not.")
+
+
+def test_the_record_names_what_was_read(archives, capsys):
+    main(["datasets", "sciq", "--data-dir", str(archives), "--json"])
+    record = json.loads(capsys.readouterr().out)
+    digest = f"sha256:{bytes_hash((archives / 'SciQ.zip').read_bytes())}"
+    assert {name: one["hash"] for name, one in record["inputs"].items()} == {
+        f"sciq/{part}.json": digest for part in SCIQ_PARTS
+    }
+
+
+def test_other_archives_than_the_published_ones_are_refused(archives):
+    with pytest.raises(InputError, match=r"ethics.tar: ethics/commonsense/cm_test.csv cannot be read .*no file .* in"):
+        load_text("commonsense", archives)
+    for name in ("SciQ.zip", "amazon_review_polarity_csv.tgz"):
+        content = (archives / name).read_bytes()
+        (archives / name).write_bytes(content + b" ")
+        with pytest.raises(
+            InputError, match=rf"{name}: its sha256 is \w+, expected \w+; it is not the published {name}"
+        ):
+            load_text("sciq" if name == "SciQ.zip" else "amazon", archives)
+    content = (archives / "ethics.tar").read_bytes()
+    (archives / "ethics.tar").write_bytes(content.replace(b"I rest.", b"I rust."))
+    with pytest.raises(InputError, match=r"its sha256 is \w+, expected \w+; it is not the published justice_train.csv"):
+        load_text("justice", archives)
+    (archives / "ethics.tar").write_bytes(content[:700])
+    with pytest.raises(InputError, match=r"cannot be read .*fetch https://\S+ as ethics.tar into a folder"):
+        load_text("justice", archives)
+
+
+def test_archives_are_fetched_once_and_kept(archives, monkeypatch):
+    """From a host of this machine, by the library that fetches."""
+    pytest.importorskip("pooch")
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(archives)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def moved(file):
+        return replace(file, source=f"http://127.0.0.1:{server.server_port}/{file.fetched_as}")
+
+    task = tasks.TASKS["sciq"]
+    there = replace(task.published, files=tuple(map(moved, task.published.files)))
+    own = tuple(map(moved, tasks.TASKS["justice"].files))
+    changed = {"sciq": replace(task, published=there), "justice": replace(tasks.TASKS["justice"], files=own)}
+    monkeypatch.setattr(tasks, "TASKS", changed)
+    try:
+        for _ in range(2):
+            assert len(load_text("sciq")) == 6 and len(load_text("justice")) == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert sorted(asked) == ["/SciQ.zip", "/ethics.tar"]
+
+
+def test_what_cannot_be_fetched_can_be_given(archives, monkeypatch):
+    pytest.importorskip("pooch")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(
+        Unreachable, match=r"SciQ.zip: cannot be fetched .*; fetch https://\S+ as SciQ.zip into a folder"
+    ):
+        load_text("sciq")
 
 
 def test_an_unknown_name_names_the_nearest():

@@ -75,13 +75,14 @@ def run(options: DatasetsOptions, tables: Console, progress: Console) -> dict[st
 
 def _inputs(options: DatasetsOptions) -> dict[str, Any]:
     """Where the texts were, and the hash of each file."""
-    from ..datasets import TASKS
+    from ..datasets.tasks import TASKS
     from ..store.content import path_hash
 
     if options.name is None:
         return {}
     if options.name in TASKS:
-        return {file.path: {"source": file.source, "hash": file.hash} for file in TASKS[options.name].files}
+        files = TASKS[options.name].form(options.data_dir).files
+        return {file.path: {"source": file.source, "hash": file.hash or file.archive_hash} for file in files}
     return {"file": {"location": options.name, "hash": f"sha256:{path_hash(Path(options.name))}"}}
 
 

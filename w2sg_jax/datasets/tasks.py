@@ -4,7 +4,10 @@ A multiple-choice question becomes two rows, the right answer (1) and one wrong 
 classes are equally large. Rows of one question, of one story (Cosmos QA) or of one passage (BoolQ) are one group.
 """
 
+import csv
 import difflib
+import io
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +18,23 @@ from .._errors import InputError
 from ..store.array_files import refusal
 from ..store.tables import read_columns
 from .prompts import columns_of, fill, wrong_answer
-from .remote import RemoteFile, locate
-from .text import TextSet, decoded, normalised, separated, text_set
+from .remote import RemoteFile, is_here, locate
+from .text import TextSet, decoded, normalised, read_json_lines, separated, text_set
 
 Row = tuple[Mapping[str, str], float, str]
 """Columns of a prompt, the label, and the name of the group."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Another form of the same rows, which can be fetched."""
+
+    files: tuple[RemoteFile, ...]
+    """the files that are read, in this order"""
+    selection: str
+    """which rows of them, in words"""
+    read: Callable[[Sequence[Path]], Iterable[Row]]
+    """the rows of the files"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,14 @@ class TextTask:
     """who published it, and where"""
     read: Callable[[Sequence[Path]], Iterable[Row]]
     """the rows of the files"""
+    published: Published | None = None
+    """what is read instead where the files are not on this machine; None where they can be fetched themselves"""
+
+    def form(self, data_dir: Path | None = None) -> "TextTask | Published":
+        """What ``load_text`` reads: the files, or what is published instead where a local folder lacks one of them."""
+        if self.published is None or all(is_here(file, data_dir) for file in self.files):
+            return self
+        return self.published
 
 
 def load_text(name: str, data_dir: Path | None = None) -> TextSet:
@@ -55,8 +78,8 @@ def load_text(name: str, data_dir: Path | None = None) -> TextSet:
 
     Args:
         name: one of ``TASKS``: "sciq", "amazon", "cosmos_qa", "justice", "commonsense", "boolq".
-        data_dir: folder with the files, as in ``remote.locate``. Most are read from a local folder only, because no
-            published file is known to be the same, byte for byte; the error says which file is needed.
+        data_dir: folder with the files, as in ``remote.locate``. What is not there is fetched from where its publisher
+            keeps it, compared with its sha256, and kept in the user's cache folder.
 
     Raises:
         InputError: there is no such task (the nearest names are told); a file is missing, or is another one.
@@ -66,7 +89,8 @@ def load_text(name: str, data_dir: Path | None = None) -> TextSet:
         hint = f"did you mean {' or '.join(close)}? There" if close else "there"
         raise InputError(f"name: {name!r} is no data set; {hint} are {', '.join(TASKS)}, and read_text for own files")
     task = TASKS[name]
-    rows = list(task.read([locate(file, data_dir) for file in task.files]))
+    form = task.form(data_dir)
+    rows = list(form.read([locate(file, data_dir) for file in form.files]))
     columns = columns_of(task.template)
     return text_set(
         task.title,
@@ -75,7 +99,7 @@ def load_text(name: str, data_dir: Path | None = None) -> TextSet:
         together=[group for _, _, group in rows],
         classes=task.classes,
         positive=task.classes[1],
-        rows=task.selection,
+        rows=form.selection,
         licence=task.licence,
         template=task.template,
     )
@@ -112,6 +136,23 @@ def _read_sciq(paths: Sequence[Path]) -> Iterable[Row]:
     )
 
 
+def _read_sciq_parts(paths: Sequence[Path]) -> Iterable[Row]:
+    """Of the parts as they were published, with support texts, which are left out."""
+    found = [one for path in paths for one in json.loads(decoded(path, path.read_bytes()))]
+    names = ("correct_answer", "distractor1", "distractor2", "distractor3")
+    return _questions(
+        [
+            (
+                {"question": one["question"]},
+                one["correct_answer"],
+                [one[name] for name in names],
+                normalised(one["question"]),
+            )
+            for one in found
+        ]
+    )
+
+
 def _read_cosmos(paths: Sequence[Path]) -> Iterable[Row]:
     return _questions(
         [
@@ -127,7 +168,8 @@ def _read_cosmos(paths: Sequence[Path]) -> Iterable[Row]:
 
 
 def _read_boolq(paths: Sequence[Path]) -> Iterable[Row]:
-    found = read_columns(paths[0], ["question", "passage", "answer"]).values
+    names = ["question", "passage", "answer"]
+    found = read_json_lines(paths[0], names) if paths[0].suffix == ".jsonl" else read_columns(paths[0], names).values
     for question, passage, answer in zip(found["question"], found["passage"], found["answer"], strict=True):
         yield {"question": question, "passage": passage}, float(answer), normalised(passage)
 
@@ -195,12 +237,36 @@ def parse_amazon(path: Path, text: str, size: int) -> list[tuple[str, float]]:
     return found
 
 
+def _read_amazon_table(paths: Sequence[Path]) -> Iterable[Row]:
+    """The first reviews of the published table: label (1 negative, 2 positive), title and text, no line of names."""
+    size, path = TASKS["amazon"].size, paths[0]
+    # The file is the beginning of a larger one: its last row, and the bytes of its last letter, may be cut.
+    content = path.read_bytes()
+    head = content[: content.rfind(b"\n") + 1]
+    reader = csv.reader(io.StringIO(decoded(path, head), newline=""))
+    for number, row in enumerate(itertools.islice(reader, size)):
+        if len(row) != 3 or row[0] not in ("1", "2"):
+            raise refusal(path, f"row {number} is no label, title and text", "fetch it again")
+        review = f"{row[1]}: {row[2]}"
+        yield {"review": review}, float(row[0]) - 1, normalised(review)
+
+
 def _local(path: str, digest: str, what: str, page: str) -> RemoteFile:
     return RemoteFile(path, page, f"sha256:{digest}", local_only=what)
 
 
 _ETHICS = "https://github.com/hendrycks/ethics"
 _ETHICS_WORK = f"Hendrycks et al., Aligning AI with shared human values, ICLR 2021; {_ETHICS}"
+
+_ETHICS_FILES = "https://people.eecs.berkeley.edu/~hendrycks/ethics.tar"
+_SCIQ_FILES = "https://ai2-public-datasets.s3.amazonaws.com/sciq/SciQ.zip"
+_SCIQ_HASH = "sha256:7f3312f6ac6b09970b32942d106a8c44ec0dad46a0369f17d635aff8e348a87c"
+
+
+def _ethics(path: str, digest: str) -> RemoteFile:
+    """A file of the archive of ETHICS, which has no published hash: that of the file decides."""
+    return RemoteFile(f"ethics/{Path(path).name}", _ETHICS_FILES, f"sha256:{digest}", member=f"ethics/{path}")
+
 
 _ALL = (
     TextTask(
@@ -223,6 +289,20 @@ _ALL = (
         source="Welbl, Liu and Gardner, Crowdsourcing multiple choice science questions, W-NUT 2017; "
         "https://huggingface.co/datasets/allenai/sciq",
         read=_read_sciq,
+        published=Published(
+            tuple(
+                RemoteFile(
+                    f"sciq/{part}.json",
+                    _SCIQ_FILES,
+                    "",
+                    member=f"SciQ dataset-2 3/{part}.json",
+                    archive_hash=_SCIQ_HASH,
+                )
+                for part in ("train", "valid", "test")
+            ),
+            "all 13679 questions (train, validation, test), without support texts, two rows each: SciQ.zip",
+            _read_sciq_parts,
+        ),
     ),
     TextTask(
         name="amazon",
@@ -244,6 +324,20 @@ _ALL = (
         source="Zhang, Zhao and LeCun, Character-level convolutional networks for text classification, NIPS 2015; "
         "https://huggingface.co/datasets/fancyzhx/amazon_polarity",
         read=_read_amazon,
+        published=Published(
+            (
+                RemoteFile(
+                    "amazon/train.csv",
+                    "https://s3.amazonaws.com/fast-ai-nlp/amazon_review_polarity_csv.tgz",
+                    "",
+                    member="amazon_review_polarity_csv/train.csv",
+                    archive_hash="sha256:d2a3ee7a214497a5d1b8eaed7c8d7ba2737de00ada3b0ec46243983efa100361",
+                    first=1 << 23,
+                ),
+            ),
+            "the first 5000 reviews of the training part, title and text: train.csv of amazon_review_polarity_csv.tgz",
+            _read_amazon_table,
+        ),
     ),
     TextTask(
         name="cosmos_qa",
@@ -269,18 +363,8 @@ _ALL = (
         name="justice",
         title="ETHICS justice",
         files=(
-            _local(
-                "ethics/justice_train.csv",
-                "d945f01ce0779cc9f41f854878d692bf88e172d8323f617900c125abbd383d47",
-                "justice_train.csv, 21791 rows",
-                _ETHICS,
-            ),
-            _local(
-                "ethics/justice_test.csv",
-                "d7cc506a1055915d455a9244b26de573c75a760d416a8508a9420d41cbf40250",
-                "justice_test.csv, 2704 rows",
-                _ETHICS,
-            ),
+            _ethics("justice/justice_train.csv", "d945f01ce0779cc9f41f854878d692bf88e172d8323f617900c125abbd383d47"),
+            _ethics("justice/justice_test.csv", "d7cc506a1055915d455a9244b26de573c75a760d416a8508a9420d41cbf40250"),
         ),
         selection="train and test, 21791 and 2704 rows, not the hard test: ethics/justice_train.csv, justice_test.csv",
         size=24495,
@@ -295,18 +379,8 @@ _ALL = (
         name="commonsense",
         title="ETHICS commonsense",
         files=(
-            _local(
-                "ethics/cm_test.csv",
-                "aa521e2a45f0aa34c9b055d8022012044f705b35767627cf48919a1102b89115",
-                "cm_test.csv, 3885 rows",
-                _ETHICS,
-            ),
-            _local(
-                "ethics/cm_test_hard.csv",
-                "9689b2d7b72f3f21796c31cdc21522d8e11296fba21aa8bc3d9e8f0b9071b522",
-                "cm_test_hard.csv, 3964 rows",
-                _ETHICS,
-            ),
+            _ethics("commonsense/cm_test.csv", "aa521e2a45f0aa34c9b055d8022012044f705b35767627cf48919a1102b89115"),
+            _ethics("commonsense/cm_test_hard.csv", "9689b2d7b72f3f21796c31cdc21522d8e11296fba21aa8bc3d9e8f0b9071b522"),
         ),
         selection="test and hard test, 3885 and 3964 rows, short and long: ethics/cm_test.csv, cm_test_hard.csv",
         size=7849,
@@ -336,6 +410,17 @@ _ALL = (
         licence="CC BY-SA 3.0",
         source="Clark et al., BoolQ, NAACL 2019; https://huggingface.co/datasets/google/boolq",
         read=_read_boolq,
+        published=Published(
+            (
+                RemoteFile(
+                    "boolq/dev.jsonl",
+                    "https://storage.googleapis.com/boolq/dev.jsonl",
+                    "sha256:ebc29ea3808c5c611672384b3de56e83349fe38fc1fe876fd29b674d81d0a80a",
+                ),
+            ),
+            "the validation part, 3270 questions: dev.jsonl",
+            _read_boolq,
+        ),
     ),
 )
 TASKS: Mapping[str, TextTask] = MappingProxyType({task.name: task for task in _ALL})

@@ -243,7 +243,7 @@ def _read_table(path: Path, names: Sequence[str]) -> TableColumns:
     if suffix in SEPARATED:
         return TableColumns(_read_separated(path, SEPARATED[suffix], names), {})
     if suffix in LINES:
-        return TableColumns(_read_lines(path, names), {})
+        return TableColumns(read_json_lines(path, names), {})
     known = ", ".join([*SEPARATED, *LINES, *TABLES])
     came = f"the suffix {path.suffix!r} is none of a table" if path.suffix else "the name has no suffix"
     raise refusal(path, came, f"write it as one of {known}, or as a folder by datasets' save_to_disk")
@@ -307,7 +307,7 @@ def separated(path: Path, text: str, delimiter: str = ",") -> tuple[list[str], l
     return head, rows
 
 
-def _read_lines(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+def read_json_lines(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     """Columns of a file with one JSON object a line."""
     found: dict[str, list[Any]] = {name: [] for name in names}
     text = decoded(path, path.read_bytes())
