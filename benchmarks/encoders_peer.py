@@ -56,4 +56,5 @@ def main(folder: str, given: str, out: str, dtype: str, batch: int, repeats: int
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6]))
+    folder, given, out, dtype, batch, repeats = sys.argv[1:7]
+    main(folder, given, out, dtype, int(batch), int(repeats))

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -20,6 +22,7 @@ from w2sg_jax import InputError
 from w2sg_jax.cli import extract, main
 from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
+from w2sg_jax.encoders.layers import Stack
 from w2sg_jax.extraction.texts import Settings, extraction
 from w2sg_jax.from_models import prediction
 from w2sg_jax.store import entries
@@ -299,6 +302,7 @@ def test_a_model_that_is_not_there(tmp_path, monkeypatch, bert):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from w2sg_jax.encoders.layers import Stack
 from w2sg_jax.encoders.language_model import open_pretrained
 from w2sg_jax.extraction.texts import extraction
 from w2sg_jax.store import entries
@@ -422,13 +426,45 @@ def test_the_bar_says_how_many_texts_a_second(monkeypatch):
     def bar(*_):
         yield lambda *what: seen.append(what)
 
-    times = iter([10.0, 12.0, 14.0])
+    times = iter([10.0, 10.0, 12.0, 14.0])
     monkeypatch.setattr(extract, "progress_bar", bar)
     monkeypatch.setattr(extract.time, "perf_counter", lambda: next(times))
     with extract.texts_bar(Console()) as report:
         for done in (30, 90, 100):
             report(done, 100)
     assert seen == [(30, 100, None), (90, 100, "texts, 30 a second"), (100, 100, "texts, 18 a second")]
+
+
+def test_where_nobody_sees_a_bar_a_line_a_minute_says_how_far_it_is(monkeypatch):
+    times = iter([10.0, 12.0, 71.0, 75.0, 140.0])
+    monkeypatch.setattr(extract.time, "perf_counter", lambda: next(times))
+    console = Console(file=io.StringIO(), width=200)
+    with extract.texts_bar(console) as report:
+        for done in (10, 600, 640, 1290):
+            report(done, 2000)
+    assert console.file.getvalue() == "600 of 2000 texts, 10 a second\n1290 of 2000 texts, 10 a second\n"
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_no_layer_is_run_that_nothing_needs(name, request, monkeypatch):
+    """The same bits by a pass through the first layers alone, and that many operations."""
+    pretrained = open_pretrained(request.getfixturevalue(name))
+    model, ran = pretrained.load(), []
+    whole = model.represent(TEXTS, layers=[0, 1, -1], pools=["mean"])
+    real = Stack.__call__
+
+    def run(self, x, keep, *shared, depth=None, **options):
+        ran.append(depth)
+        return real(self, x, keep, *shared, depth=depth, **options)
+
+    monkeypatch.setattr(Stack, "__call__", run)
+    jax.clear_caches()
+    for asked in ([0], [0, 1]):
+        for key, rows in model.represent(TEXTS, layers=asked, pools=["mean"]).items():
+            np.testing.assert_array_equal(rows, whole[key])
+    assert set(ran) == {0, 1}
+    tokens = pretrained.tokens(TEXTS)
+    assert pretrained.flops_of(tokens, [(1, "mean"), (0, "mean")]) * pretrained.depth == pretrained.flops_of(tokens)
 
 
 def test_extract_by_command(bert, letters, tmp_path, capsys):

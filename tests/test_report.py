@@ -1,5 +1,6 @@
 """Tables and figures: one writer, one style, and figures that come whatever settings of matplotlib the user has."""
 
+import dataclasses
 import io
 import json
 import math
@@ -15,9 +16,10 @@ from rich.console import Console
 import w2sg_jax as w2sg
 from w2sg_jax import store
 from w2sg_jax.cli import main
+from w2sg_jax.cli.rank import warnings_of_models
 from w2sg_jax.report import style
 from w2sg_jax.report.ranking_figure import ranking_figure
-from w2sg_jax.report.tables import correlation, markdown_table, number, ranking_table, table
+from w2sg_jax.report.tables import correlation, interval, markdown_table, number, ranking_table, table
 
 ROOT = Path(__file__).parents[1]
 WAIT = 600
@@ -211,6 +213,40 @@ def test_a_ranking_names_what_it_ranks_by_and_keeps_names_as_they_are(ranking):
     assert "[red]a[/red]" in text and r"b\x1b[2J" in text
     assert "gap ▲" in text or "norm ▲" in text
     assert text.count(" to ") == 3 and "minus" in text, "an interval each, and one of the difference"
+
+
+def test_a_narrow_terminal_shows_what_a_ranking_is_by_and_names_the_rest(rng):
+    strong = rng.normal(size=(300, 8))
+    labels = strong[:, 0] + rng.normal(size=300)
+    weak = {f"model-{width}": strong[:, :width] + 0.1 * rng.normal(size=(300, width)) for width in (3, 5, 7)}
+    found = w2sg.rank(weak, strong, labels)
+    whole, wide = (rendered(ranking_table(found, "title", width), 200) for width in (None, 200))
+    assert whole == wide and "a wider terminal" not in whole
+    for width in (120, 100, 80, 60):
+        text = rendered(ranking_table(found, "title", width), width)
+        lines = [line.rstrip() for line in text.splitlines()]
+        assert "predicted gap ▲" in " ".join(text.split()) or "gap ▲" in text
+        for row in found.rows:
+            (line,) = [line for line in lines if row.name in line]
+            assert number(row.predicted) in line and interval(row.intervals["predicted"]) in line
+        assert "a wider terminal shows more: effective dimension" in text
+    assert "difference to the first" in " ".join(text.split()) and "gap norm" in " ".join(text.split())
+
+
+def test_what_several_models_are_warned_of_is_said_once(ranking):
+    texts = ("interval rests on 7 samples", "interval rests on 12 samples", "another thing", None, "rests on 1e-5")
+    rows = tuple(
+        dataclasses.replace(ranking.rows[0], name=f"m{place}", warnings=(text,) if text else (), error=None)
+        for place, text in enumerate(texts)
+    )
+    rows += tuple(dataclasses.replace(rows[0], name=f"n{place}") for place in range(4))
+    rows += (dataclasses.replace(rows[3], name="bad", error="it is constant"),)
+    assert warnings_of_models(dataclasses.replace(ranking, rows=rows)) == (
+        "m0: interval rests on 7 samples; the like of m1, n0, n1 and 2 more",
+        "m2: another thing",
+        "m4: rests on 1e-5",
+        "bad: not ranked: it is constant",
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..extraction.texts import Extraction
 
 
+LINE_EVERY = 60.0
+"""Seconds between lines of progress, where there is no bar."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """What representations depend on beside model and texts, and where they are kept."""
@@ -139,20 +143,23 @@ def before_models(options: ModelOptions, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def texts_bar(console: Console) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar over texts that says how many are done in a second, once the first ones are; None where nobody sees it."""
+def texts_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar over texts that says how many are done in a second, once the first ones are; in a file a line a minute."""
     with progress_bar(console, "texts") as bar:
-        if bar is None:
-            yield None
-            return
         first: tuple[int, float] | None = None
+        written = time.perf_counter()
 
         def report(done: int, total: int) -> None:
-            nonlocal first
+            nonlocal first, written
             now = time.perf_counter()
             first = first or (done, now)
             rate = (done - first[0]) / (now - first[1]) if now > first[1] else 0.0
-            bar(done, total, f"texts, {rate:.0f} a second" if rate else None)
+            if bar is not None:
+                bar(done, total, f"texts, {rate:.0f} a second" if rate else None)
+            elif now - written >= LINE_EVERY:
+                written = now
+                told = f"{done} of {total} texts, {rate:.0f} a second"
+                console.print(told, markup=False, highlight=False, soft_wrap=True)
 
         yield report
 

@@ -1,6 +1,7 @@
 """`w2sg rank`: many weak models against one strong model."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from ..ranking.result import Ranking
 
 
+NUMBER = re.compile(r"(?<![\w#.])[-+]?\d[\d.]*(?:e[-+]?\d+)?(?!\w)")
+"""In a warning."""
+MOST_NAMED = 3
+"""Models that a warning names beside the first one."""
 SHARE = 0.4
 """Of the machine's product rate, about what rankings reach."""
 LONG = 60.0
@@ -166,16 +171,29 @@ def _group(data: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 
 def show_ranking(ranking: "Ranking", strong: str, tables: Console, progress: Console) -> Table:
-    """Prints the table of a ranking for a strong model, and its warnings; returns the table."""
+    """Prints what the terminal has room for of the table of a ranking, and its warnings; returns the whole table."""
     from ..report.tables import print_warnings, ranking_table
 
-    table = ranking_table(ranking, f"Weak supervisors for {strong}, best first, {ranking.n} samples")
-    tables.print(table)
+    title = f"Weak supervisors for {strong}, best first, {ranking.n} samples"
+    tables.print(ranking_table(ranking, title, tables.width))
     print_warnings(progress, ranking.warnings)
+    print_warnings(progress, warnings_of_models(ranking))
+    return ranking_table(ranking, title)
+
+
+def warnings_of_models(ranking: "Ranking") -> tuple[str, ...]:
+    """What a reader should know of single models; what several share but for its numbers is said once."""
+    alike: dict[str, list[tuple[str, str]]] = {}
     for row in ranking.rows:
-        notes = row.warnings if row.error is None else (f"not ranked: {row.error}",)
-        print_warnings(progress, tuple(f"{row.name}: {text}" for text in notes))
-    return table
+        for text in row.warnings if row.error is None else (f"not ranked: {row.error}",):
+            alike.setdefault(NUMBER.sub("#", text), []).append((row.name, text))
+    found = []
+    for (name, text), *others in alike.values():
+        names = [other for other, _ in others[:MOST_NAMED]]
+        more = len(others) - len(names)
+        named = ", ".join(names) + (f" and {more} more" if more else "")
+        found.append(f"{name}: {text}" + (f"; the like of {named}" if others else ""))
+    return tuple(found)
 
 
 def output_folder(out: str | None) -> Path | None:

@@ -59,7 +59,7 @@ class RemoteFile:
         return self.source.rpartition("/")[2] if self.member else self.name
 
 
-def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
+def locate(file: RemoteFile, data_dir: Path | str | None = None) -> Path:
     """The file on this machine, of the right content.
 
     Args:
@@ -83,19 +83,20 @@ def locate(file: RemoteFile, data_dir: Path | None = None) -> Path:
     return _fetched(file)
 
 
-def is_here(file: RemoteFile, data_dir: Path | None = None) -> bool:
+def is_here(file: RemoteFile, data_dir: Path | str | None = None) -> bool:
     """Whether a local folder has the file, or its archive; arguments and errors as in ``locate``."""
     return _here(file, data_dir) is not None
 
 
-def _folder(data_dir: Path | None) -> Path | None:
-    folder = data_dir or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+def _folder(data_dir: Path | str | None) -> Path | None:
+    name = data_dir or os.environ.get(DATA_VARIABLE)
+    folder = Path(name) if name else None
     if folder is not None and not folder.is_dir():
         raise InputError(f"data_dir: {folder} is not a folder")
     return folder
 
 
-def _here(file: RemoteFile, data_dir: Path | None) -> Path | None:
+def _here(file: RemoteFile, data_dir: Path | str | None) -> Path | None:
     """Where a local folder has the file, or its archive; what has no hash of its own counts inside of that alone."""
     folder = _folder(data_dir)
     names = ([file.path, file.name] if file.hash else []) + ([file.fetched_as] if file.member else [])

@@ -159,6 +159,7 @@ class Bert(nnx.Module):
         mask: Bool[Array, "batch length"],
         keep: Keep,
         lengths: Int[Array, " batch"] | None = None,
+        depth: int | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding, normalised) to L, layers first, and of the last.
 
@@ -167,6 +168,7 @@ class Bert(nnx.Module):
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
             lengths: tokens of each row, where the padding is known to be on the right.
+            depth: how many layers are run, the last one being the deepest of these; None for all.
         """
         x = self.words(ids) + self.places(positions_of(mask) + self.config.first)
         if self.types is not None:
@@ -176,7 +178,7 @@ class Bert(nnx.Module):
         if self.distances is not None:
             buckets = buckets_of(ids.shape[1], self.config.buckets)
             bias = jnp.moveaxis(self.distances(jnp.asarray(buckets)), 2, 0)[None]
-        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=False, window=None), bias)
+        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=False, window=None), bias, depth=depth)
         return kept, keep(x)
 
 

@@ -193,8 +193,8 @@ class ForeignModel:
         states = at_once * about["width"] * (self.depth + 10) * size  # those of all layers are kept
         return float(about["parameters"] * size + states + 3 * at_once * longest * about["heads"] * 4)
 
-    def flops_of(self, tokens: Counted) -> float:
-        """Operations of a pass: two a token and parameter of the blocks, and what attention adds."""
+    def flops_of(self, tokens: Counted, keys: Iterable[Key] = ()) -> float:
+        """Operations of a pass, which runs all layers whatever is asked for."""
         about, lengths = self.described, tokens.lengths.astype(float)
         blocks = about["parameters"] - about["embedding"]
         return float(2 * blocks * lengths.sum() + 4 * self.depth * about["width"] * (lengths**2).sum())

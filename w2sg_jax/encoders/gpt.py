@@ -161,6 +161,7 @@ class Gpt(nnx.Module):
         mask: Bool[Array, "batch length"],
         keep: Keep,
         lengths: Int[Array, " batch"] | None = None,
+        depth: int | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding) to L, layers first, and of the last one normalised.
 
@@ -169,13 +170,14 @@ class Gpt(nnx.Module):
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
             lengths: tokens of each row, where the padding is known to be on the right.
+            depth: how many layers are run, the last one being the deepest of these; None for all.
         """
         positions = positions_of(mask)
         x = self.words(ids)
         if self.places is not None:
             x = x + self.places(positions)
         angles = None if self.config.rotary is None else self.config.rotary.angles(positions)
-        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=True, window=None), angles)
+        x, kept = self.layers(x, keep, allowed(mask, lengths, causal=True, window=None), angles, depth=depth)
         return kept, keep(self.norm(x))
 
 

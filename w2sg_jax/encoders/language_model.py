@@ -170,11 +170,13 @@ class Pretrained:
             return states
         return states + 3 * longest * config.heads * 4
 
-    def flops_of(self, tokens: Tokens) -> float:
-        """Operations of a pass: two a token and parameter of the blocks, and what attention adds."""
+    def flops_of(self, tokens: Tokens, keys: Iterable[Key] = ((OWN, ""),)) -> float:
+        """Operations of a pass for some representations: two a token and parameter of the blocks that they need, and
+        what attention adds."""
         config, lengths = self.config, tokens.lengths.astype(float)
         parameters = self.bytes_of(jnp.float32) / 4 - config.vocabulary * config.width
-        return float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
+        whole = float(2 * parameters * lengths.sum() + 4 * config.depth * config.width * (lengths**2).sum())
+        return whole * max(config.depth if layer == OWN else layer for layer, _ in keys) / config.depth
 
     @own_settings()
     def load(
@@ -392,6 +394,7 @@ class LanguageModel:
         device."""
         graph, state = nnx.split(self.model)
         layers, pools = _asked(keys)
+        own = any(layer == OWN for layer, _ in keys)
         for places, length, room in batches(tokens.lengths[rows], tokens_at_once, self.place.devices):
             chosen, count = rows[places], len(places)
             ids, lengths = np.zeros((room, length), np.int32), np.zeros(room, np.int32)
@@ -400,10 +403,10 @@ class LanguageModel:
             # TF32 products would blur small directions; bf16 ones stay bf16.
             with jax.default_matmul_precision("highest"):
                 placed = jax.device_put((ids, lengths), self.place.of_rows())
-                computed = _pooled(graph, state, *placed, layers, pools, padding)
+                computed = _pooled(graph, state, *placed, layers, pools, padding, own)
             yield places, computed
 
-    def _of_keys(self, keys: Sequence[Key], kept: np.ndarray, last: np.ndarray) -> dict[Key, np.ndarray]:
+    def _of_keys(self, keys: Sequence[Key], kept: np.ndarray, last: np.ndarray | None) -> dict[Key, np.ndarray]:
         """Of the pooled states of a batch, those that were asked for."""
         layers, pools = _asked(keys)
         by_layer = {**dict(zip(layers, kept, strict=True)), OWN: last}
@@ -427,7 +430,7 @@ def ahead(items: Iterator[Any]) -> Iterator[Any]:
     yield from before
 
 
-@partial(jitted, static_argnums=(0, 4, 5, 6))
+@partial(jitted, static_argnums=(0, 4, 5, 6, 7))
 def _pooled(
     graph: Any,
     state: Any,
@@ -436,16 +439,18 @@ def _pooled(
     layers: tuple[int, ...],
     pools: tuple[str, ...],
     padding: str,
-) -> tuple[Float[Array, "layers rows pools width"], Float[Array, "rows pools width"]]:
-    """Pooled states of some layers, and the final ones."""
+    own: bool,
+) -> tuple[Float[Array, "layers rows pools width"], Float[Array, "rows pools width"] | None]:
+    """Pooled states of some layers, and the final ones if they are asked for; no layer is run that neither needs."""
     places = jnp.arange(ids.shape[1])[None, :]
     mask = places < lengths[:, None] if padding == "right" else places >= ids.shape[1] - lengths[:, None]
 
     def keep(x: Array) -> Array:
         return jnp.stack([pool(x.astype(jnp.float32), mask, one) for one in pools], axis=1)
 
-    kept, last = nnx.merge(graph, state)(ids, mask, keep, lengths if padding == "right" else None)
-    return kept[jnp.array(layers, int)], last
+    known = lengths if padding == "right" else None
+    kept, last = nnx.merge(graph, state)(ids, mask, keep, known, None if own else max(layers))
+    return kept[jnp.array(layers, int)], last if own else None
 
 
 def host_memory() -> float | None:

@@ -250,20 +250,27 @@ class Stack(nnx.Module):
         self.block = nnx.split_rngs(splits=depth)(nnx.vmap(make))(rngs)
 
     def __call__(
-        self, x: Float[Array, "batch length width"], keep: Keep, *shared: Any, each: Any = None
+        self,
+        x: Float[Array, "batch length width"],
+        keep: Keep,
+        *shared: Any,
+        each: Any = None,
+        depth: int | None = None,
     ) -> tuple[Float[Array, "batch length width"], Any]:
-        """Run all layers.
+        """Run all layers, or the first ones.
 
         Args:
             x: the embedding.
             keep: of each layer's states.
             shared: what every block takes besides.
             each: arrays with the layers first, of which a block takes its own, before ``shared``.
+            depth: how many layers are run; None for all.
 
         Returns:
-            The last states, and what is kept of layers 0 (the embedding) to L.
+            The last states, and what is kept of layers 0 (the embedding) to L, or to ``depth``.
         """
         graph, state = nnx.split(self.block)
+        state, each = jax.tree.map(lambda x: x[:depth], (state, each))
 
         def step(x: Array, layer: tuple[Any, Any]) -> tuple[Array, Any]:
             x = nnx.merge(graph, layer[0])(x, layer[1], *shared)

@@ -241,6 +241,7 @@ class Llama(nnx.Module):
         mask: Bool[Array, "batch length"],
         keep: Keep,
         lengths: Int[Array, " batch"] | None = None,
+        depth: int | None = None,
     ) -> tuple[Any, Any]:
         """What is kept of the states of layers 0 (the embedding) to L, layers first, and of the last one normalised.
 
@@ -249,6 +250,7 @@ class Llama(nnx.Module):
             mask: true where there is a token.
             keep: of the states (batch, length, width) of each layer.
             lengths: tokens of each row, where the padding is known to be on the right.
+            depth: how many layers are run, the last one being the deepest of these; None for all.
         """
         config = self.config
         x = self.words(ids)
@@ -258,7 +260,7 @@ class Llama(nnx.Module):
         angles = tuple(rotary.angles(positions) for rotary in (config.rotary, config.rotary_local or config.rotary))
         seen = allowed(mask, lengths, causal=config.causal, window=config.window)
         local = jnp.array(config.local or (False,) * config.depth)
-        x, kept = self.layers(x, keep, seen, angles, each=local)
+        x, kept = self.layers(x, keep, seen, angles, each=local, depth=depth)
         return kept, keep(self.norm(x))
 
 

@@ -138,8 +138,8 @@ class Model(Protocol):
         """Bytes of a device; None where nothing says."""
         ...
 
-    def flops_of(self, tokens: Any) -> float:
-        """Operations of a pass over all texts."""
+    def flops_of(self, tokens: Any, keys: Iterable[Key] = ...) -> float:
+        """Operations of a pass over all texts, for some representations."""
         ...
 
     def load(self, *, dtype: Any = ..., devices: Sequence[Any] | None = ..., shared: bool = ...) -> Loaded:
@@ -298,7 +298,7 @@ def short_data(name: str) -> str:
 def seconds(plan: Extraction, rate: float) -> float:
     """What a run will take, at so many operations a second of a product in float32."""
     share = plan.rows / len(plan.tokens)
-    return share * plan.model.flops_of(plan.tokens) / (SHARE * rate) + COMPILATION * plan.programs
+    return share * plan.model.flops_of(plan.tokens, plan.entries) / (SHARE * rate) + COMPILATION * plan.programs
 
 
 def told(plan: Extraction) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -61,7 +61,7 @@ def table(
     """
     made = Table(
         title=Text(printable(title), "table.title") if title else None,
-        caption=Text(printable(caption), "table.caption") if caption else None,
+        caption=Text("\n".join(map(printable, caption.split("\n"))), "table.caption") if caption else None,
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -138,39 +138,68 @@ def gap_table(found: "GapInfluence", weak: str, strong: str) -> Table:
     return table(f"{weak} → {strong}, {gap.n} samples", headings, rows, words=(0, 2, 3), dim=(2,))
 
 
-def ranking_table(ranking: "Ranking", title: str) -> Table:
+def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> Table:
     """Weak models, best first, with the intervals that the ranking has; a dot marks those that may be the best.
 
     Args:
         ranking: the result.
         title: what was ranked.
+        width: characters that there are; what has no room is left out, and named below. None for all.
     """
     shown = [name for name in RANKING_HEADINGS if any(getattr(row, name) is not None for row in ranking.rows)]
-    bounded = [name for name in WITH_INTERVAL if any(name in row.intervals for row in ranking.rows)]
-    headings, intervals = ["", "weak model"], []
-    for name in shown:
-        headings.append(_two_lines(RANKING_HEADINGS[name]) + (" ▲" if name == ranking.by else ""))
-        if name in bounded:
-            intervals.append(len(headings))
-            headings.append(f"{100 * ranking.confidence:g}%\ninterval")
-        if name == ranking.by and name in ranking.covariances:
-            intervals.append(len(headings))
-            headings.append("minus\nthe first")
-    rows = []
-    for place, row in enumerate(ranking.rows, 1):
-        cells = [f"{place} ●" if row.may_be_best else str(place), row.name]
-        for name in shown:
-            cells.append(number(getattr(row, name)))
-            if name in bounded:
-                cells.append(interval(row.intervals.get(name)))
-            if name == ranking.by and name in ranking.covariances:
-                known = place > 1 and row.error is None
-                cells.append(interval(ranking.difference(row.name, ranking.names[0]).interval if known else None))
-        rows.append(cells)
-    caption = ""
-    if ranking.may_be_best:
-        caption = f"● may be the best: these models hold it with {100 * ranking.confidence:g}% confidence"
-    return table(title, headings, rows, caption=caption, words=(0, 1, *intervals), dim=intervals)
+    columns = [column for name in shown for column in _ranking_columns(ranking, name)]
+    places = [f"{place} ●" if row.may_be_best else str(place) for place, row in enumerate(ranking.rows, 1)]
+    first = [_Column("", "", places, True), _Column("", "weak model", list(ranking.names), True)]
+    kept = f"● may be the best: these models hold it with {100 * ranking.confidence:g}% confidence"
+    notes = [kept] if ranking.may_be_best else []
+    made = _of_columns(title, [*first, *columns], notes)
+    left_out: list[str] = []
+    for field in (*(field for field in LEFT_OUT_FIRST if field != ranking.by), DIFFERENCE, "probability_best"):
+        if width is None or Console(width=10_000).measure(made).maximum <= width:
+            break
+        if any(column.field == field for column in columns):
+            columns = [column for column in columns if column.field != field]
+            left_out.append(RANKING_HEADINGS.get(field, "difference to the first"))
+            wider = f"a wider terminal shows more: {', '.join(left_out)}"
+            made = _of_columns(title, [*first, *columns], [*notes, wider])
+    return made
+
+
+LEFT_OUT_FIRST = ("dof_weak", "frobenius", "norm", "predicted", "supervised")
+"""Fields of a ranking that leave a narrow terminal, in this order, unless it is ordered by them."""
+DIFFERENCE = "difference"
+"""Stands for the column with differences to the first model."""
+
+
+class _Column(NamedTuple):
+    """A column of a ranking: the field that it belongs to, its heading and cells, and whether these are words."""
+
+    field: str
+    heading: str
+    cells: list[str]
+    words: bool
+
+
+def _ranking_columns(ranking: "Ranking", name: str) -> list[_Column]:
+    """A field of a ranking, with its intervals and, if the ranking is by it, differences, where there are any."""
+    rows = ranking.rows
+    heading = _two_lines(RANKING_HEADINGS[name]) + (" ▲" if name == ranking.by else "")
+    found = [_Column(name, heading, [number(getattr(row, name)) for row in rows], False)]
+    if name in WITH_INTERVAL and any(name in row.intervals for row in rows):
+        ends = [interval(row.intervals.get(name)) for row in rows]
+        found.append(_Column(name, f"{100 * ranking.confidence:g}%\ninterval", ends, True))
+    if name == ranking.by and name in ranking.covariances:
+        best = ranking.names[0]
+        ends = [None if row.error or row.name == best else ranking.difference(row.name, best).interval for row in rows]
+        found.append(_Column(DIFFERENCE, "minus\nthe first", list(map(interval, ends)), True))
+    return found
+
+
+def _of_columns(title: str, columns: Sequence[_Column], notes: Sequence[str]) -> Table:
+    words = [index for index, column in enumerate(columns) if column.words]
+    rows = zip(*(column.cells for column in columns), strict=True)
+    headings = [column.heading for column in columns]
+    return table(title, headings, rows, caption="\n".join(notes), words=words, dim=words[2:])
 
 
 def bench_table(result: dict[str, Any]) -> Table:
