@@ -435,6 +435,90 @@ def test_the_bar_says_how_many_texts_a_second(monkeypatch):
     assert seen == [(30, 100, None), (90, 100, "texts, 30 a second"), (100, 100, "texts, 18 a second")]
 
 
+def test_what_predict_cannot_use_is_told_before_any_work(bert, tmp_path):
+    data = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
+    for change, message in (
+        ({"rigde": 1.0}, "rigde: neither predict nor rank has such an option; did you mean ridge?"),
+        ({"stored": "float64"}, "stored: expected float32 or float16"),
+        ({"labels": 1}, "labels: neither predict nor rank has such an option"),
+        (
+            {"strong": bert, "weak": ["no/one", bert, tmp_path / "two"]},
+            "2 models cannot be used: no/one: .*; .*two: there",
+        ),
+    ):
+        given = {"data": data, "strong": bert, "weak": [bert], "store": tmp_path / "store"} | change
+        with pytest.raises(InputError, match=message):
+            w2sg.predict(**given)
+    assert not (tmp_path / "store").exists()
+
+
+WRONG = """
+import sys
+import w2sg_jax as w2sg
+from w2sg_jax.datasets import text_set
+
+data = text_set("d", [f"a {row}" for row in range(99)], [row % 2 for row in range(99)])
+given = {"data": data, "strong": sys.argv[1], "weak": [sys.argv[1]], "store": sys.argv[2]}
+for change in ({"n": 10.5}, {"seed": "a"}, {"hf": "yes"}, {"weak": 5}, {"data": ["a"]}, {"strong": None}):
+    try:
+        w2sg.predict(**given | change)
+    except w2sg.InputError as error:
+        print(error)
+for texts, labels in ((["a", None], [0, 1]), (["a", "b"], ["x", "y"])):
+    try:
+        text_set("d", texts, labels)
+    except w2sg.InputError as error:
+        print(error)
+"""
+
+
+def test_arguments_of_wrong_types_are_told(bert, tmp_path):
+    """Outside of the suite nobody checks types before us."""
+    command = [sys.executable, "-c", WRONG, str(bert), str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = [line.partition(": ")[0] for line in done.stdout.splitlines()]
+    assert told == ["n", "seed", "hf", "weak", "data", "model", "d", "d"], done.stdout
+    assert "expected a sequence of strings as texts" in done.stdout and "labels are no numbers" in done.stdout
+
+
+def test_weights_that_are_no_numbers_of_their_own_are_refused(bert, tmp_path):
+    """Quantised to integers, or said to be: without their scales they would be read as other numbers."""
+    folder = shutil.copytree(bert, tmp_path / "quantised")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("query.weight"))
+    save_file(weights | {name: weights[name].astype(np.int8)}, folder / "model.safetensors")
+    with pytest.raises(InputError, match=f"the tensor '{name}' holds int8; quantised weights are read from GGUF"):
+        open_pretrained(folder).load()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"bits": 4}}))
+    with pytest.raises(InputError, match=r"its weights are quantised, which is read from GGUF files alone. With --hf"):
+        open_pretrained(folder)
+
+
+def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"link: a link to .*gone, which is not there"):
+        open_pretrained(tmp_path / "link")
+    store, model = tmp_path / "store", open_pretrained(bert)
+    extraction(model, TEXTS, model.keys(), store, "letters").run()
+    (store / entries.MARK).write_text('{"format": "w2sg_jax store 99"}')
+    with pytest.raises(InputError, match="this store has another format than 'w2sg_jax store 1'; name another folder"):
+        extraction(model, TEXTS, model.keys(), store, "letters")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"the folder cannot be made \(Not a directory\); name another one"):
+        extraction(model, TEXTS, model.keys(), tmp_path / "file/store", "letters").run()
+    twice = shutil.copytree(bert, tmp_path / "a::b")
+    plan = extraction(open_pretrained(twice), TEXTS, model.keys(), tmp_path / "other", "letters")
+    plan.run()
+    assert w2sg.load(tmp_path / "other", key="a:b@letters").shape == (40, 5)
+    options = ["--data", "x", "--strong", str(bert), "--weak", f"={bert}"]
+    assert main(["predict", *options]) == 2 and "x: " in capsys.readouterr().err
+    (tmp_path / "letters.csv").write_text("t,y\na,1\nb,0\n")
+    options[1] = str(tmp_path / "letters.csv")
+    assert main(["predict", *options, "--text", "t", "--label", "y"]) == 2
+    assert "has no name before the equals sign" in capsys.readouterr().err
+
+
 def test_where_nobody_sees_a_bar_a_line_a_minute_says_how_far_it_is(monkeypatch):
     times = iter([10.0, 12.0, 71.0, 75.0, 140.0])
     monkeypatch.setattr(extract.time, "perf_counter", lambda: next(times))

@@ -663,6 +663,22 @@ def test_what_cannot_be_fetched_can_be_given(archives, monkeypatch):
         load_text("sciq")
 
 
+@pytest.mark.parametrize(
+    ("texts", "label", "problem"),
+    [
+        ("abc", [0, 1, 1], "expected a sequence of strings as texts, got one string"),
+        (["a", "b", "c"], [0, 1, float("nan")], "NaN among them"),
+        (["a", "b", "c"], np.array(["x", "y", "z"]), "labels are no numbers; give 0 and 1"),
+        (["a", "b", "c"], np.array([[0], [1], [1]]), r"expected one finite label a row, got shape \(3, 1\)"),
+        (["a", "\u200b", "c"], [0, 1, 1], "nothing of it can be seen, in row 1; drop them"),
+        (["a", "b", " \x00\ufeff"], [0, 1, 1], "nothing of it can be seen, in row 2"),
+    ],
+)
+def test_what_is_no_set_of_texts(texts, label, problem):
+    with pytest.raises(InputError, match=problem):
+        text_set("own", texts, label)
+
+
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(InputError, match="'cosmos' is no data set; did you mean cosmos_qa or commonsense"):
         load_text("cosmos")

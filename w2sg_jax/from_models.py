@@ -5,6 +5,8 @@ not read; every model represents both parts, in a store that keeps what is there
 supervised-split predicted gap, with intervals over groups of rows.
 """
 
+import difflib
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from .datasets import TextSet, TextSplits, load_text, text_splits
 from .encoders.foreign_model import Hf, open_model
 from .encoders.language_model import OWN, Key
 from .extraction.texts import Extraction, Model, Settings, extraction, short_data, short_name, suffix_of
+from .numerics.checks import as_count
 from .ranking.rank import FEWEST, rank
 from .store import load
 
@@ -102,7 +105,10 @@ def predict(
     n: int | None = ROWS,
     seed: int = 0,
     store: str | os.PathLike[str] = STORE,
-    settings: Settings | None = None,
+    max_length: int | None = None,
+    prompt: str | None = None,
+    dtype: str = "float32",
+    stored: str = "float32",
     hf: Hf = False,
     trust_remote_code: bool = False,
     data_dir: Path | None = None,
@@ -120,14 +126,16 @@ def predict(
         n: rows of all three parts of the split together, at most; None for all.
         seed: of the split.
         store: folder that representations are kept in; what is there is not computed again.
-        settings: what representations depend on beside model and texts.
+        max_length, prompt: as in ``LanguageModel.represent``.
+        dtype: of the models' parameters and arithmetic, "float32" or "bfloat16".
+        stored: of what is kept, "float32" or "float16".
         hf: whether models are run by their own library (transformers, sentence-transformers) in a process of its own:
             those that our encoders do not read (True), or all ("all").
         trust_remote_code: whether Python code that such models ship may be run, with the user's rights.
         data_dir: folder with published data.
         devices: that share the work of the models.
         progress: called with rows done and rows in all; then with models.
-        options: of ``rank``, such as ``ridge``.
+        options: of ``rank``, such as ``ridge``; not its ``dtype``.
 
     Returns:
         The ranking by the supervised-split predicted gap.
@@ -138,6 +146,7 @@ def predict(
 
     Cost: one pass of each model over the rows of two parts, as ``LanguageModel.represent``; then ``rank``.
     """
+    _check_options(options)
     texts = load_text(data, data_dir) if isinstance(data, str) else data
     plan = prediction(
         texts,
@@ -146,7 +155,7 @@ def predict(
         n=n,
         seed=seed,
         store=Path(store),
-        settings=settings,
+        settings=Settings(max_length, prompt, dtype, stored),
         hf=hf,
         trust_remote_code=trust_remote_code,
     )
@@ -167,8 +176,16 @@ def prediction(
     trust_remote_code: bool = False,
 ) -> Prediction:
     """What `predict` will do, with what is there already; arguments and errors are those of `predict`."""
+    if not isinstance(data, TextSet):
+        raise InputError(
+            f"data: expected texts with labels, got {type(data).__name__}; datasets.read_text reads a file of them, "
+            "and datasets.text_set puts lists together"
+        )
     if isinstance(weak, str | os.PathLike):
         weak = [os.fspath(weak)]
+    if not isinstance(weak, Sequence | Mapping):
+        raise InputError(f"weak: expected models by path or name, got {type(weak).__name__}")
+    n, seed = None if n is None else as_count(n, "n", 3), as_count(seed, "seed", 0)
     splits = text_splits(data, n=n, seed=seed)
     for part, found_rows in (("train", splits.train), ("w2s", splits.w2s)):
         if len(found_rows) < FEWEST:
@@ -178,10 +195,20 @@ def prediction(
             )
     rows = np.concatenate([splits.train, splits.w2s])
     texts = [data.texts[row] for row in rows]
-    named = weak.items() if isinstance(weak, Mapping) else ((None, one) for one in weak)
+    named = list(weak.items()) if isinstance(weak, Mapping) else [(None, one) for one in weak]
     opened: dict[str, Model] = {}
     open_one = partial(open_model, hf=hf, trust_remote_code=trust_remote_code)
     found: dict[str, tuple[str, Key]] = {}
+    problems: list[InputError] = []
+    best = _chosen(strong)
+    for one in (best, *(_chosen(text) for _, text in named)):
+        try:
+            _key(one, opened, open_one)
+        except InputError as error:
+            problems.append(error)
+    if problems:  # of all models at once: each may have to be fetched
+        told = list(dict.fromkeys(map(str, problems)))
+        raise InputError(f"{len(told)} models cannot be used: {'; '.join(told)}") if len(told) > 1 else problems[0]
     for name, text in named:
         one = _chosen(text)
         key = _key(one, opened, open_one)
@@ -191,7 +218,6 @@ def prediction(
         found[name] = one.model, key
     if not found:
         raise InputError("weak: no model; give at least one")
-    best = _chosen(strong)
     top = best.model, _key(best, opened, open_one)
     wanted: dict[str, list[Key]] = {}
     for model, key in (top, *found.values()):
@@ -200,6 +226,20 @@ def prediction(
     called = f"{short_data(data.name)}-{len(rows)}-{seed}"
     plans = {model: extraction(opened[model], texts, keys, store, called, settings) for model, keys in wanted.items()}
     return Prediction(data, splits, plans, top, found)
+
+
+GIVEN = {"weak", "strong", "labels", "train", "groups", "train_groups"}
+"""What `rank` is given here; its other options are the caller's."""
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options that `rank` has not (InputError), before any work is done."""
+    known = inspect.signature(rank).parameters.keys() - GIVEN
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{name}: neither predict nor rank has such an option{hint}")
 
 
 def _called(model: Model, key: Key) -> str:

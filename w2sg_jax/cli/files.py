@@ -66,6 +66,8 @@ def named_models(models: Sequence[str]) -> dict[str, str] | list[str]:
     Raises:
         InputError: some have names and some have not.
     """
+    if nameless := next((text for text in models if text.startswith("=") and not Path(text).exists()), None):
+        raise InputError(f"--weak: {nameless!r} has no name before the equals sign; write NAME=MODEL, or MODEL alone")
     given = [_explicit_name(text) for text in models]
     if not any(given):
         return list(models)

@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .._errors import InputError, check
 from ..store.atomic import replacing
@@ -20,6 +21,8 @@ DATA_VARIABLE = "W2SG_DATA"
 """Environment variable that names a folder with files that are not to be fetched."""
 
 
+UNREACHED = ("ConnectionError", "ConnectTimeout", "ProxyError", "ReadTimeout", "SSLError")
+"""What the library that fetches raises, where a host is not reached; its text is a page long."""
 LARGEST_MEMBER = 1 << 28
 """Bytes that are taken out of an archive at most."""
 
@@ -169,6 +172,8 @@ def _fetched(file: RemoteFile) -> Path:
         found = Path(pooch.retrieve(file.source, published, name, _cache(), downloader=downloader, progressbar=True))
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if type(error).__name__ in UNREACHED:
+            reason = f"{urlsplit(file.source).hostname} does not answer"
         raise Unreachable(f"{name}: cannot be fetched ({reason}); {_by_hand(file)}") from error
     return _taken_out(found, file) if file.member else found
 

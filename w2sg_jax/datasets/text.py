@@ -108,11 +108,19 @@ def text_set(
     Raises:
         InputError: a text is empty or no Unicode; all labels are one.
     """
+    if isinstance(texts, str) or not all(isinstance(one, str) for one in texts):
+        came = "one string" if isinstance(texts, str) else "something else among them"
+        raise InputError(f"{name}: expected a sequence of strings as texts, got {came}")
     if len(texts) != len(label) or (together is not None and len(together) != len(texts)):
         counts = f"{len(texts)} texts, {len(label)} labels" + (f", {len(together)} groups" if together else "")
         raise InputError(f"{name}: got {counts}; expected one of each a row")
     _refuse_texts(name, texts)
-    y = np.array(label, np.float64)
+    try:
+        y = np.array(label, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: labels are no numbers; give 0 and 1, with classes=(name of 0, name of 1)") from None
+    if y.ndim != 1 or not np.isfinite(y).all():
+        raise InputError(f"{name}: expected one finite label a row, got shape {y.shape}, or NaN among them")
     if len(y) == 0 or np.ptp(y) == 0:
         came = f"all {len(y)} rows have the label {_class_of(y[0], classes)}" if len(y) else "there are no rows"
         raise InputError(f"{name}: {came}; give rows with two labels at least")
@@ -460,9 +468,15 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 def _refuse_texts(where: str, texts: Sequence[str]) -> None:
     """InputError for texts that no tokenizer has a use for."""
-    _refuse_rows(where, "the text is empty", "drop them", (row for row, text in enumerate(texts) if not text.strip()))
+    blank = (row for row, text in enumerate(texts) if not any(map(_seen, text)))
+    _refuse_rows(where, "the text is empty, or nothing of it can be seen,", "drop them", blank)
     halves = (row for row, text in enumerate(texts) if _HALF.search(text))
     _refuse_rows(where, "the text has half of a surrogate pair, which is no Unicode", "repair or drop them", halves)
+
+
+def _seen(character: str) -> bool:
+    """Whether a character has a shape: no white space, no control or format character, such as those of zero width."""
+    return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
 def _refuse_rows(where: str, came: str, todo: str, rows: Iterable[int]) -> None:

@@ -91,6 +91,11 @@ class FolderCheckpoint:
     def read(self, name: str) -> Shaped[np.ndarray, "..."]:
         """One tensor, mapped."""
         path, entry = self._entries[name]
+        if not jnp.issubdtype(entry.dtype, jnp.floating):
+            raise InputError(
+                f"{path}: the tensor {name!r} holds {entry.dtype}; quantised weights are read from GGUF files alone: "
+                "give the model's own folder, or such a file"
+            )
         return array_files.read(path, entry, array_files.stamp_of(path), mmap=True)
 
     def content_hash(self) -> str:

@@ -302,6 +302,8 @@ def open_model(
     Raises:
         InputError: the model cannot be used; or libraries are not installed.
     """
+    if hf not in (False, True, "all"):
+        raise InputError(f"hf: expected False, True or 'all', got {hf!r}")
     if trust_remote_code and not hf:
         raise InputError(
             "trust_remote_code: our encoders never run a model's code; give --trust-remote-code "

@@ -32,6 +32,8 @@ def fetched(model: str | Path, revision: str | None = None, patterns: Sequence[s
         if path.is_file() and path.suffix != ".gguf":
             raise InputError(f"{path}: expected the folder of a model, or a .gguf file")
         return path
+    if path.is_symlink():
+        raise InputError(f"{path}: a link to {path.readlink()}, which is not there")
     if not isinstance(model, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise InputError(f"{model}: there is no such folder or file, and the hub's models are named owner/name")
     if path.parent.is_dir():  # owner is a folder here: rather a slip than a name on the hub

@@ -215,6 +215,8 @@ def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretra
     path = fetched(model, revision)
     if path.is_dir():
         checkpoint: Checkpoint = FolderCheckpoint(path)
+        if checkpoint.config.get("quantization_config") is not None:
+            raise InputError(f"{path}: its weights are quantised, which is read from GGUF files alone. {OTHERWISE}")
         family = _family(checkpoint.config.get("model_type"), path)
         tokenizer = TextTokenizer.from_folder(path)
     else:

@@ -1,6 +1,7 @@
 """Texts -> representations by a language model, in a store: several layers and poolings by one pass, resumable."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -287,7 +288,8 @@ def suffix_of(key: Key, model: Model) -> str:
 
 def short_name(model: str) -> str:
     """The last part of a path, or of a name on the hub."""
-    return Path(model).name.removesuffix(".gguf") or model
+    # Two colons part a store from a name in it.
+    return re.sub(":{2,}", ":", Path(model).name.removesuffix(".gguf") or model)
 
 
 def short_data(name: str) -> str:

@@ -100,7 +100,10 @@ class StoreEntry:
         """
         store = self.folder.parent
         if not is_store(store):
-            store.mkdir(parents=True, exist_ok=True)
+            try:
+                store.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise refusal(store, f"the folder cannot be made ({error.strerror})", "name another one") from error
             write_text(store / MARK, json.dumps({"format": FORMAT}) + "\n")
         self.folder.mkdir(exist_ok=True)
         remove_stale(self.folder)
@@ -122,6 +125,9 @@ def entry_of(store: Path, name: str, rows: int, width: int, made_from: Mapping[s
     Raises:
         InputError: the folder is there and is no store.
     """
+    if (store / MARK).is_file() and not is_store(store):
+        todo = "name another folder, or the version that wrote it"
+        raise refusal(store, f"this store has another format than {FORMAT!r}", todo)
     if store.is_file() or (store.is_dir() and any(store.iterdir()) and not is_store(store)):
         raise refusal(store, "this is no store of representations", "give an empty folder, or one that is not there")
     folder = store / _hash(made_from)[:DIGITS]
