@@ -213,6 +213,7 @@ CASES = {
     "w2sg_jax.ridge_path, of few device samples": lambda: heads(
         w2sg.ridge_path(ON_DEVICE[1], ON_DEVICE[2], [1e-2], center=False, scale="none"), ON_DEVICE[1]
     ),
+    "w2sg_jax.leave_one_out": lambda: w2sg.leave_one_out(WEAK, Y, groups=np.arange(len(WEAK)) // 2).residuals,
     "w2sg_jax.weak_to_strong": lambda: w2sg.weak_to_strong(**WEAK_TO_STRONG, ridge=1e-2),
     "w2sg_jax.weak_to_strong, of classes": lambda: w2sg.weak_to_strong(
         **{name: (*arrays[:-1], (arrays[-1][:, 0] > 0).astype(int)) for name, arrays in WEAK_TO_STRONG.items()}

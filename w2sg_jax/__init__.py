@@ -32,6 +32,8 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
     from .theory.grid import gap_grid as gap_grid
     from .theory.leading import LeadingGap as LeadingGap
     from .theory.leading import leading_gap as leading_gap
+    from .theory.leave_one_out import LeaveOneOut as LeaveOneOut
+    from .theory.leave_one_out import leave_one_out as leave_one_out
     from .theory.ridge import RidgeHead as RidgeHead
     from .theory.ridge import ridge_path as ridge_path
     from .theory.scores import GapInfluence as GapInfluence
@@ -55,6 +57,7 @@ _HOMES = {
     "theory.gap": ("Gap", "gap"),
     "theory.grid": ("GapGrid", "gap_grid"),
     "theory.leading": ("LeadingGap", "leading_gap"),
+    "theory.leave_one_out": ("LeaveOneOut", "leave_one_out"),
     "theory.ridge": ("RidgeHead", "ridge_path"),
     "theory.scores": ("GapInfluence", "gap_influence", "gap_scores"),
     "theory.weak_to_strong": ("WeakToStrong", "weak_to_strong", "weak_to_strong_splits"),
@@ -77,6 +80,7 @@ __all__ = [
     "GapInfluence",
     "InputError",
     "LeadingGap",
+    "LeaveOneOut",
     "Moments",
     "Ranking",
     "RankingRow",
@@ -90,6 +94,7 @@ __all__ = [
     "gap_norm",
     "gap_scores",
     "leading_gap",
+    "leave_one_out",
     "load",
     "merge",
     "moments",

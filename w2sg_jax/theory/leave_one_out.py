@@ -1,0 +1,242 @@
+r"""The ridge that a head would be given: leave-one-out errors over a path of ridges, exact and in closed form.
+
+A ridge head with an intercept is a linear smoother, $\hat y = S y$ with $S = \frac1n \mathbb 1 \mathbb 1^\top + P$, and
+what it says of samples that it is fitted without follows from one fit with all of them: for a group g of samples
+
+$$
+y_g - \hat y_g^{(-g)} = (I - S_{gg})^{-1} (y - \hat y)_g
+$$
+
+Sources: Allen (1974), PRESS, of single samples; Golub, Heath and Wahba (1979), generalised cross-validation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from .._errors import InputError
+from ..numerics.backend import compiled
+from ..numerics.checks import (
+    ArrayInput,
+    as_groups,
+    as_labels,
+    as_ridges,
+    as_samples,
+    at_least_two,
+    check_option,
+    refuse_non_finite,
+)
+from ..numerics.linalg import product
+from ..numerics.rounding import may_square
+from ..numerics.settings import own_settings
+from .ridge import components
+from .spectrum import kept
+
+PATH = tuple(float(f"{10**exponent:.6g}") for exponent in np.linspace(-6, 2, 49))
+"""Ridges that are tried, in units of unit trace: six a decade, from next to none to all but the mean."""
+REFINED = 1e-3
+"""How closely the minimum is found, in powers of ten of the ridge."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    r"""Errors of ridge heads on samples, or groups of them, that they are not fitted on.
+
+    Errors are means over samples of the squared error, summed over columns of labels, in squared label units.
+
+    Attributes:
+        ridges: (R,) the path, ascending, in the units of ``scale``.
+        errors: (R,) leave-one-out errors along it.
+        gcv: (R,) generalised cross-validation, which puts one average block in the place of every group's.
+        ridge: with the smallest leave-one-out error, between two of the path where it is not at an end of it.
+        error: leave-one-out error at ``ridge``.
+        gcv_ridge, gcv_error: the same of generalised cross-validation.
+        residuals: (n, c) labels minus what a head at ``ridge`` says of them that is fitted without their group.
+        dof: effective dimension $\operatorname{tr} P$ at ``ridge``, the intercept apart.
+        n_groups: groups that were left out, one after the other.
+        scale: the units of ridges.
+        warnings: whether a minimum is at an end of the path.
+    """
+
+    ridges: Float[np.ndarray, " R"]
+    errors: Float[np.ndarray, " R"]
+    gcv: Float[np.ndarray, " R"]
+    ridge: float
+    error: float
+    gcv_ridge: float
+    gcv_error: float
+    residuals: Float[np.ndarray, "n c"] = field(repr=False)
+    dof: float
+    n_groups: int
+    scale: str
+    warnings: tuple[str, ...]
+
+
+class _Factored(NamedTuple):
+    r"""A representation whose smoothers are $Z (\Lambda + \beta)^{-1} Z^\top$, and labels, both less their means."""
+
+    rows: Float[Array, "n k"]
+    eigenvalues: Float[Array, " k"]
+    keep: Bool[Array, " k"]
+    y: Float[Array, "n c"]
+    constant: Array
+
+
+class _Left(NamedTuple):
+    """At one ridge: errors, residuals of samples that were left out, effective dimension."""
+
+    error: Float[Array, ""]
+    gcv: Float[Array, ""]
+    residuals: Float[Array, "n c"]
+    dof: Float[Array, ""]
+
+
+@own_settings()
+def leave_one_out(
+    h: ArrayInput,
+    y: ArrayInput,
+    *,
+    groups: ArrayLike | None = None,
+    ridges: Sequence[float] | np.ndarray = PATH,
+    center: bool = True,
+    scale: str = "trace",
+) -> LeaveOneOut:
+    r"""Leave-one-out errors of ridge heads over a path, and the ridge where they are smallest.
+
+    A head that is fitted without some samples keeps its penalty, $n \beta \lVert\theta\rVert^2$ beside the sum of
+    squares, and the unit of the representation; its intercept is its own.
+
+    Args:
+        h: (n, d) representation of the labelled samples.
+        y: (n,) or (n, c) targets.
+        groups: (n,) which samples belong together, by names or numbers: they are left out together. By default each
+            sample is left out by itself.
+        ridges: the path, positive; each is what is added to $K/n$.
+        center, scale: as in ``ridge_path``.
+
+    Raises:
+        InputError: bad shapes, NaN or Inf, a ridge that is not positive, a constant representation, fewer than two
+            groups.
+
+    Cost: the factorisation of ``ridge_path``; then $2 n k (1 + c)$ a ridge with k = min(n, d), and
+    $\sum_g n_g^2 k + n_g^3$ for groups of $n_g > 1$ samples.
+    """
+    check_option(scale, "scale", ("trace", "none"))
+    check_option(center, "center", (True, False))
+    samples = as_samples(h, "h")
+    targets, n = as_labels(y, samples.shape[0], "y"), samples.shape[0]
+    at_least_two(n, "h")
+    path = np.unique(as_ridges(ridges))
+    if path[0] <= 0:
+        raise InputError(f"ridges: got {path[0]:g}; a path of leave-one-out errors needs positive ridges")
+    for array, name in ((samples, "h"), (targets, "y")):
+        refuse_non_finite(array, name)
+    group = as_groups(groups, n, "groups")
+    members = _members(np.arange(n) if group is None else group)
+    h64, y64 = (np.asarray(array).astype(np.float64) for array in (samples, targets))
+    factored = _factor(h64, y64, center=center, scale=scale, squared=may_square(path, scale))
+    if factored.constant:
+        raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
+
+    def at(some: np.ndarray) -> _Left:
+        return _along(factored, members, some, center=center)
+
+    found = at(path)
+    notes: list[str] = []
+    best = [_smallest(path, np.asarray(found[place]), at, place, notes) for place in (0, 1)]
+    last = at(np.array([best[0][0]]))
+    return LeaveOneOut(
+        ridges=path,
+        errors=np.asarray(found.error),
+        gcv=np.asarray(found.gcv),
+        ridge=best[0][0],
+        error=float(last.error[0]),
+        gcv_ridge=best[1][0],
+        gcv_error=best[1][1],
+        residuals=np.asarray(last.residuals[0]),
+        dof=float(last.dof[0]),
+        n_groups=sum(len(rows) for rows in members),
+        scale=scale,
+        warnings=tuple(notes),
+    )
+
+
+def _smallest(path: np.ndarray, errors: np.ndarray, at: Any, place: int, notes: list[str]) -> tuple[float, float]:
+    """Ridge and error of the minimum, refined between its neighbours on the path; at an end a note is made."""
+    index = int(np.argmin(errors))
+    if index in (0, len(path) - 1):
+        what = ("leave-one-out error", "generalised cross-validation")[place]
+        notes.append(f"the {what} is smallest at the {'end' if index else 'beginning'} of the path, {path[index]:g}")
+        return float(path[index]), float(errors[index])
+
+    from scipy.optimize import minimize_scalar  # changes settings of the process when it is imported
+
+    def error(exponent: float) -> float:
+        return float(at(np.array([10.0**exponent]))[place][0])
+
+    bounds = np.log10(path[[index - 1, index + 1]])
+    refined = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": REFINED})
+    if refined.fun <= errors[index]:
+        return float(10.0**refined.x), float(refined.fun)
+    return float(path[index]), float(errors[index])
+
+
+def _members(group: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The rows of all groups, (groups, size) for each size that there is."""
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+    return tuple(
+        order[starts[sizes == size][:, None] + np.arange(size)[None, :]] for size in np.unique(sizes) if size > 0
+    )
+
+
+def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) -> _Factored:
+    parts = components(h, center=center, scale=scale, squared=squared)
+    n = jnp.asarray(h.shape[0], h.dtype)
+    rows = parts.rows if parts.rotation is None else product(parts.rows, parts.rotation)
+    left = y - y.mean(axis=0)[None, :] if center else y
+    return _Factored(rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant)
+
+
+def _path(factored: _Factored, members: tuple[Array, ...], ridges: Array, *, center: bool) -> _Left:
+    rows, y = factored.rows, factored.y
+    n = jnp.asarray(rows.shape[0], rows.dtype)
+    own = jnp.where(jnp.asarray(center), 1.0 / n, 0.0)  # the intercept's share of each entry of S
+    moments = product(rows.T, y)
+
+    def at(ridge: Array) -> _Left:
+        inverse = jnp.where(factored.keep, 1.0 / jnp.where(factored.keep, factored.eigenvalues + ridge, 1.0), 0.0)
+        rest = y - product(rows, inverse[:, None] * moments)
+        left_out, gcv = jnp.zeros_like(y), jnp.zeros((), y.dtype)
+        for places in members:
+            size = places.shape[1]
+            some, ends = rows[places], rest[places]
+            if size == 1:
+                diagonal = (some[:, 0, :] ** 2 * inverse[None, :]).sum(axis=1) + own
+                left = ends / (1.0 - diagonal)[:, None, None]
+                mean, beside = diagonal.mean(), jnp.zeros((), y.dtype)
+            else:
+                block = product(some * inverse[None, None, :], jnp.swapaxes(some, 1, 2)) + own
+                left = jnp.linalg.solve(jnp.eye(size, dtype=y.dtype)[None] - block, ends)
+                mean = jnp.trace(block, axis1=1, axis2=2).mean() / size
+                beside = (block.sum(axis=(1, 2)).mean() - mean * size) / (size * (size - 1))
+            left_out = left_out.at[places].set(left)
+            # The average block is a I + b 1 1^T, whose inverse is written out.
+            outside = 1.0 - (mean - beside)
+            shared = beside / (outside * (outside - size * beside))
+            averaged = ends / outside + shared * ends.sum(axis=1, keepdims=True)
+            gcv = gcv + (averaged**2).sum()
+        dof = (jnp.where(factored.keep, factored.eigenvalues * inverse, 0.0)).sum()
+        return _Left((left_out**2).sum() / n, gcv / n, left_out, dof)
+
+    return jax.lax.map(at, ridges)
+
+
+_factor = compiled(_factored, static=("center", "scale", "squared"), fetch=None)
+_along = compiled(_path, static=("center",))
