@@ -10,9 +10,11 @@ $H^\top y/n$.
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
-from ..numerics.checks import check_option
+from ..numerics import rounding
+from ..numerics.checks import as_count, as_ridge, check_option
 from .kernel import Traces
 from .spectrum import Spectrum, kept
 
@@ -54,6 +56,58 @@ def effective_dimension(
 ) -> Float[Any, ""]:
     r"""$\operatorname{tr} P$, the sum of the gains."""
     return gains(s, ridge, threshold).sum()
+
+
+def implicit_ridge(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int) -> float:
+    r"""The ridge $\kappa$ at which the population's smoother does what a head does that is fitted on n samples.
+
+    $$
+    \kappa = \beta + \frac{\kappa}{n} \sum_j \frac{\lambda_j}{\lambda_j + \kappa}
+    $$
+
+    Directions that n samples cannot tell apart act like more of the ridge. The solution is unique where $\beta > 0$ or
+    there are more than n eigenvalues; with neither it is 0.
+
+    Args:
+        eigenvalues: of $\Sigma$, positive, of a population or of as many samples as there are.
+        ridge: $\beta$, in the same units, at least 0.
+        n: samples that the head is fitted on; as many as one likes to ask about.
+
+    Returns:
+        $\kappa$, to rounding.
+
+    Cost: some twenty sums of k numbers.
+    Source: the self-consistent equation of ridge regression (Marchenko and Pastur, 1967; Simon et al., 2023); what
+    arXiv 2502.00620, section 3, calls $\beta + \gamma$.
+    """
+    from scipy.optimize import root_scalar  # changes settings of the process when it is imported
+
+    values = np.asarray(eigenvalues, np.float64)
+    values = values[values > 0]
+    n, ridge = as_count(n, "n", 1), as_ridge(ridge)[0]
+    if len(values) == 0 or (ridge == 0 and len(values) <= n):
+        return ridge
+    # df(kappa) >= k lambda_min / (lambda_min + kappa), which is n at twice this low end.
+    low = ridge if ridge > 0 else values.min() * (len(values) / n - 1) / 2
+    high = (ridge + values.sum() / n) * (1 + rounding.epsilon("float32"))  # an upper bound, rounding included
+
+    def excess(kappa: float) -> tuple[float, float]:
+        """n - df(kappa) - n beta/kappa, with no more cancellation than it has; its slope in log kappa, positive."""
+        left = kappa / (values + kappa)
+        beside = n * (ridge / kappa)
+        return (n - len(values)) + left.sum() - beside, (left * (1 - left)).sum() + beside
+
+    found = root_scalar(
+        lambda exponent: excess(float(np.exp(exponent)))[0],
+        bracket=(np.log(low), np.log(high)),
+        method="brentq",
+        rtol=4 * rounding.epsilon("float64"),
+    )
+    kappa = float(np.exp(found.root))
+    for _ in range(2):  # the exponent has fewer digits than kappa
+        error, slope = excess(kappa)
+        kappa *= 1 - error / slope
+    return kappa
 
 
 @runtime_checkable
