@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from w2sg_jax.cli import extract, main
 from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
 from w2sg_jax.encoders.layers import Stack
-from w2sg_jax.extraction.texts import Settings, extraction
+from w2sg_jax.extraction.texts import Settings, extraction, told
 from w2sg_jax.from_models import prediction
 from w2sg_jax.store import entries
 
@@ -273,7 +274,9 @@ def test_what_cannot_be_extracted(bert, tmp_path, monkeypatch):
     save_file(weights, broken / "model.safetensors")
     loaded = open_pretrained(broken).load()
     assert np.isfinite(loaded.represent(TEXTS, layers=[0])[0, "mean"]).all()
-    with pytest.raises(InputError, match=r"broken: the states of layer 1 are not finite at row \d+; run it in float32"):
+    with pytest.raises(
+        InputError, match=r"broken: the states of layer 1 are not finite at row \d+; look at its weights"
+    ):
         loaded.represent(TEXTS, layers=[0, 1, 2])
 
 
@@ -464,6 +467,11 @@ for change in ({"n": 10.5}, {"seed": "a"}, {"hf": "yes"}, {"weak": 5}, {"data": 
         w2sg.predict(**given | change)
     except w2sg.InputError as error:
         print(error)
+for change in ({"store": None}, {"max_length": True}, {"prompt": 3}, {"devices": 3}, {"devices": "cpu"}):
+    try:
+        w2sg.predict(**given | change)
+    except w2sg.InputError as error:
+        print(error)
 for texts, labels in ((["a", None], [0, 1]), (["a", "b"], ["x", "y"])):
     try:
         text_set("d", texts, labels)
@@ -477,7 +485,8 @@ def test_arguments_of_wrong_types_are_told(bert, tmp_path):
     command = [sys.executable, "-c", WRONG, str(bert), str(tmp_path / "store")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = [line.partition(": ")[0] for line in done.stdout.splitlines()]
-    assert told == ["n", "seed", "hf", "weak", "data", "model", "d", "d"], done.stdout
+    assert told[:6] == ["n", "seed", "hf", "weak", "data", "model"], done.stdout
+    assert told[6:] == ["path", "max_length", "prompt", "devices", "devices", "d", "d"], done.stdout
     assert "expected a sequence of strings as texts" in done.stdout and "labels are no numbers" in done.stdout
 
 
@@ -495,6 +504,49 @@ def test_weights_that_are_no_numbers_of_their_own_are_refused(bert, tmp_path):
         open_pretrained(folder)
 
 
+def test_a_prompt_is_a_name_of_all_models_or_of_none(bert, llama, tmp_path, capsys):
+    data = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
+    for prompt, message in (
+        ("query", f"prompt: 'query' is a prompt of {bert} and none of {llama}, which would read the word itself"),
+        ("quer", "prompt: 'quer' is none of the model's own; did you mean 'query'?"),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            prediction(data, bert, [llama], n=None, store=tmp_path / "store", settings=Settings(prompt=prompt))
+    one = prediction(data, bert, [f"{bert}#1"], n=None, store=tmp_path / "store", settings=Settings(prompt="query"))
+    assert told(one.models[str(bert)]).count("after the prompt 'a b '") == 1
+    folder = shutil.copytree(bert, tmp_path / "other")
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"default_prompt_name": "nope"}))
+    with pytest.raises(InputError, match="default_prompt_name is 'nope', and the prompts are query, passage"):
+        open_pretrained(folder)
+
+
+def test_representations_that_are_alike_are_named(bert, llama, tmp_path):
+    data = w2sg.datasets.text_set("letters", TEXTS, [row % 2 for row in range(len(TEXTS))])
+    same = shutil.copytree(bert, tmp_path / "copy")
+    found = prediction(data, bert, {"x": same, "y": llama, "z": bert}, n=None, store=tmp_path / "store")
+    assert found.alike == ("the strong model, x and z are the same representation",)
+
+
+def test_the_first_layer_that_is_not_finite_is_named(bert, tmp_path):
+    folder = shutil.copytree(bert, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "layer.1.intermediate" in name and name.endswith("weight"))
+    save_file(weights | {name: np.full_like(weights[name], np.nan)}, folder / "model.safetensors")
+    model = open_pretrained(folder)
+    for dtype, advice in (("float32", "look at its weights"), ("bfloat16", "run it in float32")):
+        with pytest.raises(InputError, match=f"the states of layer 2 are not finite at row \\d+; {advice}"):
+            model.load(dtype=dtype).represent(TEXTS[:30])
+    assert np.isfinite(model.load().represent(TEXTS, layers=[1], pools=["mean"])[1, "mean"]).all()
+
+
+def test_states_that_have_seen_no_text_are_refused(bert, llama):
+    for model, layer, pooling in ((bert, 0, "cls"), (llama, 1, "cls"), (llama, -1, "cls")):
+        with pytest.raises(InputError, match=f"pool: {pooling} of .* at layer {layer} is a special token"):
+            open_pretrained(model).keys([layer], [pooling])
+    assert len(open_pretrained(bert).keys([0, 1], ["cls", "mean"])) == 4 and open_pretrained(bert).keys([1], ["cls"])
+
+
 def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(InputError, match=r"link: a link to .*gone, which is not there"):
@@ -502,7 +554,7 @@ def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
     store, model = tmp_path / "store", open_pretrained(bert)
     extraction(model, TEXTS, model.keys(), store, "letters").run()
     (store / entries.MARK).write_text('{"format": "w2sg_jax store 99"}')
-    with pytest.raises(InputError, match="this store has another format than 'w2sg_jax store 1'; name another folder"):
+    with pytest.raises(InputError, match="this store has another format than 'w2sg_jax store 2'; name another folder"):
         extraction(model, TEXTS, model.keys(), store, "letters")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"the folder cannot be made \(Not a directory\); name another one"):

@@ -298,6 +298,19 @@ def test_no_interval_leaves_the_range_of_its_quantity(n, ridge):
     assert n == 8 or ridge > 1e-2 or any(row.norm > 0.9 for row in ranking.rows)
 
 
+@pytest.mark.parametrize("ridge", [0.0, 1e-300, 1e-40, 1e-18, 1e-13])
+def test_what_is_lost_in_rounding_is_said(ridge, rng):
+    """Fewer samples than columns, and next to no ridge: both models interpolate, nothing is lost."""
+    strong, labels = rng.normal(size=(40, 60)), rng.normal(size=40)
+    weak = {name: rng.normal(size=(40, 50)) for name in "ab"}
+    found = w2sg.rank(weak, strong, labels, ridge=ridge, train=(weak, strong, labels))
+    for row in found.rows:
+        assert row.supervised < 1e-18 and any(
+            note.startswith("supervised: 0 but for rounding") for note in row.warnings
+        )
+    assert not any("but for rounding" in note for row in w2sg.rank(weak, strong, labels).rows for note in row.warnings)
+
+
 def test_constant_labels_leave_no_gap_and_no_warning():
     ranking = w2sg.rank(ZOO, STRONG, np.full(400, 7.0))
     for row in ranking.rows:

@@ -391,9 +391,9 @@ def test_bad_shares_are_refused(shares):
 def test_too_few_groups_and_single_classes_are_refused():
     with pytest.raises(InputError, match="n: got 2"):
         text_splits(many(10), n=2)
-    with pytest.raises(InputError, match=r"1 groups of many leave the part \w+ empty; give more rows"):
+    with pytest.raises(InputError, match=r"2 rows of many are 1 group, since equal texts are one; .* the right column"):
         text_splits(many(1))
-    with pytest.raises(InputError, match=r"groups with n=3 of many leave the part \w+ empty"):
+    with pytest.raises(InputError, match=r"1 group with n=3 of many leave the part \w+ empty"):
         text_splits(many(10), n=3)
     lonely = text_set("lonely", [f"text {i}" for i in range(60)], [1.0] + [0.0] * 59, classes=("n", "p"))
     with pytest.raises(InputError, match=r"leave one label alone \(0\) in the part"):
@@ -679,6 +679,12 @@ def test_what_is_no_set_of_texts(texts, label, problem):
         text_set("own", texts, label)
 
 
+@pytest.mark.parametrize(("label", "classes"), [([0, 2, 2], ("no", "yes")), ([0, 1, 1], ("no",))])
+def test_labels_of_classes_are_their_places(label, classes):
+    with pytest.raises(InputError, match="own: with classes labels are 0 and 1, and there are two of them"):
+        text_set("own", ["a", "b", "c"], label, classes=classes)
+
+
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(InputError, match="'cosmos' is no data set; did you mean cosmos_qa or commonsense"):
         load_text("cosmos")
@@ -764,7 +770,7 @@ def test_a_long_text_is_cut_in_its_middle(write, capsys):
     rows = [("t", "y"), ("begin" + "x" * 1000 + "end", "1"), ("b", "0")]
     _, out, _ = run(capsys, write("own.csv", as_csv(rows)), "--text", "t", "--label", "y")
     assert "608 characters" in out and "begin" in out and "end" in out.replace("\n", "")
-    assert "none: data: 2 groups of own leave" in out
+    assert "none: data: the 2 rows of own are 2 groups" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,10 @@ from .encoders.foreign_model import Hf, open_model
 from .encoders.language_model import OWN, Key
 from .extraction.texts import Extraction, Model, Settings, extraction, short_data, short_name, suffix_of
 from .numerics.checks import as_count
+from .parallel.mesh import as_mesh
 from .ranking.rank import FEWEST, rank
 from .store import load
+from .store.array_files import as_path
 
 if TYPE_CHECKING:
     from .ranking.result import Ranking
@@ -57,6 +59,15 @@ class Prediction:
     """model, and layer with pooling"""
     weak: Mapping[str, tuple[str, Key]]
     """by the name in the ranking"""
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """A warning for each group of models that are the same representation, whatever they are called."""
+        named: dict[Path, list[str]] = {}
+        for name, (model, key) in (("the strong model", self.strong), *self.weak.items()):
+            named.setdefault(self.models[model].entries[key].folder, []).append(name)
+        same = (names for names in named.values() if len(names) > 1)
+        return tuple(f"{', '.join(names[:-1])} and {names[-1]} are the same representation" for names in same)
 
     @property
     def strong_name(self) -> str:
@@ -133,7 +144,7 @@ def predict(
             those that our encoders do not read (True), or all ("all").
         trust_remote_code: whether Python code that such models ship may be run, with the user's rights.
         data_dir: folder with published data.
-        devices: that share the work of the models.
+        devices: that share the work of the models: "all", or some of ``jax.local_devices()``.
         progress: called with rows done and rows in all; then with models.
         options: of ``rank``, such as ``ridge``; not its ``dtype``.
 
@@ -147,6 +158,7 @@ def predict(
     Cost: one pass of each model over the rows of two parts, as ``LanguageModel.represent``; then ``rank``.
     """
     _check_options(options)
+    devices = None if (mesh := as_mesh(devices)) is None else list(mesh.devices.flat)
     texts = load_text(data, data_dir) if isinstance(data, str) else data
     plan = prediction(
         texts,
@@ -154,7 +166,7 @@ def predict(
         weak,
         n=n,
         seed=seed,
-        store=Path(store),
+        store=as_path(store),
         settings=Settings(max_length, prompt, dtype, stored),
         hf=hf,
         trust_remote_code=trust_remote_code,
@@ -219,6 +231,7 @@ def prediction(
     if not found:
         raise InputError("weak: no model; give at least one")
     top = best.model, _key(best, opened, open_one)
+    _same_prompt(opened, None if settings is None else settings.prompt)
     wanted: dict[str, list[Key]] = {}
     for model, key in (top, *found.values()):
         if key not in wanted.setdefault(model, []):
@@ -226,6 +239,18 @@ def prediction(
     called = f"{short_data(data.name)}-{len(rows)}-{seed}"
     plans = {model: extraction(opened[model], texts, keys, store, called, settings) for model, keys in wanted.items()}
     return Prediction(data, splits, plans, top, found)
+
+
+def _same_prompt(models: Mapping[str, Model], asked: str | None) -> None:
+    """Refuse a name that is a prompt of some models and would be the text itself for others (InputError)."""
+    found = {name: model.prompt_of(asked) for name, model in models.items()}
+    named = [name for name, text in found.items() if asked is not None and text != asked]
+    if named and len(named) < len(found):
+        other = next(name for name in found if name not in named)
+        raise InputError(
+            f"prompt: {asked!r} is a prompt of {named[0]} and none of {other}, which would read the word itself; give "
+            f"the text, such as {found[named[0]]!r}"
+        )
 
 
 GIVEN = {"weak", "strong", "labels", "train", "groups", "train_groups"}

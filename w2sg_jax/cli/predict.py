@@ -23,7 +23,8 @@ class PredictOptions(ModelOptions, TextOptions):
     one's labels. Smaller is better. Intervals count rows of one question or author once.
 
     A model is a folder with config.json, safetensors and tokenizer, a GGUF file, or a name on the Hugging Face
-    hub; MODEL#LAYER and MODEL#LAYER:POOL take a layer of it, and NAME=MODEL gives it another name.
+    hub; MODEL#LAYER and MODEL#LAYER:POOL take a layer of it, and NAME=MODEL gives weak models names of your own, all of
+    them.
 
     Example:
       w2sg predict --data sciq --strong gemma3.gguf --weak minilm minilm#3 smollm2.gguf --out sciq
@@ -56,6 +57,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
     """
     from ..from_models import prediction
     from ..report.record import record
+    from ..report.tables import print_warnings
     from .files import named_models
     from .rank import output_folder, show_ranking, write_ranking
 
@@ -74,6 +76,7 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
         **options.by,
     )
     announce(list(plan.models.values()), progress)
+    print_warnings(progress, plan.alike)
     inputs = {
         "data": {"name": data.name, "rows": data.rows, "train": len(plan.splits.train), "w2s": len(plan.splits.w2s)},
         "representations": {

@@ -205,7 +205,10 @@ def output_folder(out: str | None) -> Path | None:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be made ({error.strerror}); give another folder") from error
     check_writable(folder / "ranking.json")
     return folder
 

@@ -84,7 +84,8 @@ def load_text(name: str, data_dir: Path | str | None = None) -> TextSet:
     Raises:
         InputError: there is no such task (the nearest names are told); a file is missing, or is another one.
     """
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
+        name = str(name)
         close = difflib.get_close_matches(name.lower(), TASKS, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}? There" if close else "there"
         raise InputError(f"name: {name!r} is no data set; {hint} are {', '.join(TASKS)}, and read_text for own files")

@@ -121,6 +121,8 @@ def text_set(
         raise InputError(f"{name}: labels are no numbers; give 0 and 1, with classes=(name of 0, name of 1)") from None
     if y.ndim != 1 or not np.isfinite(y).all():
         raise InputError(f"{name}: expected one finite label a row, got shape {y.shape}, or NaN among them")
+    if classes and (len(classes) != 2 or not np.isin(y, (0, 1)).all()):
+        raise InputError(f"{name}: with classes labels are 0 and 1, and there are two of them; got {classes}")
     if len(y) == 0 or np.ptp(y) == 0:
         came = f"all {len(y)} rows have the label {_class_of(y[0], classes)}" if len(y) else "there are no rows"
         raise InputError(f"{name}: {came}; give rows with two labels at least")
@@ -223,6 +225,9 @@ def _filled(
     if not file.exists():
         raise refusal(file, "there is no such file", _nearest(file))
     wanted = [text] if isinstance(text, str) else list(text or ())
+    for name, given in (("text", wanted), ("template", [template] * (template is not None)), ("columns", others)):
+        if not all(isinstance(one, str) for one in given):
+            raise InputError(f"{name}: expected the name of a column, got {given!r:.60}")
     parts = wanted if template is None else list(columns_of(template))
     if not parts:
         raise InputError("text: name the column with the texts, or pass a template such as '{question} {passage}'")

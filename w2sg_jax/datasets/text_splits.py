@@ -54,7 +54,13 @@ def text_splits(data: TextSet, *, n: int | None = None, shares: Sequence[float] 
     part = np.searchsorted(np.cumsum(shares)[:2], places, side="right")
     rows = [np.flatnonzero(taken[data.group] & (part[data.group] == which)) for which in range(3)]
     for name, found in zip(PARTS, rows, strict=True):
-        count = f"{len(data.group_keys)} groups" if n is None else f"{int(taken.sum())} groups with n={n}"
+        groups = int(taken.sum())
+        count = f"{groups} group{'s' * (groups != 1)}" + ("" if n is None else f" with n={n}")
+        if len(data.group_keys) < 3:
+            raise InputError(
+                f"data: the {len(data)} rows of {data.name} are {count}, since equal texts are one; three parts need"
+                " three at least: is this the right column of texts, and of groups?"
+            )
         if len(found) == 0:
             raise InputError(f"data: {count} of {data.name} leave the part {name} empty; give more rows")
         if np.ptp(data.label[found]) == 0:

@@ -33,7 +33,7 @@ from .language_model import (
     keys_of,
     open_pretrained,
 )
-from .pipeline import modules_of, pipeline_of, prompts_of
+from .pipeline import modules_of, named_prompt, pipeline_of, prompts_of
 from .text_tokenizer import check_texts
 
 ARITHMETIC = 1
@@ -90,6 +90,11 @@ class ForeignModel:
     """one device does all"""
 
     @property
+    def shards_together(self) -> int:
+        """Shards of the store that are computed in one go."""
+        return 1 if self.described["device"] == "cpu" else 4
+
+    @property
     def depth(self) -> int:
         """Layers after the embedding; -1 where there is a pipeline without layers."""
         return self.described["depth"]
@@ -133,7 +138,7 @@ class ForeignModel:
     def prompt_of(self, asked: str | None) -> str:
         """The text before every text: a prompt of the model by its name, or the text itself; None for its own."""
         prompts, own = prompts_of(self.path / "config_sentence_transformers.json")
-        return own if asked is None else prompts.get(asked, asked)
+        return own if asked is None else named_prompt(asked, prompts)
 
     def keys(self, layers: Sequence[int] = (OWN,), pools: Sequence[str] | None = None) -> list[Key]:
         """Representations by layer and pooling; arguments and errors as ``Pretrained.keys``."""

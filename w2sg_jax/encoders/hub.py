@@ -29,12 +29,12 @@ def fetched(model: str | Path, revision: str | None = None, patterns: Sequence[s
     if path.exists():
         if revision is not None:
             raise InputError(f"revision: {path} is on this machine and has none; leave it out")
-        if path.is_file() and path.suffix != ".gguf":
+        if path.is_file() and path.suffix.lower() != ".gguf":
             raise InputError(f"{path}: expected the folder of a model, or a .gguf file")
         return path
     if path.is_symlink():
         raise InputError(f"{path}: a link to {path.readlink()}, which is not there")
-    if not isinstance(model, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if not isinstance(model, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         raise InputError(f"{model}: there is no such folder or file, and the hub's models are named owner/name")
     if path.parent.is_dir():  # owner is a folder here: rather a slip than a name on the hub
         near = difflib.get_close_matches(path.name, [one.name for one in path.parent.iterdir()], n=1)

@@ -68,6 +68,11 @@ class Pretrained:
     """our encoders run it"""
 
     @property
+    def shards_together(self) -> int:
+        """Shards of the store that are computed in one go: an accelerator wants more rows at once."""
+        return 1 if on_cpu() else 4
+
+    @property
     def depth(self) -> int:
         """Layers after the embedding."""
         return self.config.depth
@@ -99,7 +104,10 @@ class Pretrained:
         Raises:
             InputError: there is no such layer or pooling, or one stands there twice.
         """
-        return keys_of(self.name, self.depth, self.pipeline.pooling, layers, pools)
+        found = keys_of(self.name, self.depth, self.pipeline.pooling, layers, pools)
+        if len(found) == 1:  # of several some may be constant, as of all layers
+            refuse_constant(self.name, found, self.tokenizer, causal=self.config.causal)
+        return found
 
     def width_of(self, key: Key) -> int:
         """Columns of a representation: those of the token states, or of the pipeline's dense layer."""
@@ -112,18 +120,22 @@ class Pretrained:
 
     def tokens(self, texts: Sequence[str], max_length: int | None = None, prompt: str | None = None) -> Tokens:
         """Texts as the model reads them; arguments and errors as in ``LanguageModel.represent``."""
-        before = self.pipeline.prompt_of(prompt)
+        before = self.prompt_of(prompt)
         if self.pipeline.stripped:
             before = before.lstrip()
             texts = [text.rstrip() if before else text.strip() for text in texts]
         return self.tokenizer.encode(texts, max_length=self.limit(max_length), prefix=before)
+
+    def prompt_of(self, asked: str | None) -> str:
+        """The text before every text; argument and errors as ``named_prompt``, None for the model's own."""
+        return self.pipeline.prompt_of(asked)
 
     def made_with(self, max_length: int | None, prompt: str | None) -> dict[str, Any]:
         """What values depend on beside texts, layer, pooling and types."""
         return {
             "model": self.content,
             "max_length": self.limit(max_length),
-            "prompt": self.pipeline.prompt_of(prompt),
+            "prompt": self.prompt_of(prompt),
         }
 
     def programs(self, shards: Iterable[Int[np.ndarray, " rows"]]) -> int:
@@ -278,10 +290,20 @@ def keys_of(name: str, depth: int, own: str, layers: Sequence[int], pools: Seque
             has = f"0 (the embedding) to {depth}, and -1" if depth >= 0 else "-1 alone"
             raise InputError(f"layers: {name} has {has}; got {layer}")
         if one not in POOLINGS:
-            raise InputError(f"pool: expected {', '.join(POOLINGS)}, got {one!r}")
+            raise InputError(f"pool: expected {', '.join(POOLINGS)}, got {one!r} of {name}")
     if len(set(found)) < len(found):
         raise InputError("layers: one stands there twice; ask for each layer and pooling once")
     return found
+
+
+def refuse_constant(name: str, keys: Sequence[Key], tokenizer: TextTokenizer, *, causal: bool) -> None:
+    """Refuse states that are the same for every text (InputError): a special first token that has seen no other."""
+    for layer, one in keys:
+        if one == "cls" and tokenizer.before and (causal or layer == 0):
+            raise InputError(
+                f"pool: {one} of {name} at layer {layer} is a special token that has seen no text: the same for all; "
+                "take another pooling, or another layer"
+            )
 
 
 def check_finite(
@@ -383,7 +405,9 @@ class LanguageModel:
         for places, kept in ahead(computed):
             for key, values in self._of_keys(keys, *jax.device_get(kept)).items():
                 values = values[: len(places)]
-                check_finite(own.name, values, key, rows[places])
+                bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+                if len(bad):
+                    raise self._not_finite(tokens, int(rows[places[bad[0]]]), padding)
                 found[key][places] = own.pipeline.finish(values) if own.finished(key) else values
             if on_rows is not None:
                 on_rows(len(places))
@@ -407,6 +431,15 @@ class LanguageModel:
                 placed = jax.device_put((ids, lengths), self.place.of_rows())
                 computed = _pooled(graph, state, *placed, layers, pools, padding, own)
             yield places, computed
+
+    def _not_finite(self, tokens: Tokens, row: int, padding: Side) -> InputError:
+        """The error that names the first layer whose states of a row are not finite."""
+        keys = [(layer, "mean") for layer in range(self.pretrained.depth + 1)]
+        ((_, (kept, _)),) = self._batches(tokens, np.array([row]), keys, int(tokens.lengths[row]), padding)
+        bad = np.flatnonzero(~np.isfinite(jax.device_get(kept)).all(axis=(1, 2, 3)))
+        where = f"states of layer {bad[0]}" if len(bad) else "final states"
+        advice = "look at its weights" if self.dtype == jnp.float32 else "run it in float32"
+        return InputError(f"{self.pretrained.name}: the {where} are not finite at row {row}; {advice}")
 
     def _of_keys(self, keys: Sequence[Key], kept: np.ndarray, last: np.ndarray | None) -> dict[Key, np.ndarray]:
         """Of the pooled states of a batch, those that were asked for."""

@@ -4,7 +4,8 @@ Read from the folder of a sentence-transformers model: modules.json and what it 
 their tokens (encoders) or the last one (decoders).
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +73,19 @@ class Pipeline:
 
     def prompt_of(self, asked: str | None) -> str:
         """The text before every text: a prompt of the model by its name, or the text itself; None for its own."""
-        return self.prompt if asked is None else self.prompts.get(asked, asked)
+        return self.prompt if asked is None else named_prompt(asked, self.prompts)
+
+
+def named_prompt(asked: str, prompts: Mapping[str, str]) -> str:
+    """A prompt by its name, or the text itself.
+
+    Raises:
+        InputError: it is one word, and nearly the name of one: rather a slip than a text.
+    """
+    near = difflib.get_close_matches(asked, prompts, n=1, cutoff=0.75) if asked.isidentifier() else []
+    if asked not in prompts and near:
+        raise InputError(f"prompt: {asked!r} is none of the model's own; did you mean {near[0]!r}?")
+    return prompts.get(asked, asked)
 
 
 def pipeline_of(folder: Path, *, causal: bool) -> Pipeline:
@@ -168,7 +181,12 @@ def prompts_of(path: Path) -> tuple[MappingProxyType[str, str], str]:
     found = config.get("prompts") or {}
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise InputError(f"{path}: prompts are no texts; fetch it again")
-    return MappingProxyType(found), found.get(config.get("default_prompt_name"), "")
+    default = config.get("default_prompt_name")
+    if default is not None and default not in found:
+        raise InputError(
+            f"{path}: default_prompt_name is {default!r}, and the prompts are {', '.join(found) or 'none'}"
+        )
+    return MappingProxyType(found), found.get(default, "")
 
 
 def _max_length(folder: Path) -> int | None:

@@ -42,8 +42,10 @@ class Settings:
             raise InputError(f"dtype: expected float32 or bfloat16, got {self.dtype!r}")
         if self.stored not in ("float32", "float16"):
             raise InputError(f"stored: expected float32 or float16, got {self.stored!r}")
-        if self.max_length is not None and self.max_length < 1:
-            raise InputError(f"max_length: expected at least 1, got {self.max_length}")
+        if self.max_length is not None and (type(self.max_length) is not int or self.max_length < 1):
+            raise InputError(f"max_length: expected at least 1, a whole number, got {self.max_length!r}")
+        if not isinstance(self.prompt, str | None):
+            raise InputError(f"prompt: expected a text, or the name of a prompt, got {self.prompt!r}")
 
 
 @runtime_checkable
@@ -103,6 +105,11 @@ class Model(Protocol):
         ...
 
     @property
+    def shards_together(self) -> int:
+        """Shards of the store that are computed in one go."""
+        ...
+
+    @property
     def depth(self) -> int:
         """Layers after the embedding."""
         ...
@@ -121,6 +128,10 @@ class Model(Protocol):
 
     def tokens(self, texts: Sequence[str], max_length: int | None = ..., prompt: str | None = ...) -> Counted:
         """Texts as the model reads them."""
+        ...
+
+    def prompt_of(self, asked: str | None) -> str:
+        """The text before every text."""
         ...
 
     def made_with(self, max_length: int | None, prompt: str | None) -> dict[str, Any]:
@@ -162,22 +173,29 @@ class Extraction:
 
     @property
     def rows(self) -> int:
-        """Texts whose representations are missing."""
-        return sum(len(self._rows_of(shard)) for shard in self.missing)
+        """Texts whose representations are missing, and what is computed with them."""
+        return sum(len(self._rows_of(shards)) for shards in self._together())
 
     @property
     def programs(self) -> int:
         """Compilations that are needed."""
-        return self.model.programs(self.tokens.lengths[self._rows_of(shard)] for shard in self.missing)
+        return self.model.programs(self.tokens.lengths[self._rows_of(shards)] for shards in self._together())
 
     @property
     def memory(self) -> float:
         """Bytes, as ``Model.memory_of``."""
         return self.model.memory_of(self.settings.dtype, int(self.tokens.lengths.max()))
 
-    def _rows_of(self, shard: int) -> np.ndarray:
-        rows = next(iter(self.entries.values())).rows_of(shard)
-        return np.arange(rows.start, rows.stop)
+    def _together(self) -> list[range]:
+        """Shards that are computed in one go: those of a group of which one is missing, so that what is computed again
+        has the batches, and the bits, that it had."""
+        entry, size = next(iter(self.entries.values())), self.model.shards_together
+        starts = sorted({shard // size * size for shard in self.missing})
+        return [range(start, min(start + size, entry.parts)) for start in starts]
+
+    def _rows_of(self, shards: range) -> np.ndarray:
+        entry = next(iter(self.entries.values()))
+        return np.arange(entry.rows_of(shards[0]).start, entry.rows_of(shards[-1]).stop)
 
     def run(self, progress: Callable[[int, int], None] | None = None, *, devices: Sequence[Any] | None = None) -> None:
         """Compute and write what is missing, shard by shard: what is interrupted goes on where it was.
@@ -216,10 +234,11 @@ class Extraction:
 
     def _fill(self, model: Loaded, progress: Callable[[int, int], None] | None) -> None:
         total, before = self.rows, 0
-        for shard in self.missing:
-            rows, done = self._rows_of(shard), before
-            # Another process that shares the store may have written it meanwhile.
-            keys = [key for key, entry in self.entries.items() if not entry.has(shard)]
+        for shards in self._together():
+            rows, done = self._rows_of(shards), before
+            # Another process that shares the store may have written them meanwhile.
+            lacking = {key: [one for one in shards if not entry.has(one)] for key, entry in self.entries.items()}
+            keys = [key for key, some in lacking.items() if some]
 
             def on_rows(more: int) -> None:
                 nonlocal done
@@ -229,7 +248,10 @@ class Extraction:
 
             if keys:
                 for key, values in model.of_tokens(self.tokens, rows, keys, on_rows=on_rows).items():
-                    self.entries[key].write(shard, values.astype(self.settings.stored))
+                    for shard in lacking[key]:
+                        part = self.entries[key].rows_of(shard)
+                        own = values[part.start - rows[0] : part.stop - rows[0]]
+                        self.entries[key].write(shard, own.astype(self.settings.stored))
             before += len(rows)
 
 
@@ -307,6 +329,8 @@ def told(plan: Extraction) -> str:
     """One line: what will be done."""
     lengths, done = plan.tokens.lengths, len(plan.tokens) - plan.rows
     cut = f", {plan.tokens.cut} cut" if plan.tokens.cut else ""
+    prompt = plan.model.prompt_of(plan.settings.prompt)
+    cut += f", after the prompt {prompt!r:.40}" if prompt else ""
     there = f"; {done} rows are there" if done else ""
     how = f"by {plan.model.by}" if plan.model.by else f"programs to compile: {plan.programs}"
     return (

@@ -24,6 +24,8 @@ AMBIGUOUS = 1e3
 rounding."""
 LARGEST_RIDGE = 1e100
 """In units of unit trace; beyond it Sigma + ridge I may overflow where it is multiplied out."""
+SMALLEST_SOLVED_RIDGE = 1e-10
+"""In units of unit trace; below it rounding may leave K/n + ridge I without a Cholesky factor."""
 TOLERATED = 1e-9
 """Relative error that a fast route may leave in a norm or a gap: where it promises less, the slow route is taken."""
 DUAL = 8.0

@@ -23,7 +23,7 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
-from ..numerics.rounding import LARGEST_RIDGE, TOLERATED
+from ..numerics.rounding import LARGEST_RIDGE, SMALLEST_SOLVED_RIDGE, TOLERATED
 from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.checkpoints import Checkpoints
@@ -48,6 +48,8 @@ DEVICE_SHARE = 8
 """Of a device's memory those of weak models get one in so many: a copy in units of unit trace and one side by side come
 to them, and what their program needs."""
 NAN = float("nan")
+VANISHED = 1e-10
+"""A norm, or the root of a predicted gap beside that of the labels, that is no more than rounding."""
 FEW_MODELS = 10
 """Weak models; fewer do not tell how well a predictor orders them."""
 FEW_GROUPS = 30
@@ -288,7 +290,7 @@ class _Split:
                 continue
             models[name] = Model(arrays[index], part.mean, trace)
             ridge = self._ridges(trace)[0]
-            if strong is not None and ridge < LARGEST_RIDGE:
+            if strong is not None and SMALLEST_SOLVED_RIDGE <= ridge < LARGEST_RIDGE:
                 chosen[name] = weak_of(part, cross, trace, ridge, strong)
         if strong is not None:
             self._solve(target, strong, chosen, models, report)
@@ -459,6 +461,7 @@ def _ranking(
                 probability_best=None if first is None else float(first.probability[place]),
                 may_be_best=None if first is None else bool(first.possible[place]),
                 warnings=tuple(dict.fromkeys(note for each in own for note in each.warnings))
+                + _vanished(own, [split.label_square for split in splits])
                 + rough({key: float(draws[place]) for key, draws in few.items()}),
             )
         )
@@ -484,6 +487,17 @@ def _ranking(
         },
         warnings=_notes(splits, len(known)),
     )
+
+
+def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:
+    """A warning where nothing is lost but for rounding, which is all that values and intervals tell then."""
+    notes = []
+    if 0 <= measured[0].norm <= VANISHED:
+        notes.append("norm: 0 but for rounding; nothing is told apart at this ridge: raise it")
+    for quantity, one, square in zip(("predicted", "supervised"), measured, label_squares, strict=False):
+        if one.predicted is not None and square > 0 and one.predicted <= VANISHED**2 * square:
+            notes.append(f"{quantity}: 0 but for rounding; nothing is told apart at this ridge: choose another")
+    return tuple(notes)
 
 
 def _notes(splits: Sequence[_Split], models: int) -> tuple[str, ...]:

@@ -46,8 +46,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        own = (None, str(temporary))
-        if error.filename in own or error.filename2 == str(temporary):
+        names = [name and os.fspath(name) for name in (error.filename, error.filename2)]
+        if names[0] is None or str(temporary) in names:
             raise _failed(path, error) from error
         raise
     except BaseException:

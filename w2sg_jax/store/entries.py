@@ -25,11 +25,11 @@ from .content import bytes_hash
 from .trees import read_metadata
 
 MARK = "store.json"
-FORMAT = "w2sg_jax store 1"
+FORMAT = "w2sg_jax store 2"
 ABOUT = "entry.json"
 DIGITS = 16
 """Of a hash that stand in the name of an entry's folder."""
-ROWS = 2048
+ROWS = 512
 """Of a shard: what a run that is killed loses."""
 
 

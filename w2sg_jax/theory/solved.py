@@ -37,6 +37,7 @@ from ..numerics.rounding import (
     KERNEL_MARGIN,
     LARGEST_RIDGE,
     REGULAR,
+    SMALLEST_SOLVED_RIDGE,
     SQUARED,
     TOLERATED,
     dual_error,
@@ -412,8 +413,8 @@ def trace_of(part: Part, name: str, *, dtype: str, center: bool) -> float:
 
 
 def applies(ridges: tuple[float, float], thresholds: tuple[float, float]) -> bool:
-    """Whether solves do: every direction is kept, and no ridge is 0."""
-    return max(thresholds) == 0 and 0 < min(ridges) <= max(ridges) < LARGEST_RIDGE
+    """Whether solves do: every direction is kept, and no ridge is as small as rounding."""
+    return max(thresholds) == 0 and SMALLEST_SOLVED_RIDGE <= min(ridges) <= max(ridges) < LARGEST_RIDGE
 
 
 class SolvedPair(NamedTuple):
