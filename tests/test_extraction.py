@@ -22,7 +22,7 @@ import w2sg_jax as w2sg
 from w2sg_jax import InputError
 from w2sg_jax.cli import extract, main
 from w2sg_jax.encoders.hub import fetched
-from w2sg_jax.encoders.language_model import LanguageModel, open_pretrained, padded_length
+from w2sg_jax.encoders.language_model import LanguageModel, Pretrained, open_pretrained, padded_length
 from w2sg_jax.encoders.layers import Stack
 from w2sg_jax.extraction.texts import Settings, extraction, told
 from w2sg_jax.from_models import prediction
@@ -502,6 +502,11 @@ def test_weights_that_are_no_numbers_of_their_own_are_refused(bert, tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"bits": 4}}))
     with pytest.raises(InputError, match=r"its weights are quantised, which is read from GGUF files alone. With --hf"):
         open_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    (folder / "model.safetensors").write_text(pointer)
+    with pytest.raises(InputError, match=r"model.safetensors: this file is a pointer of Git LFS.*git lfs pull"):
+        open_pretrained(folder)
 
 
 def test_a_prompt_is_a_name_of_all_models_or_of_none(bert, llama, tmp_path, capsys):
@@ -545,6 +550,24 @@ def test_states_that_have_seen_no_text_are_refused(bert, llama):
         with pytest.raises(InputError, match=f"pool: {pooling} of .* at layer {layer} is a special token"):
             open_pretrained(model).keys([layer], [pooling])
     assert len(open_pretrained(bert).keys([0, 1], ["cls", "mean"])) == 4 and open_pretrained(bert).keys([1], ["cls"])
+
+
+def test_shards_that_are_computed_together_have_the_same_bytes_again(bert, tmp_path, small_shards, monkeypatch):
+    """On an accelerator: what is missing of a group is made with the batches that the whole group had."""
+    monkeypatch.setattr(Pretrained, "shards_together", 2)
+    model = open_pretrained(bert)
+    plan = extraction(model, TEXTS, model.keys([1, -1]), tmp_path / "store", "letters")
+    assert plan.rows == 40 and plan.missing == (0, 1, 2)
+    seen = []
+    plan.run(lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)
+    paths = [entry.part(number) for entry in plan.entries.values() for number in range(3)]
+    before = [path.read_bytes() for path in paths]
+    paths[1].unlink()
+    again = extraction(model, TEXTS, model.keys([1, -1]), tmp_path / "store", "letters")
+    assert again.missing == (1,) and again.rows == 32, "the two shards of its group"
+    again.run()
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):

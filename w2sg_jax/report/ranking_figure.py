@@ -83,6 +83,11 @@ def _point(axis: "Axes", place: int, row: "RankingRow", value: float, interval: 
 
 
 def _without_rules(axis: "Axes") -> None:
+    """Few numbers below a panel, small ones with a common power of ten: long ones would run into each other."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.ticklabel_format(axis="x", scilimits=(-2, 4), useMathText=True)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
 

@@ -62,6 +62,10 @@ _KINDS = {
 }
 
 
+LFS = b"version https://git-lfs"
+"""What the small files begin with that stand for large ones in a checkout without Git LFS."""
+
+
 class Entry(NamedTuple):
     """Where one array lies in a file."""
 
@@ -182,6 +186,10 @@ def _opened_safetensors(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="np") as file:
             yield file
     except SafetensorError as error:
+        with open(path, "rb") as file:
+            if file.read(len(LFS)) == LFS:
+                came = "this file is a pointer of Git LFS, not what it points to"
+                raise refusal(path, came, "fetch it with git lfs pull") from error
         raise _truncated(path, f"the safetensors library says: {error}") from error
 
 
