@@ -587,7 +587,10 @@ def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
     plan.run()
     assert w2sg.load(tmp_path / "other", key="a:b@letters").shape == (40, 5)
     (tmp_path / "letters.csv").write_text("t,y\na,1\nb,0\n")
-    options = ["--data", str(tmp_path / "letters.csv"), "--strong", str(bert), "--weak", f"={bert}"]
+    options = ["--data", str(tmp_path / "letters.csv"), "--strong", f"s={bert}", "--weak", str(bert)]
+    assert main(["predict", *options, "--text", "t", "--label", "y"]) == 2
+    assert "names are for weak models; give the strong one as MODEL" in capsys.readouterr().err
+    options[3:] = [str(bert), "--weak", f"={bert}"]
     assert main(["predict", *options, "--text", "t", "--label", "y"]) == 2
     assert "has no name before the equals sign" in capsys.readouterr().err
 

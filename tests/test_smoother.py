@@ -8,6 +8,8 @@ import pytest
 import w2sg_jax as w2sg
 from w2sg_jax.theory.smoother import implicit_ridge
 
+pytestmark = pytest.mark.driver  # without JAX
+
 SPECTRA = {
     "power law": np.arange(1, 401.0) ** -1.2,
     "few": np.array([3.0, 1.0, 1e-3]),

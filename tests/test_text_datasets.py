@@ -679,6 +679,19 @@ def test_what_is_no_set_of_texts(texts, label, problem):
         text_set("own", texts, label)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (" q , a \nx,1\ny,0\n", "no column 'q'; it holds ' a ', ' q '"),
+        ("q;a\nx;1\ny;0\n", r"it holds 'q;a': columns of a .csv are parted by commas"),
+        ("q\ta\nx\t1\ny\t0\n", r"it holds 'q\\ta': columns of a .csv are parted by commas, of a .tsv by tabs"),
+    ],
+)
+def test_names_of_columns_are_told_as_they_are(write, content, message):
+    with pytest.raises(InputError, match=message):
+        read_text(write("own.csv", content), text="q", label="a")
+
+
 @pytest.mark.parametrize(("label", "classes"), [([0, 2, 2], ("no", "yes")), ([0, 1, 1], ("no",))])
 def test_labels_of_classes_are_their_places(label, classes):
     with pytest.raises(InputError, match="own: with classes labels are 0 and 1, and there are two of them"):

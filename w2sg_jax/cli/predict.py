@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.conf import arg
 
+from .._errors import InputError
 from ..terminal.progress import progress_bar
 from .extract import ModelOptions, announce, before_models, devices_of, texts_bar
 from .texts import TextOptions, text_set_of
@@ -64,6 +65,8 @@ def run(options: PredictOptions, tables: Console, progress: Console) -> dict[str
     out = output_folder(None if options.out is None else str(options.out))
     data = text_set_of(options.data, options)
     weak = named_models(options.weak)
+    if "=" in options.strong and not Path(options.strong.partition("#")[0]).exists():
+        raise InputError(f"--strong: {options.strong!r}: names are for weak models; give the strong one as MODEL")
     before_models(options, progress)
     plan = prediction(
         data,

@@ -299,7 +299,8 @@ def choose(path: Path, names: Iterable[str], key: str | None, others: str = "", 
         InputError: no such name, or several and none was asked for.
     """
     names = sorted(names)
-    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    shown = [name if name.isprintable() and not set(name) & set(" ,;") and name else repr(name) for name in names[:20]]
+    listed = ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     if not names:
         raise refusal(path, f"the file holds no {what}" + (f", only {others}" if others else ""), "write it again")
     if key is None and len(names) > 1:
@@ -311,5 +312,7 @@ def choose(path: Path, names: Iterable[str], key: str | None, others: str = "", 
     if key is not None and key not in names:
         close = difflib.get_close_matches(key, names, n=1)
         hint = f"did you mean {close[0]!r}? It holds {listed}" if close else f"it holds {listed}"
+        if what == "column" and len(names) == 1 and set(names[0]) & set(";\t|,"):
+            hint += ": columns of a .csv are parted by commas, of a .tsv by tabs"
         raise refusal(path, f"the file holds no {what} {key!r}", hint)
     return names[0] if key is None else key
