@@ -545,6 +545,24 @@ def test_the_first_layer_that_is_not_finite_is_named(bert, tmp_path):
     assert np.isfinite(model.load().represent(TEXTS, layers=[1], pools=["mean"])[1, "mean"]).all()
 
 
+def test_a_weak_model_that_is_not_finite_is_a_row_with_its_reason(bert, llama, tmp_path, letters):
+    texts = w2sg.datasets.read_text(letters, text=["text"], label="answer")
+    folder = shutil.copytree(llama, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "layers.1.mlp.up" in name)
+    save_file(weights | {name: np.full_like(weights[name], np.inf)}, folder / "model.safetensors")
+    weak = {"a": f"{bert}#1", "b": folder, "c": f"{folder}#1:mean", "d": f"{bert}#2"}
+    found = w2sg.predict(texts, bert, weak, store=tmp_path / "store")
+    failed = {row.name: row.error for row in found.rows if row.error}
+    assert failed.keys() == {"b", "c"} and "the states of layer 2 are not finite" in failed["b"]
+    assert {row.name for row in found.rows if row.error is None} == {"a", "d"}
+    alone = w2sg.predict(texts, bert, {"c": f"{folder}#1:mean", "a": f"{bert}#1"}, store=tmp_path / "store")
+    assert not any(row.error for row in alone.rows), "its first layer is finite, and no other is run"
+    for change in ({"errors": "raise"}, {"weak": {"b": folder}}, {"strong": folder}):
+        with pytest.raises(InputError, match="not finite"):
+            w2sg.predict(**{"data": texts, "strong": bert, "weak": weak, "store": tmp_path / "other"} | change)
+
+
 def test_states_that_have_seen_no_text_are_refused(bert, llama):
     for model, layer, pooling in ((bert, 0, "cls"), (llama, 1, "cls"), (llama, -1, "cls")):
         with pytest.raises(InputError, match=f"pool: {pooling} of .* at layer {layer} is a special token"):
@@ -570,7 +588,7 @@ def test_shards_that_are_computed_together_have_the_same_bytes_again(bert, tmp_p
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
+def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(InputError, match=r"link: a link to .*gone, which is not there"):
         open_pretrained(tmp_path / "link")
@@ -580,8 +598,12 @@ def test_links_stores_and_names_that_lead_nowhere(bert, tmp_path, capsys):
     with pytest.raises(InputError, match="this store has another format than 'w2sg_jax store 2'; name another folder"):
         extraction(model, TEXTS, model.keys(), store, "letters")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"the folder cannot be made \(Not a directory\); name another one"):
-        extraction(model, TEXTS, model.keys(), tmp_path / "file/store", "letters").run()
+    with pytest.raises(InputError, match=r"nothing can be written to .*file; name another folder"):
+        extraction(model, TEXTS, model.keys(), tmp_path / "file/store", "letters")
+    monkeypatch.setattr(entries.os, "access", lambda *_: False)
+    with pytest.raises(InputError, match=rf"new: nothing can be written to {tmp_path}; name another folder"):
+        extraction(model, TEXTS, model.keys(), tmp_path / "new", "letters")
+    monkeypatch.undo()
     twice = shutil.copytree(bert, tmp_path / "a::b")
     plan = extraction(open_pretrained(twice), TEXTS, model.keys(), tmp_path / "other", "letters")
     plan.run()

@@ -9,8 +9,9 @@ import difflib
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ import numpy as np
 from ._errors import InputError
 from .datasets import TextSet, TextSplits, load_text, text_splits
 from .encoders.foreign_model import Hf, open_model
-from .encoders.language_model import OWN, Key
+from .encoders.language_model import OWN, Key, NotFinite
 from .extraction.texts import Extraction, Model, Settings, extraction, short_data, short_name, suffix_of
 from .numerics.checks import as_count
 from .parallel.mesh import as_mesh
 from .ranking.rank import FEWEST, rank
+from .ranking.result import failed_row
 from .store import load
 from .store.array_files import as_path
 
@@ -59,6 +61,8 @@ class Prediction:
     """model, and layer with pooling"""
     weak: Mapping[str, tuple[str, Key]]
     """by the name in the ranking"""
+    failed: dict[str, str] = field(default_factory=dict)
+    """weak models whose states are not finite, and what was said of them; filled by ``extract``"""
 
     @property
     def alike(self) -> tuple[str, ...]:
@@ -74,8 +78,15 @@ class Prediction:
         """What people call the strong model, with its layer."""
         return _called(self.models[self.strong[0]].model, self.strong[1])
 
-    def extract(self, progress: Callable[[int, int], None] | None = None, *, devices: Any = None) -> None:
-        """Compute the representations that are missing, model by model; arguments and errors as ``Extraction.run``."""
+    def extract(
+        self, progress: Callable[[int, int], None] | None = None, *, devices: Any = None, errors: str = "row"
+    ) -> None:
+        """Compute the representations that are missing, model by model.
+
+        Args:
+            progress, devices: as in ``Extraction.run``, whose errors these are too.
+            errors: "row": a weak model whose states are not finite is not ranked. "raise": it ends the extraction.
+        """
         total, before = sum(plan.rows for plan in self.models.values()), 0
         for plan in self.models.values():
 
@@ -83,7 +94,17 @@ class Prediction:
                 if progress is not None:
                     progress(before + done, total)
 
-            plan.run(report, devices=devices)
+            try:
+                plan.run(report, devices=devices)
+            except NotFinite as error:
+                if errors == "raise" or self.models[self.strong[0]] is plan:
+                    raise
+                own = [
+                    (name, plan.entries[key]) for name, (model, key) in self.weak.items() if self.models[model] is plan
+                ]
+                self.failed.update((name, str(error)) for name, entry in own if entry.missing())
+                if len(self.failed) == len(self.weak):
+                    raise
             before += plan.rows
 
     def rank(self, progress: Callable[[int, int], None] | None = None, **options: Any) -> "Ranking":
@@ -94,10 +115,10 @@ class Prediction:
             rows = load(self.models[model].entries[key].folder)
             return np.asarray(rows[:middle]), np.asarray(rows[middle:])
 
-        found = {name: parts(*one) for name, one in self.weak.items()}
+        found = {name: parts(*one) for name, one in self.weak.items() if name not in self.failed}
         strong_train, strong = parts(*self.strong)
         train = ({name: pair[0] for name, pair in found.items()}, strong_train, self.data.label[self.splits.train])
-        return rank(
+        ranking = rank(
             {name: pair[1] for name, pair in found.items()},
             strong,
             train=train,
@@ -106,6 +127,7 @@ class Prediction:
             progress=progress,
             **options,
         )
+        return replace(ranking, rows=ranking.rows + tuple(starmap(failed_row, self.failed.items())))
 
 
 def predict(
@@ -171,7 +193,7 @@ def predict(
         hf=hf,
         trust_remote_code=trust_remote_code,
     )
-    plan.extract(progress, devices=devices)
+    plan.extract(progress, devices=devices, errors=options.get("errors", "row"))
     return plan.rank(progress, **options)
 
 

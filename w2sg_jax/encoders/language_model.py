@@ -47,6 +47,10 @@ Key = tuple[int, str]
 """A layer and a pooling."""
 
 
+class NotFinite(InputError):
+    """States of a model are NaN or infinite, which shows when it runs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """A pretrained model on this machine, of which the headers are read: all that is known without its weights."""
@@ -309,14 +313,14 @@ def refuse_constant(name: str, keys: Sequence[Key], tokenizer: TextTokenizer, *,
 def check_finite(
     name: str, values: Float32[np.ndarray, "rows width"], key: Key, rows: Int[np.ndarray, " rows"]
 ) -> None:
-    """Refuse pooled states of some rows that are not finite."""
+    """Refuse pooled states of some rows that are not finite (NotFinite)."""
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row, layer = (
             int(rows[np.flatnonzero(~finite)[0]]),
             "final states" if key[0] == OWN else f"states of layer {key[0]}",
         )
-        raise InputError(f"{name}: the {layer} are not finite at row {row}; run it in float32, or look at the weights")
+        raise NotFinite(f"{name}: the {layer} are not finite at row {row}; run it in float32, or look at the weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -432,14 +436,14 @@ class LanguageModel:
                 computed = _pooled(graph, state, *placed, layers, pools, padding, own)
             yield places, computed
 
-    def _not_finite(self, tokens: Tokens, row: int, padding: Side) -> InputError:
+    def _not_finite(self, tokens: Tokens, row: int, padding: Side) -> NotFinite:
         """The error that names the first layer whose states of a row are not finite."""
         keys = [(layer, "mean") for layer in range(self.pretrained.depth + 1)]
         ((_, (kept, _)),) = self._batches(tokens, np.array([row]), keys, int(tokens.lengths[row]), padding)
         bad = np.flatnonzero(~np.isfinite(jax.device_get(kept)).all(axis=(1, 2, 3)))
         where = f"states of layer {bad[0]}" if len(bad) else "final states"
         advice = "look at its weights" if self.dtype == jnp.float32 else "run it in float32"
-        return InputError(f"{self.pretrained.name}: the {where} are not finite at row {row}; {advice}")
+        return NotFinite(f"{self.pretrained.name}: the {where} are not finite at row {row}; {advice}")
 
     def _of_keys(self, keys: Sequence[Key], kept: np.ndarray, last: np.ndarray | None) -> dict[Key, np.ndarray]:
         """Of the pooled states of a batch, those that were asked for."""

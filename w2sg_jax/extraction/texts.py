@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int
 from .._errors import InputError
 from ..encoders.language_model import OWN, Key
 from ..store.content import texts_hash
-from ..store.entries import StoreEntry, entry_of
+from ..store.entries import StoreEntry, entry_of, refuse_unwritable
 
 SHARE = 0.6
 """Of the product rate, about what passes reach."""
@@ -297,6 +297,8 @@ def extraction(
         called = f"{name}{suffix_of((layer, pooling), model)}@{data}"
         entries[layer, pooling] = entry_of(store, called, len(texts), model.width_of((layer, pooling)), made_from)
     missing = sorted({shard for entry in entries.values() for shard in entry.missing()})
+    if missing:
+        refuse_unwritable(store)
     return Extraction(model, tokens, settings, entries, tuple(missing))
 
 

@@ -10,6 +10,7 @@ whoever comes next, in the same shards.
 
 import difflib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,13 @@ def entry_of(store: Path, name: str, rows: int, width: int, made_from: Mapping[s
     before = _read(folder / ABOUT)
     names = {name} if before is None else {name, *before.names}
     return StoreEntry(folder, name, tuple(sorted(names)), rows, width, dict(made_from))
+
+
+def refuse_unwritable(store: Path) -> None:
+    """Refuse a store that nothing can be added to, or that cannot be made, as far as that can be told (InputError)."""
+    there = next((folder for folder in (store, *store.absolute().parents) if folder.exists()), Path("/"))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise refusal(store, f"nothing can be written to {there}", "name another folder")
 
 
 def is_store(folder: Path) -> bool:
