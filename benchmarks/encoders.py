@@ -12,7 +12,7 @@ XLA_PYTHON_CLIENT_PREALLOCATE=false where there is a peer: it needs its share of
 import json
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,7 +180,7 @@ def measured(folder: Path, work: Work, rate: float, config: Config) -> dict[str,
     ids = rng.integers(3, pretrained.config.vocabulary, lengths.sum(), np.int32)
     tokens = Tokens(ids, np.concatenate([[0], np.cumsum(lengths)]), 0)
     timing, states = ours(pretrained, tokens, work, config)
-    entry = asdict(Row(*work)) | {
+    entry = work._asdict() | {
         "tokens": int(lengths.sum()),
         "seconds": timing.median,
         "share": pretrained.flops_of(tokens) / timing.median / rate,
@@ -199,17 +199,6 @@ def measured(folder: Path, work: Work, rate: float, config: Config) -> dict[str,
         told, theirs = min(peers, key=lambda pair: pair[0]["seconds"])
         entry |= {"peer": told, "peer_difference": _difference(states, theirs)}
     return entry
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a row of the result was measured with."""
-
-    shape: str
-    dtype: str
-    rows: int
-    shortest: int
-    longest: int
 
 
 def ours(pretrained: Pretrained, tokens: Tokens, work: Work, config: Config) -> tuple[Any, np.ndarray]:

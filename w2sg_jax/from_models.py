@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 STORE = "w2sg-store"
 """The folder of representations, where no other is named."""
+GIVEN = {"weak", "strong", "labels", "train", "groups", "train_groups"}
+"""What `rank` is given here; its other options are the caller's."""
 ROWS = 3000
 """Of all three parts together, by default."""
 
@@ -99,10 +101,9 @@ class Prediction:
             except NotFinite as error:
                 if errors == "raise" or self.models[self.strong[0]] is plan:
                     raise
-                own = [
-                    (name, plan.entries[key]) for name, (model, key) in self.weak.items() if self.models[model] is plan
-                ]
-                self.failed.update((name, str(error)) for name, entry in own if entry.missing())
+                for name, (model, key) in self.weak.items():
+                    if self.models[model] is plan and plan.entries[key].missing():
+                        self.failed[name] = str(error)
                 if len(self.failed) == len(self.weak):
                     raise
             before += plan.rows
@@ -144,7 +145,7 @@ def predict(
     stored: str = "float32",
     hf: Hf = False,
     trust_remote_code: bool = False,
-    data_dir: Path | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     devices: Any = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -229,30 +230,30 @@ def prediction(
             )
     rows = np.concatenate([splits.train, splits.w2s])
     texts = [data.texts[row] for row in rows]
-    named = list(weak.items()) if isinstance(weak, Mapping) else [(None, one) for one in weak]
+    named = weak.items() if isinstance(weak, Mapping) else ((None, one) for one in weak)
+    chosen = [(name, _chosen(one)) for name, one in named]
+    best = _chosen(strong)
     opened: dict[str, Model] = {}
     open_one = partial(open_model, hf=hf, trust_remote_code=trust_remote_code)
-    found: dict[str, tuple[str, Key]] = {}
+    keys: dict[Chosen, Key] = {}
     problems: list[InputError] = []
-    best = _chosen(strong)
-    for one in (best, *(_chosen(text) for _, text in named)):
+    for one in (best, *(one for _, one in chosen)):
         try:
-            _key(one, opened, open_one)
+            keys[one] = _key(one, opened, open_one)
         except InputError as error:
             problems.append(error)
     if problems:  # of all models at once: each may have to be fetched
         told = list(dict.fromkeys(map(str, problems)))
         raise InputError(f"{len(told)} models cannot be used: {'; '.join(told)}") if len(told) > 1 else problems[0]
-    for name, text in named:
-        one = _chosen(text)
-        key = _key(one, opened, open_one)
-        name = name or _called(opened[one.model], key)
+    found: dict[str, tuple[str, Key]] = {}
+    for name, one in chosen:
+        name = name or _called(opened[one.model], keys[one])
         if name in found:
             raise InputError(f"weak: two models would be called {name!r}; name them, as a=MODEL b=MODEL")
-        found[name] = one.model, key
+        found[name] = one.model, keys[one]
     if not found:
         raise InputError("weak: no model; give at least one")
-    top = best.model, _key(best, opened, open_one)
+    top = best.model, keys[best]
     _same_prompt(opened, None if settings is None else settings.prompt)
     wanted: dict[str, list[Key]] = {}
     for model, key in (top, *found.values()):
@@ -273,10 +274,6 @@ def _same_prompt(models: Mapping[str, Model], asked: str | None) -> None:
             f"prompt: {asked!r} is a prompt of {named[0]} and none of {other}, which would read the word itself; give "
             f"the text, such as {found[named[0]]!r}"
         )
-
-
-GIVEN = {"weak", "strong", "labels", "train", "groups", "train_groups"}
-"""What `rank` is given here; its other options are the caller's."""
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

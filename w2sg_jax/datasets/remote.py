@@ -19,8 +19,6 @@ from ..store.content import file_hash
 
 DATA_VARIABLE = "W2SG_DATA"
 """Environment variable that names a folder with files that are not to be fetched."""
-
-
 UNREACHED = ("ConnectionError", "ConnectTimeout", "ProxyError", "ReadTimeout", "SSLError")
 """What the library that fetches raises, where a host is not reached; its text is a page long."""
 LARGEST_MEMBER = 1 << 28
@@ -62,7 +60,7 @@ class RemoteFile:
         return self.source.rpartition("/")[2] if self.member else self.name
 
 
-def locate(file: RemoteFile, data_dir: Path | str | None = None) -> Path:
+def locate(file: RemoteFile, data_dir: str | os.PathLike[str] | None = None) -> Path:
     """The file on this machine, of the right content.
 
     Args:
@@ -77,7 +75,7 @@ def locate(file: RemoteFile, data_dir: Path | str | None = None) -> Path:
     if (path := _here(file, data_dir)) is not None:
         if path.name == file.fetched_as and file.member:
             return _taken_out(path, file)
-        check_hash(path, file)
+        _check_hash(path, file.hash, file)
         return path
     if file.local_only:
         raise Unreachable(
@@ -86,12 +84,12 @@ def locate(file: RemoteFile, data_dir: Path | str | None = None) -> Path:
     return _fetched(file)
 
 
-def is_here(file: RemoteFile, data_dir: Path | str | None = None) -> bool:
+def is_here(file: RemoteFile, data_dir: str | os.PathLike[str] | None = None) -> bool:
     """Whether a local folder has the file, or its archive; arguments and errors as in ``locate``."""
     return _here(file, data_dir) is not None
 
 
-def _folder(data_dir: Path | str | None) -> Path | None:
+def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     name = data_dir or os.environ.get(DATA_VARIABLE)
     folder = Path(name) if name else None
     if folder is not None and not folder.is_dir():
@@ -99,7 +97,7 @@ def _folder(data_dir: Path | str | None) -> Path | None:
     return folder
 
 
-def _here(file: RemoteFile, data_dir: Path | str | None) -> Path | None:
+def _here(file: RemoteFile, data_dir: str | os.PathLike[str] | None) -> Path | None:
     """Where a local folder has the file, or its archive; what has no hash of its own counts inside of that alone."""
     folder = _folder(data_dir)
     names = ([file.path, file.name] if file.hash else []) + ([file.fetched_as] if file.member else [])
@@ -107,17 +105,13 @@ def _here(file: RemoteFile, data_dir: Path | str | None) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def check_hash(path: Path, file: RemoteFile) -> None:
-    """InputError unless the content is that of the published file."""
-    _check(path, file.hash, file.name, file)
-
-
-def _check(path: Path, published: str, name: str, file: RemoteFile) -> None:
+def _check_hash(path: Path, published: str, file: RemoteFile) -> None:
+    """InputError unless the content of the file, or of its archive, is what was published."""
     algorithm, _, expected = published.partition(":")
     found = file_hash(path, algorithm)
     if found != expected:
         raise InputError(
-            f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {name}, or not"
+            f"{path}: its {algorithm} is {found}, expected {expected}; it is not the published {path.name}, or not"
             f" whole: {_by_hand(file)}"
         )
 
@@ -133,7 +127,7 @@ def _cache() -> Path:
 def _taken_out(archive: Path, file: RemoteFile) -> Path:
     """A file of an archive, in the user's cache folder, of the right content."""
     if file.archive_hash:
-        _check(archive, file.archive_hash, archive.name, file)
+        _check_hash(archive, file.archive_hash, file)
     try:
         content = _read_member(archive, file.member, file.first or LARGEST_MEMBER)
     except (KeyError, OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
@@ -143,7 +137,7 @@ def _taken_out(archive: Path, file: RemoteFile) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     if file.hash:
-        check_hash(path, file)
+        _check_hash(path, file.hash, file)
     return path
 
 

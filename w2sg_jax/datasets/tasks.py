@@ -9,6 +9,7 @@ import difflib
 import io
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,14 @@ class TextTask:
     published: Published | None = None
     """what is read instead where the files are not on this machine; None where they can be fetched themselves"""
 
-    def form(self, data_dir: Path | str | None = None) -> "TextTask | Published":
+    def form(self, data_dir: str | os.PathLike[str] | None = None) -> "TextTask | Published":
         """What ``load_text`` reads: the files, or what is published instead where a local folder lacks one of them."""
         if self.published is None or all(is_here(file, data_dir) for file in self.files):
             return self
         return self.published
 
 
-def load_text(name: str, data_dir: Path | str | None = None) -> TextSet:
+def load_text(name: str, data_dir: str | os.PathLike[str] | None = None) -> TextSet:
     """A task that is known by name, from the files that it was registered with.
 
     Args:

@@ -24,11 +24,12 @@ from .foreign_process import Worker, worker
 from .hub import PATTERNS, fetched
 from .language_model import (
     OWN,
+    SHARDS_ON_DEVICE,
     TOKENS_ON_CPU,
     TOKENS_ON_DEVICE,
     Key,
+    NotFinite,
     Pretrained,
-    check_finite,
     host_memory,
     keys_of,
     open_pretrained,
@@ -92,7 +93,7 @@ class ForeignModel:
     @property
     def shards_together(self) -> int:
         """Shards of the store that are computed in one go."""
-        return 1 if self.described["device"] == "cpu" else 4
+        return 1 if self.described["device"] == "cpu" else SHARDS_ON_DEVICE
 
     @property
     def depth(self) -> int:
@@ -285,12 +286,25 @@ class ForeignLanguageModel:
                     f"{own.name}: layer {key[0]} came as {values.shape}, expected {expected}; its configuration says "
                     "another width than its weights have"
                 )
-            check_finite(own.name, values, key, rows)
+            _check_finite(own.name, values, key, rows)
         return found
 
     def close(self) -> None:
         """End the process of the library, which frees its memory."""
         self.pretrained.process.close()
+
+
+def _check_finite(
+    name: str, values: Float32[np.ndarray, "rows width"], key: Key, rows: Int[np.ndarray, " rows"]
+) -> None:
+    """Refuse pooled states of some rows that are not finite (NotFinite)."""
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row, layer = (
+            int(rows[np.flatnonzero(~finite)[0]]),
+            "final states" if key[0] == OWN else f"states of layer {key[0]}",
+        )
+        raise NotFinite(f"{name}: the {layer} are not finite at row {row}; run it in float32, or look at the weights")
 
 
 def open_model(

@@ -38,6 +38,8 @@ SHORTEST = 16
 """Tokens of the shortest program."""
 TOKENS_ON_CPU, TOKENS_ON_DEVICE = 2048, 32_768
 """In a batch: what the cache of a CPU holds; an accelerator wants more of them."""
+SHARDS_ON_DEVICE = 4
+"""Of the store, that an accelerator computes in one go: it wants more rows at once."""
 ROOM = 0.8
 """Share of a device's memory that parameters and a batch may take by default."""
 OWN = -1
@@ -73,8 +75,8 @@ class Pretrained:
 
     @property
     def shards_together(self) -> int:
-        """Shards of the store that are computed in one go: an accelerator wants more rows at once."""
-        return 1 if on_cpu() else 4
+        """Shards of the store that are computed in one go."""
+        return 1 if on_cpu() else SHARDS_ON_DEVICE
 
     @property
     def depth(self) -> int:
@@ -106,11 +108,17 @@ class Pretrained:
             pools: of ``POOLINGS``; by default the pipeline's own.
 
         Raises:
-            InputError: there is no such layer or pooling, or one stands there twice.
+            InputError: there is no such layer or pooling, or one stands there twice; or the only one is a first token
+                that is the same for every text.
         """
         found = keys_of(self.name, self.depth, self.pipeline.pooling, layers, pools)
         if len(found) == 1:  # of several some may be constant, as of all layers
-            refuse_constant(self.name, found, self.tokenizer, causal=self.config.causal)
+            layer, one = found[0]
+            if one == "cls" and self.tokenizer.before and (self.config.causal or layer == 0):
+                raise InputError(
+                    f"pool: {one} of {self.name} at layer {layer} is a special token that has seen no text: the same "
+                    "for all; take another pooling, or another layer"
+                )
         return found
 
     def width_of(self, key: Key) -> int:
@@ -298,29 +306,6 @@ def keys_of(name: str, depth: int, own: str, layers: Sequence[int], pools: Seque
     if len(set(found)) < len(found):
         raise InputError("layers: one stands there twice; ask for each layer and pooling once")
     return found
-
-
-def refuse_constant(name: str, keys: Sequence[Key], tokenizer: TextTokenizer, *, causal: bool) -> None:
-    """Refuse states that are the same for every text (InputError): a special first token that has seen no other."""
-    for layer, one in keys:
-        if one == "cls" and tokenizer.before and (causal or layer == 0):
-            raise InputError(
-                f"pool: {one} of {name} at layer {layer} is a special token that has seen no text: the same for all; "
-                "take another pooling, or another layer"
-            )
-
-
-def check_finite(
-    name: str, values: Float32[np.ndarray, "rows width"], key: Key, rows: Int[np.ndarray, " rows"]
-) -> None:
-    """Refuse pooled states of some rows that are not finite (NotFinite)."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row, layer = (
-            int(rows[np.flatnonzero(~finite)[0]]),
-            "final states" if key[0] == OWN else f"states of layer {key[0]}",
-        )
-        raise NotFinite(f"{name}: the {layer} are not finite at row {row}; run it in float32, or look at the weights")
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,11 @@ def floor_of_singular_values(largest: Any, order: int, dtype: Any) -> Any:
     return (epsilon(dtype) * order) ** 2 * largest
 
 
+def may_solve(*ridges: float) -> bool:
+    """Whether solves with Cholesky factors do for these ridges, at unit trace: none as small as rounding, none huge."""
+    return SMALLEST_SOLVED_RIDGE <= min(ridges) <= max(ridges) < LARGEST_RIDGE
+
+
 def may_square(ridges: Float[np.ndarray, "..."], scale: str) -> bool:
     """Whether eigenvectors of H^T H / n are exact enough for these ridges; see ``SMALLEST_SQUARED_RIDGE``."""
     return scale == "trace" and bool(np.min(ridges) >= SMALLEST_SQUARED_RIDGE)

@@ -23,7 +23,7 @@ from ..numerics.checks import (
     check_option,
     same_rows,
 )
-from ..numerics.rounding import LARGEST_RIDGE, SMALLEST_SOLVED_RIDGE, TOLERATED
+from ..numerics.rounding import TOLERATED, may_solve
 from ..numerics.settings import own_settings
 from ..parallel.mesh import as_mesh
 from ..second_moments.checkpoints import Checkpoints
@@ -290,7 +290,7 @@ class _Split:
                 continue
             models[name] = Model(arrays[index], part.mean, trace)
             ridge = self._ridges(trace)[0]
-            if strong is not None and SMALLEST_SOLVED_RIDGE <= ridge < LARGEST_RIDGE:
+            if strong is not None and may_solve(ridge):
                 chosen[name] = weak_of(part, cross, trace, ridge, strong)
         if strong is not None:
             self._solve(target, strong, chosen, models, report)

@@ -28,6 +28,10 @@ RANKING_HEADINGS = {
 """What a reader is told that a field of a ranking is; in this order."""
 WITH_INTERVAL = ("supervised", "predicted", "norm")
 """Fields of a ranking that can have an interval."""
+LEFT_OUT_FIRST = ("dof_weak", "frobenius", "norm", "predicted", "supervised")
+"""Fields of a ranking that leave a narrow terminal, in this order, unless it is ordered by them."""
+DIFFERENCE = "difference"
+"""Stands for the column with differences to the first model."""
 MODEL_HEADINGS = {
     "norm": "gap\nnorm",
     "frobenius": "Frobe-\nnius",
@@ -163,12 +167,6 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
             wider = f"a wider terminal shows more: {', '.join(left_out)}"
             made = _of_columns(title, [*first, *columns], [*notes, wider])
     return made
-
-
-LEFT_OUT_FIRST = ("dof_weak", "frobenius", "norm", "predicted", "supervised")
-"""Fields of a ranking that leave a narrow terminal, in this order, unless it is ordered by them."""
-DIFFERENCE = "difference"
-"""Stands for the column with differences to the first model."""
 
 
 class _Column(NamedTuple):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..numerics.lanczos import largest_eigenvalue
 from ..numerics.linalg import Host, eigenvalues, regular_cholesky
-from ..numerics.rounding import KERNEL_MARGIN, LARGEST_RIDGE, SMALLEST_SOLVED_RIDGE, TOLERATED, dual_error, floor
+from ..numerics.rounding import KERNEL_MARGIN, TOLERATED, dual_error, floor, may_solve
 from ..second_moments.moments import Moments
 from .gap_operator import GapOperator
 from .kernel import Factor, unit_trace_second
@@ -64,10 +64,7 @@ def gap_operator_by_solves(m: Moments, factor: Factor, p: Parameters) -> GapOper
 def grams_for(m: Moments, factor: Factor, p: Parameters) -> tuple[Gram, Gram] | None:
     """Both models' Gram matrices for solves at these parameters, or None where solves do not apply."""
     ridges = (p.ridge_weak, p.ridge_strong)
-    if (
-        max(p.threshold_weak, p.threshold_strong) > 0
-        or not SMALLEST_SOLVED_RIDGE <= min(ridges) <= max(ridges) < LARGEST_RIDGE
-    ):
+    if max(p.threshold_weak, p.threshold_strong) > 0 or not may_solve(*ridges):
         return None
     if factor.triangular:
         weak, strong = (unit_trace_second(m, factor.traces, model) for model in ("weak", "strong"))

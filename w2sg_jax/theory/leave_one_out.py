@@ -21,20 +21,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._errors import InputError
 from ..numerics.backend import compiled
-from ..numerics.checks import (
-    ArrayInput,
-    as_groups,
-    as_labels,
-    as_ridges,
-    as_samples,
-    at_least_two,
-    check_option,
-    refuse_non_finite,
-)
+from ..numerics.checks import ArrayInput, as_groups, as_ridges, at_least_two
 from ..numerics.linalg import product
 from ..numerics.rounding import may_square
 from ..numerics.settings import own_settings
-from .ridge import components
+from .ridge import components, labelled_samples, refuse_constant
 from .spectrum import kept
 
 PATH = tuple(float(f"{10**exponent:.6g}") for exponent in np.linspace(-6, 2, 49))
@@ -126,22 +117,16 @@ def leave_one_out(
     Cost: the factorisation of ``ridge_path``; then $2 n k (1 + c)$ a ridge with k = min(n, d), and
     $\sum_g n_g^2 k + n_g^3$ for groups of $n_g > 1$ samples.
     """
-    check_option(scale, "scale", ("trace", "none"))
-    check_option(center, "center", (True, False))
-    samples = as_samples(h, "h")
-    targets, n = as_labels(y, samples.shape[0], "y"), samples.shape[0]
+    h64, y64 = labelled_samples(h, y, center=center, scale=scale)
+    n = len(h64)
     at_least_two(n, "h")
     path = np.unique(as_ridges(ridges))
     if path[0] <= 0:
         raise InputError(f"ridges: got {path[0]:g}; a path of leave-one-out errors needs positive ridges")
-    for array, name in ((samples, "h"), (targets, "y")):
-        refuse_non_finite(array, name)
     group = as_groups(groups, n, "groups")
     members = _members(np.arange(n) if group is None else group)
-    h64, y64 = (np.asarray(array).astype(np.float64) for array in (samples, targets))
     factored = _factor(h64, y64, center=center, scale=scale, squared=may_square(path, scale))
-    if factored.constant:
-        raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
+    refuse_constant(factored.constant)
 
     def at(some: np.ndarray) -> _Left:
         return _along(factored, members, some, center=center)

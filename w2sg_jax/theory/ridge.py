@@ -101,23 +101,35 @@ def ridge_path(
     condition number, so that the min-norm limit is exact.
     Source: arXiv 2502.00620, section 2 (fine-tuning as a ridge head).
     """
+    h64, y64 = labelled_samples(h, y, center=center, scale=scale)
+    checked = np.array(as_ridges(ridges))
+    options = {"center": center, "scale": scale, "squared": may_square(checked, scale)}
+    weights, intercept, keep, constant = _raw_path(h64, y64, checked, **options)
+    refuse_constant(constant)
+    if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+        raise InputError("h, y: the values are finite but a fit on them overflows; divide them by a constant")
+    return RidgeHead(weights, intercept, checked, h64.shape[1] - int(keep.sum()))
+
+
+def labelled_samples(
+    h: ArrayInput, y: ArrayInput, *, center: bool, scale: str
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]:
+    """What heads are fitted on, in float64; InputError where that cannot be."""
     check_option(scale, "scale", ("trace", "none"))
     check_option(center, "center", (True, False))
     samples = as_samples(h, "h")
     targets = as_labels(y, samples.shape[0], "y")
     if center:
         at_least_two(samples.shape[0], "h")
-    checked = np.array(as_ridges(ridges))
     for array, name in ((samples, "h"), (targets, "y")):
         refuse_non_finite(array, name)
-    options = {"center": center, "scale": scale, "squared": may_square(checked, scale)}
-    h64, y64 = (np.asarray(array).astype(np.float64) for array in (samples, targets))
-    weights, intercept, keep, constant = _raw_path(h64, y64, checked, **options)
+    return np.asarray(samples).astype(np.float64), np.asarray(targets).astype(np.float64)
+
+
+def refuse_constant(constant: Array | np.ndarray) -> None:
+    """InputError where that is so of a representation."""
     if constant:
         raise InputError("h: the representation is constant (the same for every sample); there is nothing to fit on")
-    if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
-        raise InputError("h, y: the values are finite but a fit on them overflows; divide them by a constant")
-    return RidgeHead(weights, intercept, checked, samples.shape[1] - int(keep.sum()))
 
 
 def components(h: Float[Array, "n d"], *, center: bool, scale: str, squared: bool) -> Components:

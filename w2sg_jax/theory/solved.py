@@ -35,14 +35,13 @@ from ..numerics.linalg import (
 )
 from ..numerics.rounding import (
     KERNEL_MARGIN,
-    LARGEST_RIDGE,
     REGULAR,
-    SMALLEST_SOLVED_RIDGE,
     SQUARED,
     TOLERATED,
     dual_error,
     epsilon,
     floor,
+    may_solve,
 )
 from ..second_moments.moments import Part, Target
 from .influence import Functions, Quadratic, Slopes, Squares
@@ -414,7 +413,7 @@ def trace_of(part: Part, name: str, *, dtype: str, center: bool) -> float:
 
 def applies(ridges: tuple[float, float], thresholds: tuple[float, float]) -> bool:
     """Whether solves do: every direction is kept, and no ridge is as small as rounding."""
-    return max(thresholds) == 0 and SMALLEST_SOLVED_RIDGE <= min(ridges) <= max(ridges) < LARGEST_RIDGE
+    return max(thresholds) == 0 and may_solve(*ridges)
 
 
 class SolvedPair(NamedTuple):
