@@ -73,7 +73,7 @@ def where(entry: dict[str, Any]) -> str:
     machine, versions = entry["machine"], entry["versions"]
     on_cpu = machine["backend"] == "cpu"
     name, count = ("CPU", entry.get("cores")) if on_cpu else (machine["device"], machine["devices"])
-    number = "" if count is None else f", {count} {'cores' if on_cpu else 'devices'}"
+    number = "" if count is None else f", {count} {'core' if on_cpu else 'device'}{'s' * (count != 1)}"
     threads = entry.get("blas_threads")
     number += f", OPENBLAS_NUM_THREADS={threads}" if threads else ""
     return f"{name}{number}, JAX {versions['jax']}, {entry['time'][:10]}:"

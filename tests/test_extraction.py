@@ -651,7 +651,7 @@ def test_no_layer_is_run_that_nothing_needs(name, request, monkeypatch):
 
 def test_extract_by_command(bert, letters, tmp_path, capsys):
     arguments = ["extract", str(bert), "--data", str(letters), "--text", "text", "--label", "answer", "--json"]
-    arguments += ["--layers", "all", "--pool", "mean", "last", "--store", str(tmp_path / "store"), "--n", "50"]
+    arguments += ["--layers", "all", "--pool", "mean", "last", "--out", str(tmp_path / "store"), "--n", "50"]
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)["result"]["representations"]

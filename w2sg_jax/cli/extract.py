@@ -18,7 +18,8 @@ from .texts import TextOptions, texts_of
 if TYPE_CHECKING:
     from ..extraction.texts import Extraction
 
-
+STORE = Path("w2sg-store")
+"""Where representations are kept, if nothing else is asked for."""
 LINE_EVERY = 60.0
 """Seconds between lines of progress, where there is no bar."""
 
@@ -35,7 +36,7 @@ class ModelOptions:
     """Of parameters and arithmetic; bfloat16 halves the memory and has 3 digits."""
     stored: Literal["float32", "float16"] = "float32"
     """Of what is kept."""
-    store: Annotated[Path, arg(metavar="DIR")] = Path("w2sg-store")
+    store: Annotated[Path, arg(metavar="DIR")] = STORE
     """Folder of representations, each under the hash of what made it; what is there is not computed again."""
     devices: Annotated[Literal["all"] | None, arg(metavar="{all}")] = None
     """Share the rows among all devices, and the parameters where they are larger than one of them."""
@@ -93,6 +94,8 @@ class ExtractOptions(ModelOptions, TextOptions):
     """The first so many rows alone."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Of a model on the hub."""
+    store: Annotated[Path, arg(metavar="DIR", aliases=["--out"])] = dataclasses.field(default=STORE, kw_only=True)
+    """Folder of representations, each under the hash of what made it; what is there is not computed again."""
 
 
 def run(options: ExtractOptions, tables: Console, progress: Console) -> dict[str, Any]:
