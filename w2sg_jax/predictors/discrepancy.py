@@ -1,18 +1,10 @@
 r"""The dimension that two representations share, and the variance of the weak labels that a strong model then inherits.
 
-With the left singular bases of both, $d_{s \wedge w} = \lVert U_s^\top U_w \rVert_F^2$. For least squares without a
-ridge, labels with noise of variance $\sigma^2$, and Gaussian representations,
+With the left singular bases of both on the unlabelled samples, $d_{s \wedge w} = \lVert U_s^\top U_w \rVert_F^2$. It
+does not depend on how either representation is rotated; the authors' own code projects both at random before it
+multiplies bases of the features, and depends on that.
 
-$$
-\frac{\operatorname{Var}(f_{w2s})}{\sigma^2}
-= \frac{1}{\tilde n - d_w - 1} \left[ d_{s \wedge w} + (d_w - d_{s \wedge w}) \frac{d_s}{\hat n - d_s - 1} \right]
-$$
-
-A weak error in directions that the strong model lacks, of which there are $d_w - d_{s \wedge w}$, is averaged out. The
-authors' own code projects both representations at random before it multiplies bases of the *features*, so that its
-dimension depends on how the features are rotated; here it is that of the samples, which does not.
-
-Source: Dong et al., arXiv 2502.05075, Theorem 3.1 for the leading order; the exact form is derived here.
+Source: Dong et al., arXiv 2502.05075, for the leading order; the exact form is derived here.
 """
 
 import math
@@ -33,20 +25,38 @@ def shared(inputs: Inputs) -> float:
 
 
 def exact_variance(inputs: Inputs) -> float:
-    r"""The variance above for $\sigma^2 = 1$, ranks in the place of widths.
+    r"""The variance of f_w2s under label noise of variance 1, of least squares with an intercept and no ridge.
 
-    NaN, undefined, where $\tilde n \le d_w + 1$ or $\hat n \le d_s + 1$: the moments of the inverse Wishart matrices
-    do not exist, and a strong model that interpolates inherits everything.
+    $$
+    \operatorname{Var}(f_{w2s}) = \frac{1}{\tilde m - d_w - 1}
+    \left[ d + (d_w - d) \frac{d_s}{\hat m - d_s - 1} \right], \qquad \tilde m = \tilde n - 1,\ \hat m = \hat n - 1
+    $$
+
+    It is exact for Gaussian representations that have d directions in common and are independent in the others (the
+    intercept costs one sample of each set); the weak noise in the $d_w - d$ others is averaged out. d is that of the
+    population. Samples overlap by chance too, $d_{s \wedge w} = d + (d_w - d)(d_s - d) / (\hat m - d)$ in
+    expectation, which is solved for it:
+
+    $$d = \frac{\hat m\, d_{s \wedge w} - d_w d_s}{d_{s \wedge w} + \hat m - d_w - d_s}$$
+
+    Ranks stand for widths. NaN, undefined, where $\tilde n \le d_w + 2$ or $\hat n \le d_s + 2$ (the moments of the
+    inverse Wishart matrices do not exist), and where both models together span all samples with the least overlap that
+    they can have, which any d would explain.
 
     Cost: $k_s k_w$.
     """
     weak, strong = inputs.weak_model.factored.rank, inputs.strong_model.factored.rank
-    train, unlabelled = inputs.n_train - weak - 1, inputs.n - strong - 1
-    if min(train, unlabelled) <= 0:
+    train, unlabelled = inputs.n_train - 1, inputs.n - 1
+    overlap = shared(inputs)
+    free = overlap + unlabelled - weak - strong
+    if train - weak - 1 <= 0 or unlabelled - strong - 1 <= 0 or free <= LEAST_FREE * unlabelled:
         return math.nan
-    both = shared(inputs)
-    return (both + (weak - both) * strong / unlabelled) / train
+    common = (unlabelled * overlap - weak * strong) / free
+    return (common + (weak - common) * strong / (unlabelled - strong - 1)) / (train - weak - 1)
 
+
+LEAST_FREE = 1e-9
+"""Overlaps are sums of squares of products of n terms: beyond 1e-9 of n their difference from the least one is real."""
 
 CORRELATION_DIMENSION = Predictor(
     "correlation_dimension", "dimension shared by both models", ("representations",), 1, "k_s k_w", SOURCE, shared

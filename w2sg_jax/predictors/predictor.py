@@ -3,7 +3,7 @@ r"""The signature of every predictor: what it is computed from (`Inputs`), and w
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -128,7 +128,7 @@ class Inputs:
         train_weak: Float64[np.ndarray, "_ _"] | None = None,
         pseudo_labels: Float64[np.ndarray, "_ _"] | None = None,
         weak_probabilities: Float64[np.ndarray, "_ _"] | None = None,
-    ) -> Self:
+    ) -> "Inputs":
         """The same samples and strong model beside another weak one; args as the attributes of that weak model.
 
         What has been computed of the strong model alone is kept, and what will be is shared.
