@@ -18,9 +18,10 @@ def svcca(inputs: Inputs) -> float:
 
     The components are the fewest whose eigenvalues sum to at least that share; the mean is over the smaller number of
     them. The authors' `cca_core` also drops the trailing correlations, beyond 98% of their sum, from the mean, and
-    others' versions keep a fixed number of components: neither is done here.
+    others' versions keep a fixed number of components (platonic-rep), or divide by the width (repsim, which also
+    whitens before it looks for the 99%): none of that is done here.
 
-    Cost: $4 k_s k_w^2$ of the kept ones. Source: Raghu et al., arXiv 1706.05806, section 2.1.
+    Cost: $4 k_s k_w^2$ of the kept ones. Source: Raghu et al., arXiv 1706.05806.
     """
     weak, strong = (_components(model.factored) for model in (inputs.weak_model, inputs.strong_model))
     return float(np.linalg.svd(inputs.cross[:strong, :weak], compute_uv=False).mean())
@@ -35,9 +36,10 @@ def pwcca(inputs: Inputs) -> float:
     $$
 
     with the centred columns $z_j$ of the weak representation, so that it depends on how that is rotated. Weights come
-    from the weak model whichever is wider; all directions above rounding are kept.
+    from the weak model whichever is wider (`repsim.pwcca` is the mean of both ways); all directions above rounding are
+    kept.
 
-    Cost: $20 k_s k_w^2$. Source: Morcos, Raghu and Bengio, arXiv 1806.05759, section 3.
+    Cost: $20 k_s k_w^2$. Source: Morcos, Raghu and Bengio, arXiv 1806.05759.
     """
     _, correlations, right = np.linalg.svd(inputs.cross, full_matrices=False)
     vectors = HOST.product(inputs.weak_model.factored.left, right.T)  # h_i, in the samples

@@ -32,7 +32,7 @@ def cka(inputs: Inputs) -> float:
     r"""``linear_cka`` of the pair from the factors of both: $\lVert \Lambda_s^{1/2} C \Lambda_w^{1/2} \rVert_F^2$ over
     $\lVert \Lambda_s \rVert \, \lVert \Lambda_w \rVert$.
 
-    Cost: $k_s k_w$. Source: Kornblith et al. 2019, equation (3) with linear kernels.
+    Cost: $k_s k_w$. Source: Kornblith et al., arXiv 1905.00414, with linear kernels.
     """
     weak, strong = inputs.weak_model.factored.eigenvalues, inputs.strong_model.factored.eigenvalues
     return _alignment(inputs) / float(np.linalg.norm(weak) * np.linalg.norm(strong))
@@ -52,11 +52,13 @@ def debiased_cka(inputs: Inputs) -> float:
     diagonals k and l the bracket is
     $\lVert X^\top Y \rVert_F^2 - \frac{n}{n - 2} k^\top l + \frac{\sum k \sum l}{(n - 1)(n - 2)}$: no n x n matrix.
 
+    (`repsim.cka` divides this estimate by the biased one; here both are unbiased.)
+
     At most 1, and negative where models are less alike than chance has them. NaN, undefined, below 4 samples and where
     one model has all samples at the same distance from each other.
 
     Cost: $k_s k_w + n (k_s + k_w)$. Source: Song et al. 2012, equation (5); Nguyen, Raghu and Kornblith,
-    arXiv 2010.15327, equation (3).
+    arXiv 2010.15327.
     """
     if inputs.n < 4:
         return math.nan

@@ -10,7 +10,7 @@ def eigenspace_overlap(inputs: Inputs) -> float:
     Centred, which the authors do not do, and with ranks for the widths of their full-rank matrices. Where $d_s \ge n$
     the strong model spans everything, and the score is the weak rank over $n - 1$.
 
-    Cost: $k_s k_w$. Source: May et al., arXiv 1909.01264, Definition 2.
+    Cost: $k_s k_w$. Source: May et al., arXiv 1909.01264.
     """
     return shared(inputs) / max(inputs.weak_model.factored.rank, inputs.strong_model.factored.rank)
 

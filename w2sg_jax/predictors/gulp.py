@@ -12,11 +12,11 @@ def gulp(inputs: Inputs) -> float:
     \lVert P_w - P_s \rVert_F^2 = \sum_k g_{w,k}^2 + \sum_j g_{s,j}^2 - 2 \sum_{jk} g_{s,j}\, C_{jk}^2\, g_{w,k}
     $$
 
-    The authors write it with covariances, $\operatorname{tr}$ of $(\Sigma + \lambda I)^{-1} \Sigma$ and of
-    cross-covariances, centred, of unit trace and with one $\lambda$ for both: the same number. It is a difference of
-    squares: distances below $10^{-7}$ of $\sqrt{\operatorname{tr} P}$ are not resolved, and are then 0 or of that size.
+    The authors' `predictor_dist` is its square, written with covariances and cross-covariances, with one $\lambda$ for
+    both models, and of representations in whatever units they come. It is a difference of squares: distances below
+    $10^{-7}$ of $\sqrt{\operatorname{tr} P}$ are not resolved, and are then 0 or of that size.
 
-    Cost: $k_s k_w$. Source: Boix-Adsera et al., arXiv 2210.06545, equation (2) with its plug-in estimate.
+    Cost: $k_s k_w$. Source: Boix-Adsera et al., arXiv 2210.06545.
     """
     weak, strong = (
         inputs.weak_model.factored.gains(inputs.ridge[0]),

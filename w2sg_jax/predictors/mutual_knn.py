@@ -18,12 +18,13 @@ def mutual_knn(inputs: Inputs) -> float:
     10$, averaged over samples.
 
     Nearest by the cosine of the representations as they are, *not centred*: invariant under rotation and under scale,
-    not under an offset. Ties are broken as they come. The authors also clamp entries beyond the 95th percentile of
-    absolute values before they normalise, which is left to the caller here.
+    not under an offset. Ties are broken as they come. The authors' `measure_alignment.py` also clamps entries beyond a
+    95th percentile of absolute values before it normalises, which is left to the caller here, and takes the best pair
+    of layers.
 
     NaN, undefined, with 10 samples or fewer, and where a sample's representation is zero and has no direction.
 
-    Cost: $2 n^2 (d_s + d_w)$, by blocks of samples. Source: Huh et al., arXiv 2405.07987, section 2 and appendix.
+    Cost: $2 n^2 (d_s + d_w)$, by blocks of samples. Source: Huh et al., arXiv 2405.07987.
     """
     if inputs.n <= NEIGHBOURS:
         return math.nan

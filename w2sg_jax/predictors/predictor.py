@@ -10,6 +10,7 @@ from jaxtyping import Float64, Shaped
 
 from .._errors import InputError
 from ..numerics.checks import as_ridge, at_least_two, refuse_non_finite, same_rows
+from ..numerics.settings import own_settings
 from ..second_moments.from_arrays import moments
 from ..theory.gap import Gap, gap
 from .factored import HOST, Factored, factor
@@ -131,6 +132,8 @@ class Inputs:
     ) -> "Inputs":
         """The same samples and strong model beside another weak one; args as the attributes of that weak model.
 
+        ``train_weak`` is needed where the labelled split is given.
+
         What has been computed of the strong model alone is kept, and what will be is shared.
         """
         return replace(
@@ -239,4 +242,5 @@ class Predictor:
             InputError: something that it needs is not in the inputs; a representation is constant.
         """
         self.refuse_missing(inputs.available)
-        return float(self.compute(inputs))
+        with own_settings():
+            return float(self.compute(inputs))

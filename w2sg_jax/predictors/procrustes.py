@@ -19,7 +19,7 @@ def procrustes(inputs: Inputs) -> float:
     resolved.
 
     Cost: $4 k_s k_w^2$ and more, singular values alone.
-    Source: Ding, Denain and Steinhardt, arXiv 2108.01661, section 2; Williams et al., arXiv 2110.14739.
+    Source: Ding, Denain and Steinhardt, arXiv 2108.01661; Williams et al., arXiv 2110.14739.
     """
     weak, strong = inputs.weak_model.factored.eigenvalues, inputs.strong_model.factored.eigenvalues
     weighted = np.sqrt(strong)[:, None] * inputs.cross * np.sqrt(weak)
