@@ -228,17 +228,16 @@ def test_ranks_are_those_of_the_samples(name):
     assert PREDICTORS["correlation_dimension"].value(inputs) == pytest.approx(Definitions(inputs).overlap, rel=1e-9)
 
 
-def test_small_directions_are_kept_where_rounding_of_squares_would_hide_them():
+@pytest.mark.parametrize("smallest", [1e-2, 1e-5, 1e-9])
+def test_small_directions_are_kept_where_rounding_of_squares_would_hide_them(smallest):
+    """By Gram matrices for the first two, by singular values for the last: the span is as exact as the samples are."""
     rng = np.random.default_rng(0)
-    h = rng.normal(size=(80, 12)) * np.geomspace(1, 1e-9, 12) @ rotation(rng, 12)
+    h = rng.normal(size=(80, 12)) * np.geomspace(1, smallest, 12) @ rotation(rng, 12)
     found = factor(h)
     assert found.rank == 12
-    np.testing.assert_allclose(found.left @ found.left.T, basis_without_cutoff(h), atol=1e-5)
-
-
-def basis_without_cutoff(h):
     q, _ = np.linalg.qr(h - h.mean(axis=0))
-    return q @ q.T
+    np.testing.assert_allclose(found.left @ found.left.T, q @ q.T, atol=100 * np.finfo(float).eps / smallest)
+    np.testing.assert_allclose(found.left.T @ found.left, np.eye(12), atol=1e-13)
 
 
 @pytest.mark.parametrize("case", PARITY["cases"])

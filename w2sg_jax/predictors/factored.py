@@ -54,8 +54,8 @@ class Factored:
 def factor(h: Float[np.ndarray, "n d"], name: str = "representation") -> Factored:
     r"""Factor a representation, centred and scaled to unit trace, on the smaller side.
 
-    By eigenpairs of $\Sigma$ or of $K/n$ where all directions are far above rounding. Else by the thin singular value
-    decomposition, which does not square the condition number, so that the rank is that of the samples themselves.
+    By eigenpairs of $\Sigma$ or of $K/n$ where no direction is as small as their rounding. Else by the thin singular
+    value decomposition, which does not square the condition number, so that the rank is that of the samples themselves.
 
     Args:
         h: (n, d), one sample a row.
@@ -102,8 +102,9 @@ def _by_squares(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray] | 
     primal = d < n
     values, vectors = eigenpairs(HOST.gram(rows if primal else rows.T))
     values, vectors = values[:most], vectors[:, :most]
-    # Not so of NaN, which a failed decomposition returns.
-    if not values[-1] > rounding.AMBIGUOUS * rounding.floor(values[0], min(n, d), "float64"):
+    # The rank alone has to be certain: U is made orthonormal below, and gains are continuous in the eigenvalues. Not so
+    # of NaN, which a failed decomposition returns.
+    if not values[-1] > rounding.KERNEL_MARGIN * rounding.floor(values[0], min(n, d), "float64"):
         return None
     if not primal:
         return vectors, values
