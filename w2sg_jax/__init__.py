@@ -22,6 +22,8 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
     from .second_moments.moments import merge as merge
     from .store.representations import load as load
     from .store.representations import save as save
+    from .theory.cross_validation import CrossValidatedErrors as CrossValidatedErrors
+    from .theory.cross_validation import cross_validated_errors as cross_validated_errors
     from .theory.decomposability import Decomposability as Decomposability
     from .theory.decomposability import decomposability as decomposability
     from .theory.differentiable import gap_norm as gap_norm
@@ -34,6 +36,8 @@ if _TYPE_CHECKING:  # at run time a name is imported when it is asked for: `w2sg
     from .theory.leading import leading_gap as leading_gap
     from .theory.leave_one_out import LeaveOneOut as LeaveOneOut
     from .theory.leave_one_out import leave_one_out as leave_one_out
+    from .theory.predicted_errors import PredictedErrors as PredictedErrors
+    from .theory.predicted_errors import predict_errors as predict_errors
     from .theory.ridge import RidgeHead as RidgeHead
     from .theory.ridge import ridge_path as ridge_path
     from .theory.scores import GapInfluence as GapInfluence
@@ -52,12 +56,14 @@ _HOMES = {
     "second_moments.from_batches": ("moments_from_batches",),
     "second_moments.moments": ("Moments", "merge"),
     "store.representations": ("load", "save"),
+    "theory.cross_validation": ("CrossValidatedErrors", "cross_validated_errors"),
     "theory.decomposability": ("Decomposability", "decomposability"),
     "theory.differentiable": ("gap_norm", "predicted_gap"),
     "theory.gap": ("Gap", "gap"),
     "theory.grid": ("GapGrid", "gap_grid"),
     "theory.leading": ("LeadingGap", "leading_gap"),
     "theory.leave_one_out": ("LeaveOneOut", "leave_one_out"),
+    "theory.predicted_errors": ("PredictedErrors", "predict_errors"),
     "theory.ridge": ("RidgeHead", "ridge_path"),
     "theory.scores": ("GapInfluence", "gap_influence", "gap_scores"),
     "theory.weak_to_strong": ("WeakToStrong", "weak_to_strong", "weak_to_strong_splits"),
@@ -72,6 +78,7 @@ except _PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "CrossValidatedErrors",
     "Decomposability",
     "Difference",
     "Gap",
@@ -82,11 +89,13 @@ __all__ = [
     "LeadingGap",
     "LeaveOneOut",
     "Moments",
+    "PredictedErrors",
     "Ranking",
     "RankingRow",
     "RidgeHead",
     "WeakToStrong",
     "bootstrap_gap",
+    "cross_validated_errors",
     "decomposability",
     "gap",
     "gap_grid",
@@ -100,6 +109,7 @@ __all__ = [
     "moments",
     "moments_from_batches",
     "predict",
+    "predict_errors",
     "predicted_gap",
     "rank",
     "ridge_path",

@@ -10,7 +10,7 @@ $$
 Sources: Allen (1974), PRESS, of single samples; Golub, Heath and Wahba (1979), generalised cross-validation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -68,14 +68,17 @@ class LeaveOneOut:
     warnings: tuple[str, ...]
 
 
-class _Factored(NamedTuple):
-    r"""A representation whose smoothers are $Z (\Lambda + \beta)^{-1} Z^\top$, and labels, both less their means."""
+class Factored(NamedTuple):
+    r"""A representation whose smoothers are $Z (\Lambda + \beta)^{-1} Z^\top$, and labels, both less their means.
 
-    rows: Float[Array, "n k"]
-    eigenvalues: Float[Array, " k"]
-    keep: Bool[Array, " k"]
-    y: Float[Array, "n c"]
-    constant: Array
+    ``rows`` is Z, principal components of the samples over $\sqrt n$; ``constant``: whether it has no variance.
+    """
+
+    rows: Float[Any, "n k"]
+    eigenvalues: Float[Any, " k"]
+    keep: Bool[Any, " k"]
+    y: Float[Any, "n c"]
+    constant: Any
 
 
 class _Left(NamedTuple):
@@ -124,16 +127,39 @@ def leave_one_out(
     if path[0] <= 0:
         raise InputError(f"ridges: got {path[0]:g}; a path of leave-one-out errors needs positive ridges")
     group = as_groups(groups, n, "groups")
-    members = _members(np.arange(n) if group is None else group)
+    members = members_of(np.arange(n) if group is None else group)
     factored = _factor(h64, y64, center=center, scale=scale, squared=may_square(path, scale))
     refuse_constant(factored.constant)
+    return along_path(factored, members, path, center=center, scale=scale)
+
+
+def along_path(
+    factored: Factored, members: tuple[np.ndarray, ...], path: Float[np.ndarray, " R"], *, center: bool, scale: str
+) -> LeaveOneOut:
+    """``leave_one_out`` of a representation that is factored already.
+
+    Args:
+        factored: representation and labels.
+        members: the rows of all groups, as ``members_of``.
+        path: ridges, ascending.
+        center, scale: of the representation.
+    """
 
     def at(some: np.ndarray) -> _Left:
         return _along(factored, members, some, center=center)
 
     found = at(path)
     notes: list[str] = []
-    best = [_smallest(path, np.asarray(found[place]), at, place, notes) for place in (0, 1)]
+    best = [
+        minimum(
+            path,
+            np.asarray(found[place]),
+            lambda ridge, place=place: float(at(np.array([ridge]))[place][0]),
+            what,
+            notes,
+        )
+        for place, what in enumerate(("leave-one-out error", "generalised cross-validation"))
+    ]
     last = at(np.array([best[0][0]]))
     return LeaveOneOut(
         ridges=path,
@@ -151,27 +177,38 @@ def leave_one_out(
     )
 
 
-def _smallest(path: np.ndarray, errors: np.ndarray, at: Any, place: int, notes: list[str]) -> tuple[float, float]:
-    """Ridge and error of the minimum, refined between its neighbours on the path; at an end a note is made."""
+def minimum(
+    path: Float[np.ndarray, " R"],
+    errors: Float[np.ndarray, " R"],
+    error: Callable[[float], float],
+    what: str,
+    notes: list[str],
+) -> tuple[float, float]:
+    """Ridge and error of the minimum, refined between its neighbours on the path; at an end a note is made.
+
+    Args:
+        path, errors: ridges, ascending, and their errors.
+        error: of any ridge.
+        what: the error is called in the note.
+        notes: of warnings.
+    """
     index = int(np.argmin(errors))
     if index in (0, len(path) - 1):
-        what = ("leave-one-out error", "generalised cross-validation")[place]
         notes.append(f"the {what} is smallest at the {'end' if index else 'beginning'} of the path, {path[index]:g}")
         return float(path[index]), float(errors[index])
 
     from scipy.optimize import minimize_scalar  # changes settings of the process when it is imported
 
-    def error(exponent: float) -> float:
-        return float(at(np.array([10.0**exponent]))[place][0])
-
     bounds = np.log10(path[[index - 1, index + 1]])
-    refined = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": REFINED})
+    refined = minimize_scalar(
+        lambda x: error(float(10.0**x)), bounds=bounds, method="bounded", options={"xatol": REFINED}
+    )
     if refined.fun <= errors[index]:
         return float(10.0**refined.x), float(refined.fun)
     return float(path[index]), float(errors[index])
 
 
-def _members(group: np.ndarray) -> tuple[np.ndarray, ...]:
+def members_of(group: np.ndarray) -> tuple[np.ndarray, ...]:
     """The rows of all groups, (groups, size) for each size that there is."""
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
@@ -181,15 +218,15 @@ def _members(group: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) -> _Factored:
+def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) -> Factored:
     parts = components(h, center=center, scale=scale, squared=squared)
     n = jnp.asarray(h.shape[0], h.dtype)
     rows = parts.rows if parts.rotation is None else product(parts.rows, parts.rotation)
     left = y - y.mean(axis=0)[None, :] if center else y
-    return _Factored(rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant)
+    return Factored(rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant)
 
 
-def _path(factored: _Factored, members: tuple[Array, ...], ridges: Array, *, center: bool) -> _Left:
+def _path(factored: Factored, members: tuple[Array, ...], ridges: Array, *, center: bool) -> _Left:
     rows, y = factored.rows, factored.y
     n = jnp.asarray(rows.shape[0], rows.dtype)
     own = jnp.where(jnp.asarray(center), 1.0 / n, 0.0)  # the intercept's share of each entry of S

@@ -110,6 +110,81 @@ def implicit_ridge(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int) -
     return kappa
 
 
+class Implied(NamedTuple):
+    r"""What a sample's eigenvalues say of the population's smoother that heads with a ridge amount to.
+
+    Attributes:
+        ridge: the implicit ridge $\kappa$.
+        dof: $\operatorname{tr} S$, $S = \Sigma (\Sigma + \kappa I)^{-1}$ of the population.
+        dof_of_square: $\operatorname{tr} S^2$.
+    """
+
+    ridge: float
+    dof: float
+    dof_of_square: float
+
+
+def implied(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float) -> Implied:
+    r"""The implicit ridge of heads that are fitted on a sample, from the eigenvalues of that sample itself.
+
+    The sample's effective dimension at $\beta$ estimates the population's at $\kappa$, so that
+    $\kappa = \beta / (1 - \operatorname{tr} P / n)$ whatever n is beside d; and
+    $\operatorname{tr} S^2 = \operatorname{tr} S + \kappa \frac{d}{d\kappa} \operatorname{tr} S$ with
+    $\frac{d\beta}{d\kappa} = 1 - \frac1n \operatorname{tr} S^2$.
+
+    Args:
+        eigenvalues: of $\Sigma$ of the sample, divided by its degrees of freedom; those of directions that are kept.
+        ridge: $\beta$ above 0, in the same units.
+        n: degrees of freedom of the sample, n - 1 where means were subtracted.
+
+    Source: as ``implicit_ridge``.
+    """
+    gain = eigenvalues / (eigenvalues + ridge)
+    dof = float(gain.sum())
+    kappa = ridge / left_over(eigenvalues, ridge, n)
+    slope = -kappa * float((gain / (eigenvalues + ridge)).sum())
+    return Implied(kappa, dof, (dof + slope) / (1 + slope / n))
+
+
+def left_over(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float) -> float:
+    r"""$1 - \operatorname{tr} P / n$, the share of the degrees of freedom that heads leave, without cancellation."""
+    return (max(n - len(eigenvalues), 0.0) + float((ridge / (eigenvalues + ridge)).sum())) / n
+
+
+def matching_ridge(
+    eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float, other: float, least: float
+) -> tuple[float, bool]:
+    r"""The ridge that makes heads on this sample what heads with another ridge are on a sample of another size.
+
+    Both have the same implicit ridge: $\mu$ with
+    $\mu \frac{1 - \operatorname{tr} P_\mu / m}{1 - \operatorname{tr} P_\mu / n} = \beta$.
+
+    Args:
+        eigenvalues, n: of this sample, as in ``implied``.
+        ridge: $\beta$ of the heads on the other sample, above 0.
+        other: m, degrees of freedom of the other sample.
+        least: the smallest ridge that is tried.
+
+    Returns:
+        $\mu$, and whether it is there: this sample does not resolve what many more do with a small ridge. Else the
+        least ridge.
+    """
+    if other == n:
+        return ridge, True
+    from scipy.optimize import brentq  # changes settings of the process when it is imported
+
+    def excess(exponent: float) -> float:
+        tried = float(np.exp(exponent))
+        left = 1 - float((eigenvalues / (eigenvalues + tried)).sum()) / other
+        return tried * left / left_over(eigenvalues, tried, n) / ridge - 1
+
+    low, most = float(np.log(least)), float(np.log(ridge + eigenvalues.sum() / min(other, n)))
+    if excess(low) >= 0:
+        return least, False
+    exponent = brentq(excess, low, most, xtol=1e-12)
+    return float(np.exp(exponent)), True  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 @runtime_checkable
 class Smoother(Protocol):
     """P on the rows; ``la`` are the operations of ``numerics.linalg`` that do it."""

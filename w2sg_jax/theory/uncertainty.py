@@ -91,6 +91,14 @@ def quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+def student(draws: float, confidence: float) -> float:
+    """Quantile of Student's t, for two sides, with twice the effective draws as degrees of freedom."""
+    from scipy.special import stdtrit  # here: it adds a filter to the caller's warnings
+
+    wider = float(stdtrit(min(2 * draws, LARGEST_DEGREES), (1 + confidence) / 2))
+    return max(wider, quantile(confidence))
+
+
 def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
     """Of each estimate, inside its range.
 

@@ -1,0 +1,752 @@
+r"""Predicted errors: Err_w2s, Err_w, Err_sc and PredGap from the labels of D~, before the strong model is trained.
+
+On D~ itself $f_{w2s}$ can be judged exactly by samples that the weak head is fitted without (see ``pipeline``): that is
+Err_w2s at the sizes at hand. What it is made of, and what it is at other sizes, follows from deterministic equivalents
+of both heads, each taken from the spectrum of the very samples that it is fitted on, so that they hold whatever n is
+beside d. With $S$ the population's smoother of the strong model at its implicit ridge, $W$ that of the weak model,
+$\Omega_s = \operatorname{tr} S^2 / \hat n$ and $R_w = Err_w$,
+
+$$
+Err_{w2s} = \underbrace{\lVert y - S W y \rVert^2}_{\text{bias}}
+  + \underbrace{\tfrac{R_w}{\tilde n} \operatorname{tr} S^2 W^2}_{\text{inherited}}
+  + \underbrace{\Omega_s R_f}_{\text{fitting}}, \qquad R_f = \frac{\lVert (I - S) f_w \rVert^2}{1 - \Omega_s}
+$$
+
+$$
+PredGap = a + \Omega_s \frac{Err_w - 2 b + a}{1 - \Omega_s}, \qquad
+a = \lVert S (y - f_w) \rVert^2, \quad b = \langle y - f_w, S (y - f_w) \rangle
+$$
+
+where a and b are U-statistics over pairs of samples of D~, each with the residual of a weak head that saw neither.
+$S$ and $I - S$ on functions that are known come from in-sample fits:
+
+$$
+\langle f, (I - S) f \rangle = \frac{\kappa}{\beta} \frac1n f^\top (I - P) f, \qquad
+(\Sigma + \kappa I)^{-1} = \frac\beta\kappa (\hat\Sigma + \beta I)^{-1}, \qquad \frac{d\beta}{d\kappa} = 1 - \Omega
+$$
+
+Ours; the deterministic equivalents of one head are those of ridge regression (Hastie et al., 2022; Simon et al., 2023).
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from .._errors import InputError
+from ..numerics.backend import by_backend
+from ..numerics.checks import ArrayInput, as_confidence, as_count, as_ridge, check_option
+from ..numerics.rounding import may_solve
+from ..numerics.settings import own_settings
+from ..second_moments.moments import Moments
+from .leave_one_out import LeaveOneOut, minimum
+from .pipeline import (
+    AUTO,
+    Pipeline,
+    Ridge,
+    Rows,
+    StrongHead,
+    Train,
+    TrainedHead,
+    labelled,
+    left_out,
+    path_notes,
+    pipeline,
+    strong_head,
+    trained_head,
+    unlabelled_rows,
+)
+from .smoother import Implied, implied, left_over, matching_ridge
+from .uncertainty import Joint, effective_draws, intervals, student
+from .weak_to_strong import NOISE_ERRORS
+
+ERRORS = ("err_w2s", "err_weak", "err_ceiling", "pred_gap", "gain", "pgr")
+"""Quantities that have a value and an interval."""
+LEAST = 1e-8
+"""The smallest ridge, at unit trace, at which a head on the samples at hand stands for one on more samples; with less
+its implicit ridge would be the same."""
+DISAGREE = 0.1
+"""Relative difference between leaving each sample out and the average leverage of all that is told."""
+
+
+class Sizes(NamedTuple):
+    """Samples that heads are to be fitted on."""
+
+    n_train: int
+    n_w2s: int
+
+
+class Estimated(NamedTuple):
+    r"""Values, and how they vary with the samples.
+
+    Attributes:
+        values: of ``ERRORS``.
+        parts: bias, inherited and fitting part of err_w2s, and of pred_gap what is not fitting, and fitting.
+        train: (n~, 6) influence of each sample of D~ on each value; None where there are sums.
+        pool: (n^, 6) of each sample of D^.
+        kappa: implicit ridges, (weak, strong).
+        reached: whether D~ resolves the weak head, D^ the strong one, and D~ the ceiling's.
+        apart: relative difference between Err_w2s by each sample's leverage and by their average.
+    """
+
+    values: Float[np.ndarray, "6"]
+    parts: dict[str, float]
+    train: Float[np.ndarray, "n~ 6"] | None
+    pool: Float[np.ndarray, "n^ 6"] | None
+    kappa: tuple[float, float]
+    reached: tuple[bool, bool, bool]
+    apart: float
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedErrors:
+    r"""What weak-to-strong fine-tuning will do, told from the labels of D~ alone.
+
+    Errors are expected squared errors on fresh samples, in squared label units, summed over label columns; what noise
+    the labels have is part of them.
+
+    Attributes:
+        err_w2s, err_weak, err_ceiling: Err_w2s, Err_w and Err_sc.
+        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$.
+        gain: Err_w - Err_w2s.
+        pgr: gain / (Err_w - Err_sc); NaN, undefined, while the denominator is within two standard errors of 0.
+        bias, inherited, fitting: parts of ``err_w2s``: what neither head can express of the labels, noise of the weak
+            labels that the strong model takes over, and what fitting the strong head on few samples adds. Estimates of
+            differences: sampling can make a part negative, which is told and not hidden.
+        gap_passed, gap_fitting: parts of ``pred_gap``: what the strong model takes over of the weak one's residual, and
+            what fitting adds.
+        label_variance: mean square of D~'s labels less their means: the error of a head that knows nothing.
+        intervals: (low, high) over samples of D~ and D^ at these ridges, by the jackknife in closed form, for each of
+            the six quantities; empty where only sums are at hand.
+        standard_errors: of the same.
+        ridge_weak, ridge_strong: of the heads, in units of ``scale``.
+        implicit_ridge_weak, implicit_ridge_strong: what these are to the population, at the sizes asked for, in units
+            of unit trace.
+        choice_weak, choice_strong: leave-one-out errors on D~ along the path of ridges (generalised cross-validation
+            where only sums are at hand), of each model.
+        n_train, n_w2s: samples that the heads are to be fitted on.
+        confidence: of the intervals.
+        warnings: what the reader should know of these numbers.
+    """
+
+    err_w2s: float
+    err_weak: float
+    err_ceiling: float
+    pred_gap: float
+    gain: float
+    pgr: float
+    bias: float
+    inherited: float
+    fitting: float
+    gap_passed: float
+    gap_fitting: float
+    label_variance: float
+    intervals: dict[str, tuple[float, float]]
+    standard_errors: dict[str, float]
+    ridge_weak: float
+    ridge_strong: float
+    implicit_ridge_weak: float
+    implicit_ridge_strong: float
+    choice_weak: LeaveOneOut = field(repr=False)
+    choice_strong: LeaveOneOut = field(repr=False)
+    n_train: int
+    n_w2s: int
+    confidence: float
+    center: bool
+    scale: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def learned(self) -> float:
+        """What is learned: the labels' variance less Err_w2s."""
+        return self.label_variance - self.err_w2s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON (NaN where undefined)."""
+        return plain(self) | {"learned": self.learned}
+
+
+def plain(record: Any) -> dict[str, Any]:
+    """A record as plain Python values; arrays become lists."""
+
+    def value(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: value(each) for key, each in x.items()}
+        return x.tolist() if isinstance(x, np.ndarray) else list(x) if isinstance(x, tuple) else x
+
+    return {key: value(x) for key, x in asdict(record).items()}
+
+
+@own_settings()
+def predict_errors(
+    train: tuple[ArrayInput, ArrayInput, ArrayInput] | Moments,
+    unlabelled: tuple[ArrayInput, ArrayInput] | Moments,
+    *,
+    n_train: int | None = None,
+    n_w2s: int | None = None,
+    ridge: Ridge = AUTO,
+    train_groups: ArrayLike | None = None,
+    classes: bool | None = None,
+    center: bool = True,
+    scale: str = "trace",
+    confidence: float = 0.95,
+) -> PredictedErrors:
+    r"""Predict Err_w2s, Err_w, Err_sc, PredGap and PGR from D~, its labels, and unlabelled samples.
+
+    Args:
+        train: D~, that the weak head is fitted on: (weak, strong, y), or moments of them, which stream, shard and
+            merge. Where moments are sums, averages stand for each sample's own leverage, and there are no intervals.
+        unlabelled: D^, (weak, strong), or moments; as many samples as there are. None of them may be in ``train``.
+        n_train, n_w2s: samples that the heads are to be fitted on; by default those of ``train`` and ``unlabelled``.
+            Others are extrapolated to, also those that nobody has yet.
+        ridge: "auto", a number, or a (weak, strong) pair of these. "auto" has the smallest leave-one-out error on D~,
+            of either model with its labels; for the weak head at another ``n_train``, the smallest predicted there.
+        train_groups: (n~,) which samples belong together, such as several answers to one question: they are left out
+            together.
+        classes: whether labels are classes, one-hot columns where there are more than two; by default integers and
+            booleans are, as in ``weak_to_strong``. Moments hold numbers.
+        center, scale: as in ``gap``; of moments, ``center`` is their own.
+        confidence: of the intervals.
+
+    Raises:
+        InputError: shapes that do not fit, NaN or Inf, a constant representation, fewer than 8 samples, a class with
+            fewer than two, a ridge that is not positive, sizes below 2.
+
+    Cost: an eigendecomposition of either model on D~ and of the strong one on D^, on the smaller side each,
+    $9 \min(n, d)^3$; products of $2 n d k$; paths of ridges.
+    Source: ours; see the module's page.
+    """
+    check_option(scale, "scale", ("trace", "none"))
+    check_option(center, "center", (True, False))
+    confidence = as_confidence(confidence)
+    wanted = as_ridges_of_heads(ridge)
+    rows, split = labelled(train, train_groups, classes, center=center)
+    pool = unlabelled_rows(unlabelled, rows, split)
+    sizes = Sizes(
+        split.n if n_train is None else as_count(n_train, "n_train", 2),
+        pool[1].n if n_w2s is None else as_count(n_w2s, "n_w2s", 2),
+    )
+    own = in_unit_trace(wanted, scale, rows.trace, pool[1].trace, split.strong.trace)
+    strong = strong_head(pool[1], split, own[2])
+    weak = trained_head(rows, split, own[0])
+    return errors_of_pair(weak, pool[0], strong, split, own, sizes, scale=scale, confidence=confidence)
+
+
+def as_ridges_of_heads(ridge: Any) -> tuple[float | str, float | str]:
+    """The (weak, strong) pair of ridges, each "auto" or above 0."""
+    pair = ridge if isinstance(ridge, tuple | list) and len(ridge) == 2 else (ridge, ridge)
+    first, second = (one if isinstance(one, str) and one == AUTO else as_ridge(one)[0] for one in pair)
+    for one in (first, second):
+        if not isinstance(one, str) and not may_solve(one):
+            raise InputError(f"ridge: got {one:g}; errors are predicted for ridges from 1e-10 on, or 'auto'")
+    return first, second
+
+
+def in_unit_trace(
+    ridges: tuple[float | str, float | str], scale: str, weak: float, pool: float, strong: float
+) -> tuple[float | str, float | str, float | str]:
+    """Ridges of the weak head, of the strong head on D^, and of the strong head on D~, from traces in raw units."""
+    first, second = ridges
+    if scale == "trace":
+        return first, second, second
+
+    def divided(ridge: float | str, trace: float) -> float | str:
+        return ridge if isinstance(ridge, str) else ridge / trace
+
+    return divided(first, weak), divided(second, pool), divided(second, strong)
+
+
+def errors_of_pair(
+    weak: TrainedHead,
+    pool: Rows,
+    strong: StrongHead,
+    train: Train,
+    ridges: tuple[float | str, float | str, float | str],
+    sizes: Sizes,
+    *,
+    scale: str = "trace",
+    confidence: float = 0.95,
+) -> PredictedErrors:
+    """``predict_errors`` of heads that are factored; ridges as ``in_unit_trace`` returns them."""
+    first, second, third = ridges
+    chosen = (
+        _for_size(weak, train, sizes.n_train) if isinstance(first, str) else first,
+        strong.ceiling.choice.ridge if isinstance(second, str) else second,
+        strong.ceiling.choice.ridge if isinstance(third, str) else third,
+    )
+    found = estimated(weak, pool, strong, train, chosen, sizes)
+    values: dict[str, float] = dict(zip(ERRORS, map(float, found.values), strict=True))
+    ends: dict[str, tuple[float, float]] = {}
+    errors: dict[str, float] = {}
+    if found.train is not None and found.pool is not None:
+        ends, errors = _intervals(found, train, confidence)
+    notes = path_notes(weak, strong)
+    notes += _notes(found, strong, train, sizes, values, errors)
+    room = values["err_weak"] - values["err_ceiling"]
+    if abs(room) <= (NOISE_ERRORS * errors["room"] if errors else 0.0):
+        values["pgr"] = float("nan")
+        ends.pop("pgr", None)
+    errors.pop("room", None)
+    units = (weak.rows.trace, strong.rows.trace) if scale == "none" else (1.0, 1.0)
+    return PredictedErrors(
+        **values,
+        **found.parts,
+        label_variance=train.label_square,
+        intervals=ends,
+        standard_errors=errors,
+        ridge_weak=chosen[0] * units[0],
+        ridge_strong=chosen[1] * units[1],
+        implicit_ridge_weak=found.kappa[0],
+        implicit_ridge_strong=found.kappa[1],
+        choice_weak=weak.choice,
+        choice_strong=strong.ceiling.choice,
+        n_train=sizes.n_train,
+        n_w2s=sizes.n_w2s,
+        confidence=confidence,
+        center=train.center,
+        scale=scale,
+        warnings=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _for_size(head: TrainedHead, train: Train, size: int) -> float:
+    """The ridge with the smallest error that is predicted for heads on ``size`` samples."""
+    if size == train.n:
+        return head.choice.ridge
+    n, center = train.n, train.center
+    degrees, wanted = n - center, size - center
+    unbiased = head.eigenvalues * (n / degrees)
+
+    def grown(ridge: float) -> float:
+        """Error there over error here."""
+        square = implied(unbiased, ridge * n / degrees, degrees).dof_of_square
+        return (1 - square / degrees) / (1 - square / wanted) if square < wanted else np.inf
+
+    def error(ridge: float) -> float:
+        found = left_out(head, train, ridge)
+        return float((found.errors if train.strong.exact else found.gcv)[0]) * grown(ridge)
+
+    here = head.choice.errors if train.strong.exact else head.choice.gcv
+    errors = np.array([one * grown(float(ridge)) for ridge, one in zip(head.choice.ridges, here, strict=True)])
+    best = minimum(head.choice.ridges, errors, error, "predicted error", [])[0]
+    dof = float((unbiased / (unbiased + best * n / degrees)).sum())
+    matched = best * (1 - dof / wanted) / left_over(unbiased, best * n / degrees, degrees)
+    return max(matched * (n / degrees) * (wanted / size), LEAST)
+
+
+def _intervals(
+    found: Estimated, train: Train, confidence: float
+) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    """Intervals and standard errors of all quantities; and the standard error of Err_w - Err_sc, as "room"."""
+    assert found.train is not None and found.pool is not None
+    room = found.train[:, 1] - found.train[:, 2]
+    influences = np.column_stack([found.train, room])
+    grouped = np.concatenate([influences[rows].sum(axis=1) for rows in train.members])
+    pooled = (found.pool**2).sum(axis=0) / len(found.pool) ** 2
+    variances = (grouped**2).sum(axis=0) / train.n**2
+    variances[: len(ERRORS)] += pooled
+    errors = np.sqrt(variances)
+    draws = effective_draws(grouped[:, : len(ERRORS)])
+    ends: dict[str, tuple[float, float]] = {}
+    for index, name in enumerate(ERRORS):
+        value, error = float(found.values[index]), float(errors[index])
+        if name in ("gain", "pgr") or value <= 0:
+            half = student(float(draws[index]), confidence) * error
+            ends[name] = value - half, value + half
+        else:
+            joint = Joint(np.array([value]), np.array([[(error / value) ** 2]]), None, draws[[index]])
+            low, high = intervals(joint, confidence)[0]
+            ends[name] = float(low), float(high)
+    named: dict[str, float] = dict(zip((*ERRORS, "room"), map(float, errors), strict=True))
+    return ends, named
+
+
+def _notes(
+    found: Estimated,
+    strong: StrongHead,
+    train: Train,
+    sizes: Sizes,
+    values: dict[str, float],
+    errors: dict[str, float],
+) -> list[str]:
+    """What the reader should know."""
+    notes = []
+    ceiling, weak, variance = values["err_ceiling"], values["err_weak"], train.label_square
+    if variance - ceiling <= _noise_of_skill(strong, train):
+        notes.append(
+            f"the strong ceiling, Err_sc = {ceiling:.4g}, is not told apart from the labels' variance {variance:.4g}: "
+            "the strong model does not learn these labels, and nothing predicts who teaches them best"
+        )
+    elif weak - ceiling < (NOISE_ERRORS * errors["room"] if errors else 0.0):
+        notes.append(
+            f"the strong ceiling, Err_sc = {ceiling:.4g}, is not told to be below the weak model's error, "
+            f"Err_w = {weak:.4g}: there is no performance gap to recover"
+        )
+    reached_weak, reached_strong, _ = found.reached
+    if sizes.n_w2s > strong.rows.n:
+        notes.append(f"n_w2s: {sizes.n_w2s} are more than the {strong.rows.n} unlabelled samples; extrapolated")
+    if not reached_weak:
+        notes.append(
+            f"n_train: {train.n} labels do not resolve what the weak head would learn from {sizes.n_train} at this "
+            "ridge: its error is an upper bound"
+        )
+    if not reached_strong:
+        notes.append(
+            f"n_w2s: {strong.rows.n} unlabelled samples do not resolve what the strong head would learn from "
+            f"{sizes.n_w2s} at this ridge: errors are upper bounds; give more samples or a larger ridge"
+        )
+    if not train.strong.exact:
+        notes.append(
+            "moments of more samples than columns: no sample is left out by itself, and there are no intervals"
+        )
+    negative = [name for name in ("bias", "inherited", "fitting") if found.parts[name] < 0]
+    if negative:
+        notes.append(f"negative by chance: {', '.join(negative)}; read err_w2s as a whole")
+    if errors and found.apart > DISAGREE and found.apart * values["err_w2s"] > NOISE_ERRORS * errors["err_w2s"]:
+        notes.append(
+            f"leaving samples out and the average leverage of all differ by {found.apart:.0%} in Err_w2s: few "
+            "samples carry much of the fit"
+        )
+    return notes
+
+
+def _noise_of_skill(strong: StrongHead, train: Train) -> float:
+    """Two standard errors of var(y) - Err_sc on D~; 0 where no sample is at hand."""
+    left = strong.ceiling.choice.residuals
+    if not len(left):
+        return 0.0
+    learned = (train.labels**2).sum(axis=1) * train.n - (left**2).sum(axis=1)
+    grouped = np.concatenate([(learned - learned.mean())[rows].sum(axis=1) for rows in train.members])
+    return float(NOISE_ERRORS * np.sqrt((grouped**2).sum()) / train.n)
+
+
+class _Resized(NamedTuple):
+    """A head at its implicit ridge: on the sample at hand, with a ridge that has it there, and on another size.
+
+    Attributes:
+        ridge: on the sample at hand.
+        found: what the sample says of the population's smoother.
+        own, other: $\\Omega$ at hand and at the other size.
+        factor: error at the other size over error at hand.
+        reached: whether there is such a ridge.
+    """
+
+    ridge: float
+    found: Implied
+    own: float
+    other: float
+    factor: float
+    reached: bool
+
+
+def _resized(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, size: int, *, center: bool) -> _Resized:
+    """A head with a ridge on ``size`` samples, from the eigenvalues of n of them."""
+    degrees, wanted = n - center, size - center
+    unbiased = eigenvalues * (n / degrees)
+    if size == n:
+        matched, reached = ridge, True
+    else:
+        least = LEAST * n / degrees
+        matched, reached = matching_ridge(unbiased, ridge * size / wanted, degrees, wanted, least)
+        matched *= degrees / n
+    found = implied(unbiased, matched * n / degrees, degrees)
+    own, other = found.dof_of_square / degrees, found.dof_of_square / wanted
+    factor = (1 - own) / (1 - other) * (1 + center / size) / (1 + center / n)
+    return _Resized(matched, found, own, other, factor, reached)
+
+
+def estimated(
+    weak: TrainedHead, pool: Rows, strong: StrongHead, train: Train, ridges: tuple[float, float, float], sizes: Sizes
+) -> Estimated:
+    r"""Every error of one pair of models.
+
+    Args:
+        weak: fitted on D~.  pool: the weak model's representation of D^.
+        strong: the strong model.  train: D~.
+        ridges: of the weak head, of the strong head, and of the strong head in units of D~'s trace.
+        sizes: samples that the heads are to be fitted on.
+
+    Cost: that of ``pipeline``, and $2 \tilde n k_s k_w$.
+    """
+    center, n, size = train.center, train.n, strong.rows.n
+    w = _resized(weak.eigenvalues, ridges[0], n, sizes.n_train, center=center)
+    s = _resized(strong.eigenvalues, ridges[1], size, sizes.n_w2s, center=center)
+    found = pipeline(weak, pool, strong, train, (w.ridge, s.ridge))
+    h = left_over(weak.eigenvalues, w.ridge, n) - center / n
+    missing = train.label_square - float((train.labels**2).sum())
+    square_weak = float((found.residual_weak**2).sum()) + missing
+    risk, own = square_weak / h**2, _generalised(found, train, h, missing)
+    apart = 0.0
+    if found.left_weak is not None and found.left_w2s is not None:
+        risk, exact = (float((left**2).sum() / n) for left in (found.left_weak, found.left_w2s))
+        own, apart = exact, abs(own - exact) / exact if exact > 0 else 0.0
+    err_weak = risk * w.factor
+    more = (err_weak / sizes.n_train) / (risk / n)
+
+    noise, inside, passed, mean = _noise(found, weak, strong, train, risk, w.own, s.own)
+    left = left_over(strong.eigenvalues, s.ridge, size) - center / size
+    unfitted = float(((found.pool @ found.weak - strong.components @ found.strong) ** 2).sum()) / left**2
+    unfitted *= (1 - s.own) / (1 + center / size)
+
+    def fitting(remains: float, omega: float, samples: int) -> float:
+        return remains * (1 + center / samples) / (1 - omega) * (omega + center / samples)
+
+    bias = own - (passed + mean) - fitting(unfitted, s.own, size)
+    parts = {
+        "bias": bias,
+        "inherited": more * (passed + mean),
+        "fitting": fitting(unfitted + (more - 1) * (noise - 2 * inside + passed), s.other, sizes.n_w2s),
+    }
+    err_w2s = sum(parts.values())
+
+    forms = _forms(found, strong, train, weak, found.residual_weak, square_weak, h, s)
+    a, b = forms.a + (more - 1) * passed, forms.b + (more - 1) * inside
+    shared = a + more * mean
+    beside = fitting(err_weak - 2 * b + a, s.other, sizes.n_w2s)
+    parts |= {"gap_passed": shared, "gap_fitting": beside}
+    pred_gap = shared + beside
+
+    ceiling = _resized(strong.ceiling.eigenvalues, ridges[2], n, sizes.n_w2s, center=center)
+    top = left_out(strong.ceiling, train, ceiling.ridge)
+    err_ceiling = float(top.errors[0] if train.strong.exact else top.gcv[0]) * ceiling.factor
+    own_forms = None
+    if not ceiling.reached:
+        # D~ does not resolve a head on so many samples: the strong smoother comes from D^, as for the gap.
+        own_forms = _forms(found, strong, train, None, train.labels, train.label_square, 1 - center / n, s)
+        rest = train.label_square * n / (n - center) - 2 * own_forms.b + own_forms.a
+        err_ceiling = rest * (1 + center / sizes.n_w2s) / (1 - s.other)
+    gain = err_weak - err_w2s
+    room = err_weak - err_ceiling
+    values = np.array([err_w2s, err_weak, err_ceiling, pred_gap, gain, gain / room if room != 0 else np.nan])
+    influences = (None, None)
+    if found.left_weak is not None:
+        residuals = top.residuals
+        influences = _influences(found, weak, strong, train, values, (forms, own_forms), residuals, w, s, ceiling)
+    return Estimated(
+        values, parts, *influences, (w.found.ridge, s.found.ridge), (w.reached, s.reached, ceiling.reached), apart
+    )
+
+
+def _generalised(found: Pipeline, train: Train, h: float, missing: float) -> float:
+    """Err_w2s with the average of $T_{ii} / (1 - S_{ii})$ in the place of each: needs second moments alone."""
+    through = found.inverse_strong[:, None] * found.cross * found.inverse_weak[None, :]
+    taken = (train.center + float((through * found.cross_train).sum())) / (train.n * h)
+    e, r = found.residual_weak, found.residual_w2s
+    offset = float((found.offset**2).sum())
+    squares = (r**2).sum() + missing + offset, (r * e).sum() + missing, (e**2).sum() + missing
+    return float(squares[0] + 2 * taken * squares[1] + taken**2 * squares[2])
+
+
+def _noise(
+    found: Pipeline, weak: TrainedHead, strong: StrongHead, train: Train, risk: float, own: float, own_strong: float
+) -> tuple[float, float, float, float]:
+    r"""$R_w / \tilde n$ times $\operatorname{tr} W^2$, $\operatorname{tr} S W^2$, $\operatorname{tr} S^2 W^2$ and 1.
+
+    The last is what the mean of the labels adds. With groups the residuals of each vary together.
+    """
+    n, size, center = train.n, strong.rows.n, train.center
+    if train.alone or found.left_weak is None:
+        spread = risk / n * weak.eigenvalues * found.inverse_weak**2
+        pool, crossed, mean = found.pool * spread[None, :], found.cross * spread[None, :], risk / n * center
+    else:
+        moves, means = _by_group(weak.components * found.inverse_weak[None, :], found.left_weak, train)
+        spread = _cross(moves, moves) / n
+        pool, crossed = _times(found.pool, spread), _times(found.cross, spread)
+        mean = float((means**2).sum()) / n**2 * center
+    degrees = size - center
+    # From here on divided by degrees of freedom; what the strong model's directions hold, and what lies beside them.
+    whole = (1 - own) * float((pool * found.pool).sum()) * size / degrees
+    held = (1 - own) * (crossed * found.cross).sum(axis=1) / strong.eigenvalues * (size / degrees)
+    beside = max(whole - float(held.sum()), 0.0) if len(held) < degrees else 0.0
+    share = found.ridge_strong * found.inverse_strong
+    left = left_over(strong.eigenvalues, found.ridge_strong, size) - center / size
+    left *= size / degrees
+    outside = (beside + float((share * held).sum())) / left
+    square = (beside + float((share**2 * held).sum())) / left**2 * (1 - own_strong)
+    return whole, whole - outside, whole - 2 * outside + square, mean
+
+
+class _Forms(NamedTuple):
+    r"""$a = \lVert S r \rVert^2$ and $b = \langle r, S r \rangle$ of residuals r that are known on D~.
+
+    ``on_samples`` are $S^2 r$ and $S r$ on D~, half of their slopes in each residual, over $\sqrt n$.
+    """
+
+    a: float
+    b: float
+    on_samples: tuple[Float[np.ndarray, "r c"], Float[np.ndarray, "r c"]]
+
+
+def _forms(
+    found: Pipeline,
+    strong: StrongHead,
+    train: Train,
+    weak: TrainedHead | None,
+    residual: Float[np.ndarray, "r c"],
+    square: float,
+    h: float,
+    s: _Resized,
+) -> _Forms:
+    r"""U-statistics over pairs of samples, or groups, of D~, with S from D^.
+
+    A residual without samples i and j is $(e_i + S_{ij} e_j / h) / h$ to first order in $S_{ij}$, $h = 1 - S_{ii}$ on
+    average: pairs then sum to second moments, less what samples do with themselves.
+
+    Args:
+        weak: the head whose residuals these are; None for labels less their mean.
+        residual: over $\sqrt n$.
+        square: their mean square.
+        h: $1 - \operatorname{tr} S / n$.
+        s: the strong head.
+    """
+    n, size, center = train.n, strong.rows.n, train.center
+    degrees, kappa = size - center, s.found.ridge
+    left = left_over(strong.eigenvalues * (size / degrees), s.ridge * size / degrees, degrees)
+    # On directions without variance on D^ the smoother's resolvent is 1 / kappa.
+    of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * found.inverse_strong**2
+    of_product = (degrees / size) * left * found.inverse_strong - 1 / kappa
+    outside = strong.outside
+    nothing = np.zeros((train.n, 0))
+    components = nothing if weak is None else weak.components
+    inverse = np.zeros(0) if weak is None else found.inverse_weak
+    coordinates = [(strong.train, strong.shift), *([] if outside is None else [outside])]
+    terms, moments = [], []
+    for rows, shift in coordinates:
+        sample = rows + shift[None, :] * (center / np.sqrt(n)) if train.strong.exact else rows
+        moment = rows.T @ residual
+        mine = (moment**2).sum(axis=1)
+        cross = np.zeros((rows.shape[1], 0)) if weak is None else _cross(rows, components)
+        back = cross * inverse[None, :]
+        if train.strong.exact:
+            seen = np.zeros_like(sample) if weak is None else _times(components, back.T)
+            seen = seen + shift[None, :] * (center / np.sqrt(n))
+            alone, moved = _with_themselves(sample, seen, residual, train)
+        else:
+            alone = square * ((rows**2).sum(axis=0) + center * shift**2) / n
+            moved = square * ((cross * back).sum(axis=1) + center * shift**2) / n
+        terms.append((mine - alone + (2 / h) * (moved - (1 - h) * alone)) * (n / (n - center)) / h**2)
+        moments.append((sample, moment / h))
+    a, b = float(of_square @ terms[0]), float(of_product @ terms[0] + terms[-1].sum() / kappa)
+    (sample, moment), (whole, whole_moment) = moments[0], moments[-1]
+    squares, products = (_times(sample, weight[:, None] * moment) for weight in (of_square, of_product))
+    return _Forms(a, b, (squares, products + _times(whole, whole_moment) / kappa))
+
+
+def _with_themselves(
+    sample: Float[np.ndarray, "n k"], seen: Float[np.ndarray, "n k"], residual: Float[np.ndarray, "n c"], train: Train
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """What groups of samples contribute to both sums of pairs by themselves, by coordinate."""
+    if train.alone:
+        squares = (residual**2).sum(axis=1)
+        return squares @ sample**2, squares @ (sample * seen)
+    alone, moved = np.zeros(sample.shape[1]), np.zeros(sample.shape[1])
+    for rows in train.members:
+        for column in range(residual.shape[1]):
+            own = residual[rows, column]
+            one = np.einsum("gik,gi->gk", sample[rows], own)
+            other = np.einsum("gik,gi->gk", seen[rows], own)
+            alone += (one**2).sum(axis=0)
+            moved += (one * other).sum(axis=0)
+    return alone, moved
+
+
+def _by_group(
+    rows: Float[np.ndarray, "n k"], left: Float[np.ndarray, "n c"], train: Train
+) -> tuple[Float[np.ndarray, "_ k"], Float[np.ndarray, " _"]]:
+    """Sums over the samples of each group of rows times residuals, a line a group and column; and of residuals."""
+    sums, means = [], []
+    for members in train.members:
+        for column in range(left.shape[1]):
+            own = left[members, column]
+            sums.append(np.einsum("gik,gi->gk", rows[members], own))
+            means.append(own.sum(axis=1))
+    return np.concatenate(sums), np.concatenate(means)
+
+
+def _influences(
+    found: Pipeline,
+    weak: TrainedHead,
+    strong: StrongHead,
+    train: Train,
+    values: Float[np.ndarray, "6"],
+    forms: tuple[_Forms, _Forms | None],
+    left_ceiling: Float[np.ndarray, "n c"],
+    w: _Resized,
+    s: _Resized,
+    ceiling: _Resized,
+) -> tuple[Float[np.ndarray, "n~ 6"], Float[np.ndarray, "n^ 6"]]:
+    """How each sample of D~, and of D^, moves each value: to first order, through the heads that it trains too."""
+    n, size = train.n, strong.rows.n
+    root = np.sqrt(n)
+    left_weak, left_w2s = found.left_weak, found.left_w2s
+    assert left_weak is not None and left_w2s is not None
+    weighted = weak.components * found.inverse_weak[None, :]
+    intercept = np.full((n, int(train.center)), n**-0.5)
+    every, weights, passed = (np.hstack([rows, intercept]) for rows in (weak.components, weighted, found.through))
+    h = 1 - (every * weights).sum(axis=1)
+
+    def turned_by(slope: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
+        """What each sample of D~ does to a sum of slopes times residuals: by its own, and through the weak head."""
+        own = ((every * weights).sum(axis=1) / h)[:, None] * slope
+        others = _times(weights, _cross(every, slope / h[:, None])) - own
+        return 2 * root * ((slope - others) * left_weak).sum(axis=1)
+
+    through = passed + ((passed * weights).sum(axis=1) / h)[:, None] * every
+    err_weak = _risk(left_weak, left_weak, every / h[:, None], weights)
+    err_w2s = _risk(left_w2s, left_weak, through, weights)
+    top = np.hstack([strong.ceiling.components, intercept])
+    own, other = forms
+    if other is None:
+        inverse = 1 / (strong.ceiling.eigenvalues + ceiling.ridge)
+        turned = np.hstack([strong.ceiling.components * inverse[None, :], intercept])
+        remains = 1 - (turned * top).sum(axis=1)
+        err_ceiling = _risk(left_ceiling, left_ceiling, top / remains[:, None], turned) * ceiling.factor
+    else:
+        labels = train.labels * root
+        moved = (labels**2).sum(axis=1) - 4 * (other.on_samples[1] * root * labels).sum(axis=1)
+        moved += 2 * (other.on_samples[0] * root * labels).sum(axis=1)
+        err_ceiling = moved / (1 - s.other)
+    a, b = map(turned_by, own.on_samples)
+    omega = s.other / (1 - s.other)
+    pred_gap = (1 + omega) * a - 2 * omega * b + omega * err_weak
+    gain, room = err_weak - err_w2s, err_weak - err_ceiling
+    pgr = (gain - values[5] * room) / (values[1] - values[2])
+    moved = np.stack([err_w2s, err_weak, err_ceiling, pred_gap, gain, pgr], axis=1)
+    # D^ moves the strong head alone, by its residuals on the pseudo-labels.
+    left = left_over(strong.eigenvalues, s.ridge, size) - train.center / size
+    apart = (found.pool @ found.weak - strong.components @ found.strong) * (np.sqrt(size) / left)
+    sample = strong.train + strong.shift[None, :] / root
+    slope = found.inverse_strong[:, None] * (sample.T @ left_w2s) / root
+    on_pool = np.zeros((len(apart), len(ERRORS)))
+    if strong.rows.exact:
+        on_pool[:, 0] = -2 * (strong.components * np.sqrt(size) @ slope * apart).sum(axis=1)
+        on_pool[:, 4] = -on_pool[:, 0]
+        on_pool[:, 5] = on_pool[:, 4] / (values[1] - values[2])
+    return moved - moved.mean(axis=0), on_pool - on_pool.mean(axis=0)
+
+
+def _risk(
+    left: Float[np.ndarray, "n c"],
+    moving: Float[np.ndarray, "n c"],
+    through: Float[np.ndarray, "n k"],
+    weighted: Float[np.ndarray, "n k"],
+) -> Float[np.ndarray, " n"]:
+    r"""Influences on a mean square of left-out residuals, as leaving each sample out of D~ altogether has them.
+
+    Without sample i the residual of sample j grows by $\tau_{ji}$ times that of the weak head on i.
+
+    Args:
+        left: the residuals.
+        moving: those of the head that is fitted on D~.
+        through, weighted: $\tau$ is their product, over rows j and i.
+    """
+    alone = (through * weighted).sum(axis=1)
+    first = _times(weighted, _cross(through, left)) - alone[:, None] * left
+    second = (_times(weighted, _cross(through, through)) * weighted).sum(axis=1) - alone**2
+    return (left**2).sum(axis=1) - 2 * (first * moving).sum(axis=1) - second * (moving**2).sum(axis=1)
+
+
+_times = by_backend(lambda la, a, b: la.product(a, b))
+_cross = by_backend(lambda la, a, b: la.cross(a, b))
