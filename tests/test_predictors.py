@@ -14,6 +14,7 @@ from scipy.linalg import orthogonal_procrustes
 import w2sg_jax as w2sg
 from w2sg_jax.predictors import NEEDS, PREDICTORS, Inputs, Predictor, choose, factor
 from w2sg_jax.predictors.cka import linear_cka
+from w2sg_jax.predictors.predicted_error import own_ridges
 
 PARITY = json.loads((Path(__file__).parent / "parity" / "predictors.json").read_text())
 RIDGE = (3e-2, 1e-3)
@@ -27,6 +28,7 @@ SIZES = {
 LABELS = (
     *("predicted", "supervised", "misfit", "supervised_misfit"),
     *("leave_one_out_weak", "leave_one_out_strong", "probe_difference"),
+    *("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"),
 )
 """Predictors that labels enter."""
 
@@ -181,6 +183,49 @@ class Definitions:
 
     def width(self):
         return self.inputs.weak.shape[1]
+
+    def told(self):
+        """The public function, which tests/test_predicted_errors.py holds against its own definitions."""
+        i = self.inputs
+        return w2sg.predict_errors((i.train_weak, i.train_strong, i.train_labels), (i.weak, i.strong), ridge=RIDGE)
+
+    def predicted_err_w2s(self):
+        return self.told().err_w2s
+
+    def predicted_pred_gap(self):
+        return self.told().pred_gap
+
+    def predicted_gain(self):
+        return self.told().gain
+
+    def cross_validated_err_w2s(self):
+        """Both heads fitted again for every fold, through kernels."""
+        i, n = self.inputs, self.n_train
+        fold = np.empty(n, int)
+        fold[np.random.default_rng(0).permutation(n)] = np.arange(n) % 10
+        weak, train_weak = in_units(i.train_weak, i.weak), in_units(i.train_weak, i.train_weak)
+        strong, train_strong = in_units(i.strong, i.strong), in_units(i.strong, i.train_strong)
+        squares = 0.0
+        for part in range(10):
+            rest, judged = fold != part, fold == part
+            penalty = n * RIDGE[0]  # that of all of D~
+            labels = dual(train_weak[rest], i.train_labels[rest], penalty, weak)
+            said = dual(strong, labels, len(strong) * RIDGE[1], train_strong[judged])
+            squares += ((i.train_labels[judged] - said) ** 2).sum()
+        return squares / n
+
+
+def in_units(fitted, h):
+    """A representation in units of the one that its head is fitted on, at unit trace."""
+    centre = fitted - fitted.mean(axis=0)
+    return h / ((centre**2).sum() / len(fitted)) ** 0.5
+
+
+def dual(h, y, penalty, other):
+    """A ridge head with an intercept and its penalty beside the sum of squares; what it says of other samples."""
+    mean, centre = h.mean(axis=0), y.mean(axis=0)
+    kernel = (h - mean) @ (h - mean).T
+    return (other - mean) @ (h - mean).T @ np.linalg.solve(kernel + penalty * np.eye(len(h)), y - centre) + centre
 
 
 def basis(h):
@@ -337,6 +382,81 @@ def test_groups_are_left_out_together():
     for model in ("weak", "strong"):
         truth = w2sg.leave_one_out(arrays[f"train_{model}"], arrays["train_labels"], groups=groups).error
         assert PREDICTORS[f"leave_one_out_{model}"].value(inputs) == pytest.approx(truth, rel=1e-8)
+
+
+def test_predicted_errors_leave_groups_out_and_cross_validation_keeps_them_whole():
+    arrays = pair("wide samples")
+    groups = np.arange(len(arrays["train_labels"])) // 2
+    inputs = Inputs(**arrays, train_groups=groups, ridge=RIDGE)
+    train = arrays["train_weak"], arrays["train_strong"], arrays["train_labels"]
+    unlabelled = arrays["weak"], arrays["strong"]
+    truth = w2sg.predict_errors(train, unlabelled, ridge=RIDGE, train_groups=groups)
+    folded = w2sg.cross_validated_errors(train, unlabelled, ridge=RIDGE, train_groups=groups)
+    assert PREDICTORS["predicted_err_w2s"].value(inputs) == pytest.approx(truth.err_w2s, rel=1e-9)
+    assert PREDICTORS["predicted_pred_gap"].value(inputs) == pytest.approx(truth.pred_gap, rel=1e-9)
+    assert PREDICTORS["cross_validated_err_w2s"].value(inputs) == pytest.approx(folded.err_w2s, rel=1e-9)
+
+
+def test_own_ridges_are_those_of_leave_one_out_and_predict_as_auto_does(inputs):
+    weak, strong = own_ridges(inputs)
+    i = inputs
+    assert weak == pytest.approx(w2sg.leave_one_out(i.train_weak, i.train_labels).ridge, rel=1e-2)
+    assert strong == pytest.approx(w2sg.leave_one_out(i.train_strong, i.train_labels).ridge, rel=1e-2)
+    truth = w2sg.predict_errors((i.train_weak, i.train_strong, i.train_labels), (i.weak, i.strong))
+    own = inputs.with_ridge((weak, strong))
+    assert PREDICTORS["predicted_err_w2s"].value(own) == pytest.approx(truth.err_w2s, rel=1e-9)
+    folded = w2sg.cross_validated_errors((i.train_weak, i.train_strong, i.train_labels), (i.weak, i.strong))
+    assert PREDICTORS["cross_validated_err_w2s"].value(own) == pytest.approx(folded.err_w2s, rel=1e-9)
+
+
+def test_another_ridge_shares_both_models(monkeypatch):
+    from w2sg_jax.predictors import predictor
+
+    names = []
+    monkeypatch.setattr(predictor, "factor", lambda h, name: names.append(name) or factor(h, name))
+    arrays = pair("wide samples")
+    first = Inputs(**arrays, ridge=RIDGE)
+    second = first.with_ridge((1e-1, 1e-2))
+    found = values(second)
+    assert values(first) != found
+    assert sorted(names) == ["strong", "train_strong", "train_weak", "weak"]
+    assert found == pytest.approx(values(Inputs(**arrays, ridge=(1e-1, 1e-2))), nan_ok=True)
+    other = second.with_weak(
+        arrays["weak"][:, :5], train_weak=arrays["train_weak"][:, :5], pseudo_labels=arrays["pseudo_labels"]
+    )
+    assert other.ridge == (1e-1, 1e-2) and PREDICTORS["width"].value(other) == 5
+    assert PREDICTORS["dof_weak"].value(other) < PREDICTORS["dof_weak"].value(second)
+
+
+def test_the_strong_models_heads_are_factored_once(monkeypatch):
+    from w2sg_jax.predictors import predicted_error
+    from w2sg_jax.theory.pipeline import strong_head
+
+    made = []
+    monkeypatch.setattr(predicted_error, "strong_head", lambda *args: made.append(args) or strong_head(*args))
+    arrays = pair("wide samples")
+    first = Inputs(**arrays, ridge=RIDGE)
+    second = first.with_weak(
+        arrays["weak"][:, :5], train_weak=arrays["train_weak"][:, :5], pseudo_labels=arrays["pseudo_labels"]
+    )
+    for inputs in (first, second, second.with_ridge((1e-1, 1e-2))):
+        for name in ("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"):
+            assert math.isfinite(PREDICTORS[name].value(inputs))
+    assert len(made) == 1
+
+
+def test_predicted_errors_are_nan_on_few_samples_and_without_a_ridge():
+    arrays = pair("wide samples")
+    told = ("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s")
+    few = {name: array[:7] if name.startswith("train") else array for name, array in arrays.items()}
+    for inputs in (Inputs(**few), Inputs(**arrays, ridge=(0.0, 1e-2)), Inputs(**arrays, ridge=(1e-2, 1e-7))):
+        assert all(math.isnan(PREDICTORS[name].value(inputs)) for name in told)
+    nine = {name: array[:9] if name.startswith("train") else array for name, array in arrays.items()}
+    assert math.isnan(PREDICTORS["cross_validated_err_w2s"].value(Inputs(**nine)))
+    assert math.isfinite(PREDICTORS["predicted_err_w2s"].value(Inputs(**nine)))
+    narrow = Inputs(**arrays | {"weak": arrays["weak"][:, 1:]})
+    with pytest.raises(w2sg.InputError, match="train_weak: 8 columns, and 7 in weak; give one model's"):
+        PREDICTORS["predicted_err_w2s"].value(narrow)
 
 
 def test_linear_cka_function_is_the_predictor(inputs):

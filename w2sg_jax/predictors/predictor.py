@@ -101,7 +101,9 @@ class Inputs:
     weak_probabilities: Float64[np.ndarray, "_ _"] | None = None
     train_groups: Shaped[np.ndarray, " _"] | None = None
     ridge: tuple[float, float] = (1e-2, 1e-2)
+    _weak_model: Model | None = field(default=None, repr=False)
     _strong_model: Model | None = field(default=None, repr=False)
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what no predictor can use."""
@@ -142,8 +144,22 @@ class Inputs:
             train_weak=train_weak,
             pseudo_labels=pseudo_labels,
             weak_probabilities=weak_probabilities,
+            _weak_model=None,
             _strong_model=self.strong_model,
         )
+
+    def with_ridge(self, ridge: tuple[float, float]) -> "Inputs":
+        """The same samples and models at another (weak, strong) pair of ridges.
+
+        What has been computed of either model alone is kept, and what will be is shared.
+        """
+        return replace(self, ridge=ridge, _weak_model=self.weak_model, _strong_model=self.strong_model)
+
+    def once(self, function: "Callable[[Inputs], T]") -> T:
+        """``function(self)``, computed at the first call and kept."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        return self._known[function]
 
     @property
     def available(self) -> frozenset[str]:
@@ -164,12 +180,14 @@ class Inputs:
 
     @cached_property
     def weak_model(self) -> Model:
-        """The weak model alone."""
+        """The weak model alone; shared with what ``with_ridge`` makes."""
+        if self._weak_model is not None:
+            return self._weak_model
         return Model("weak", self.weak, self.train_weak, self.train_labels, self.train_groups)
 
     @cached_property
     def strong_model(self) -> Model:
-        """The strong model alone; shared with what ``with_weak`` makes."""
+        """The strong model alone; shared with what ``with_weak`` and ``with_ridge`` make."""
         if self._strong_model is not None:
             return self._strong_model
         return Model("strong", self.strong, self.train_strong, self.train_labels, self.train_groups)

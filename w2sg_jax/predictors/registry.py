@@ -17,6 +17,7 @@ from .gulp import GULP
 from .inherited_variance import INHERITED_VARIANCE
 from .misfit import LABEL_FREE_MISFIT, MISFIT, SUPERVISED_MISFIT
 from .mutual_knn import MUTUAL_KNN
+from .predicted_error import CROSS_VALIDATED_ERR_W2S, PREDICTED_ERR_W2S, PREDICTED_GAIN, PREDICTED_PRED_GAP
 from .predicted_gap import PREDICTED, SUPERVISED
 from .predictor import NEEDS, Predictor
 from .probes import LEAVE_ONE_OUT_STRONG, LEAVE_ONE_OUT_WEAK, PROBE_DIFFERENCE
@@ -29,6 +30,7 @@ _ALL = (
     *(GULP, CKA, DEBIASED_CKA, PROCRUSTES, SVCCA, PWCCA, MUTUAL_KNN, EIGENSPACE_OVERLAP),
     *(LEAVE_ONE_OUT_WEAK, LEAVE_ONE_OUT_STRONG, PROBE_DIFFERENCE),
     *(DOF_WEAK, DOF_STRONG, STABLE_RANK_WEAK, STABLE_RANK_STRONG, WIDTH),
+    *(PREDICTED_ERR_W2S, PREDICTED_PRED_GAP, PREDICTED_GAIN, CROSS_VALIDATED_ERR_W2S),
 )
 PREDICTORS: Mapping[str, Predictor] = MappingProxyType({predictor.name: predictor for predictor in _ALL})
 """Name -> predictor, in the order of tables."""

@@ -134,7 +134,7 @@ def cross_validated_errors(
         ridges = in_unit_trace(wanted, scale, rows.trace, pool[1].trace, strong_rows.trace)
         if strong is None:
             strong = strong_head(pool[1], split, ridges[2])
-        parts = _folds(split, folds, seed)
+        parts = folds_of(split, folds, seed)
         found[name] = _folded(rows, pool[0], strong, split, parts, ridges, scale, confidence)
     return found if many else found[""]
 
@@ -182,7 +182,7 @@ def _folded(
     )
 
 
-def _folds(train: Train, folds: int | None, seed: int) -> tuple[np.ndarray, ...]:
+def folds_of(train: Train, folds: int | None, seed: int) -> tuple[np.ndarray, ...]:
     """The rows of each fold: whole groups, in an order drawn by the seed."""
     if folds is None:
         return train.members
