@@ -1,6 +1,7 @@
 """What was measured: read where it is published, or measured here."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -79,15 +80,33 @@ def measure_all(
     return read_trials(options.results / TRIALS)
 
 
+def represented_by_zoo(
+    published: Path, zoo: Zoo, datasets: Sequence[MoleculeSet], folder: Path, console: Console
+) -> list[Represented]:
+    """Every set, represented by the weak models of a trained zoo, and by its strong one.
+
+    Args:
+        published: folder of the zoo's two files.
+        zoo: its plans.
+        datasets: labelled sets.
+        folder: for representations; what is there already is used again.
+        console: for progress.
+
+    Raises:
+        InputError: a file of the zoo is missing, damaged, or of other molecules.
+    """
+    encoders, tokenizer = load_weak(published / WEAK, zoo)
+    strong = load_strong(published / STRONG, datasets)
+    sets = represent_all(encoders, tokenizer, datasets, folder, console)
+    return [add(one, {zoo.strong.name: strong[one.data.name]}, console) for one in sets]
+
+
 def _represented(options: Options, zoo: Zoo, datasets: Sequence[MoleculeSet], console: Console) -> list[Represented]:
     """Every set, represented by all encoders, and by RDKit where it is installed."""
     folder = options.out / "representations"
     extra = _chemistry(datasets, console)  # before hours of training, because RDKit may refuse a molecule
     if options.from_zoo:
-        encoders, tokenizer = load_weak(options.zoo / WEAK, zoo)
-        strong = load_strong(options.zoo / STRONG, datasets)
-        sets = represent_all(encoders, tokenizer, datasets, folder, console)
-        sets = [add(one, {zoo.strong.name: strong[one.data.name]}, console) for one in sets]
+        sets = represented_by_zoo(options.zoo, zoo, datasets, folder, console)
     else:
         smiles, labelled = load_corpus(options.corpus, options.data_dir), {data.name: data.smiles for data in datasets}
         corpus = Corpus.build(smiles, labelled, longest=zoo.longest)

@@ -4,8 +4,8 @@ The heads are those of the inputs' ridges, fitted on the labelled split and on t
 group are left out together. Each representation is factored once on each split: the strong model's for all weak models
 (``Inputs.with_weak``), both for all ridges (``Inputs.with_ridge``).
 
-Undefined, NaN, on fewer than 8 samples of either split, and at ridges below 1e-6: eigenpairs that serve every ridge come
-from squares, which hide what a smaller one would let through. ``w2sg_jax.predict_errors`` has them from 1e-10 on.
+Undefined, NaN, on fewer than 8 samples of either split, and at ridges below 1e-6: eigenpairs that serve every ridge
+come from squares, which hide what a smaller one would let through. ``w2sg_jax.predict_errors`` has them from 1e-10 on.
 """
 
 import math

@@ -207,12 +207,6 @@ class Inputs:
         """The gap of the pair on the unlabelled samples, with their labels where they are given."""
         return gap(moments(self.weak, self.strong, self.labels, dtype="float64"), self.ridge)
 
-    @cached_property
-    def train_gap(self) -> Gap:
-        """The gap of the pair on the labelled split."""
-        assert self.train_weak is not None and self.train_strong is not None
-        return gap(moments(self.train_weak, self.train_strong, self.train_labels, dtype="float64"), self.ridge)
-
 
 @dataclass(frozen=True)
 class Predictor:
