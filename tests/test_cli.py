@@ -222,24 +222,25 @@ def test_rank_options_reach_the_library(samples, capsys, options, library):
 
 @pytest.mark.parametrize(
     "train_weak",
-    [["weak5.npy", "weak2.npy"], ["b=weak2.npy", "a=weak5.npy"]],
+    [["weak2.npy", "weak9.npy"], ["b=weak9.npy", "a=weak2.npy"]],
 )
 def test_rank_on_the_supervised_split(samples, capsys, train_weak):
     """Without labels of the samples, the training set's own labels give the ranking."""
-    code, out, _ = _run(
+    code, out, err = _run(
         capsys, "rank", "strong.safetensors", "a=weak2.npy", "b=weak9.npy", "--json",
         "--train-strong", "strong.safetensors", "--train-labels", "labels.npy", "--train-weak", *train_weak,
     )  # fmt: skip
-    strong, two, five, nine, labels = _arrays("strong.safetensors", "weak2.npy", "weak5.npy", "weak9.npy", "labels.npy")
-    expected = w2sg.rank({"a": two, "b": nine}, strong, train=({"a": five, "b": two}, strong, labels))
+    strong, two, nine, labels = _arrays("strong.safetensors", "weak2.npy", "weak9.npy", "labels.npy")
+    expected = w2sg.rank({"a": two, "b": nine}, strong, train=({"a": two, "b": nine}, strong, labels))
     assert code == 0
     record = _strict_json(out)
     assert record["result"] == _strict_json(to_json(expected.to_dict()))
-    assert record["result"]["by"] == "supervised"
+    assert record["result"]["by"] == "err_w2s"
     assert set(record["inputs"]) == {
         "strong", "weak/a", "weak/b", "train_strong", "train_labels", "train_weak/a", "train_weak/b",
     }  # fmt: skip
-    assert record["inputs"]["train_weak/b"]["sha256"] == store.content_hash(two)
+    assert record["inputs"]["train_weak/b"]["sha256"] == store.content_hash(nine)
+    assert "lowest predicted error: b" in err
 
 
 def test_rank_writes_a_folder(samples, capsys):

@@ -139,7 +139,7 @@ def test_splits_that_do_not_fit_are_refused():
         (({"a": weak}, strong, y), w2s, "weak models by names are given in both"),
         (({"a": weak}, strong, y), ({"b": w2s[0]}, w2s[1]), "weak models are not those of train"),
         ((np.ones_like(weak), strong, y), w2s, "train weak: the representation is constant"),
-        ((weak * np.nan, strong, y), w2s, "train weak: NaN"),
+        ((weak * np.nan, strong, y), w2s, "train weak: nan at row 0"),
         ((weak[:5], strong[:5], y[:5]), w2s, "train: 5 samples; errors are predicted from at least 8"),
     ):
         with pytest.raises(w2sg.InputError, match=message):

@@ -28,7 +28,7 @@ def halves(stop):
 def test_columns_are_those_of_gap_and_of_the_dense_definition():
     labelled, unlabelled = halves(150)
     ranking = w2sg.rank(unlabelled, STRONG[150:], Y[150:], train=(labelled, STRONG[:150], Y[:150]), ridge=(1e-3, 1e-2))
-    assert ranking.names == ("w10", "w5", "w2") and ranking.by == "supervised"
+    assert ranking.names == ("w10", "w5", "w2") and ranking.by == "err_w2s"
     assert (ranking.n, ranking.n_train) == (250, 150)
     for row in ranking.rows:
         g = w2sg.gap(w2sg.moments(unlabelled[row.name], STRONG[150:], Y[150:]), (1e-3, 1e-2))
@@ -37,7 +37,62 @@ def test_columns_are_those_of_gap_and_of_the_dense_definition():
             assert getattr(row, field) == pytest.approx(getattr(g, field), rel=1e-9)
         assert (row.rank_weak, row.rank_strong) == (12, 30)
         assert row.supervised == pytest.approx(truth.predicted, rel=1e-9)
-        assert set(row.intervals) == {"norm", "predicted", "supervised"}
+        assert set(row.intervals) == {"norm", "predicted", "supervised", "err_w2s", "err_weak", "pred_gap"}
+        alone = w2sg.predict_errors(
+            (labelled[row.name], STRONG[:150], Y[:150]), (unlabelled[row.name], STRONG[150:]), ridge=(1e-3, 1e-2)
+        )
+        for field in ("err_w2s", "err_weak", "pred_gap", "gain", "pgr"):
+            assert getattr(row, field) == pytest.approx(getattr(alone, field), rel=1e-9)
+        for field in ("err_w2s", "err_weak", "pred_gap"):
+            assert row.intervals[field] == pytest.approx(alone.intervals[field], rel=1e-9)
+        assert ranking.err_ceiling == pytest.approx(alone.err_ceiling, rel=1e-9)
+        assert row.ridge_weak == 1e-3
+    assert ranking.ridge_strong == 1e-2
+
+
+def test_every_model_is_ranked_at_the_ridge_that_its_head_would_have():
+    labelled, unlabelled = halves(150)
+    groups = np.arange(150) // 2
+    found = w2sg.rank(
+        unlabelled, STRONG[150:], train=(labelled, STRONG[:150], Y[:150]), train_groups=groups, confidence=0.9
+    )
+    top = w2sg.leave_one_out(STRONG[:150], Y[:150], groups=groups).ridge
+    assert found.ridge_strong == pytest.approx(top, rel=1e-5)
+    for row in found.rows:
+        own = w2sg.leave_one_out(labelled[row.name], Y[:150], groups=groups).ridge
+        assert row.ridge_weak == pytest.approx(own, rel=1e-5)
+        g = w2sg.gap(w2sg.moments(unlabelled[row.name], STRONG[150:]), (row.ridge_weak, found.ridge_strong))
+        assert row.norm == pytest.approx(g.norm, rel=1e-9)
+        truth = dense_gap(labelled[row.name], STRONG[:150], Y[:150], ridge=(row.ridge_weak, found.ridge_strong))
+        assert row.supervised == pytest.approx(truth.predicted, rel=1e-8)
+        alone = w2sg.predict_errors(
+            (labelled[row.name], STRONG[:150], Y[:150]),
+            (unlabelled[row.name], STRONG[150:]),
+            train_groups=groups,
+            confidence=0.9,
+        )
+        assert row.err_w2s == pytest.approx(alone.err_w2s, rel=1e-9)
+        assert row.intervals["err_w2s"] == pytest.approx(alone.intervals["err_w2s"], rel=1e-9)
+    without = w2sg.rank(unlabelled, STRONG[150:])
+    assert (without.ridge_strong, without.rows[0].ridge_weak, without.rows[0].err_w2s) == (1e-2, 1e-2, None)
+    assert without == w2sg.rank(unlabelled, STRONG[150:], ridge=1e-2)
+
+
+def test_many_samples_are_predicted_from_an_evenly_spaced_share(monkeypatch):
+    labelled, unlabelled = halves(200)
+    train = labelled, STRONG[:200], Y[:200]
+    monkeypatch.setattr("w2sg_jax.ranking.errors.ROWS_BYTES", 200 * 52 * 8 - 1)
+    found = w2sg.rank(unlabelled, STRONG[200:], train=train, ridge=1e-2)
+    half = {name: h[::2] for name, h in labelled.items()}
+    for row in found.rows:
+        alone = w2sg.predict_errors(
+            (half[row.name], STRONG[:200:2], Y[:200:2]),
+            (unlabelled[row.name][::2], STRONG[200::2]),
+            n_train=200,
+            n_w2s=200,
+            ridge=1e-2,
+        )
+        assert row.err_w2s == pytest.approx(alone.err_w2s, rel=1e-9)
 
 
 def test_intervals_hold_the_estimate_and_the_same_samples_give_the_same_ranking():

@@ -2,7 +2,7 @@
 
 Texts are split by hash into what weak models are fitted on (train), what they would label (w2s) and a test part that is
 not read; every model represents both parts, in a store that keeps what is there; and the weak models are ranked by the
-supervised-split predicted gap, with intervals over groups of rows.
+predicted error of the strong model after fine-tuning on their labels, with intervals over groups of rows.
 """
 
 import difflib
@@ -172,7 +172,7 @@ def predict(
         options: of ``rank``, such as ``ridge``; not its ``dtype``.
 
     Returns:
-        The ranking by the supervised-split predicted gap.
+        The ranking by the predicted error, Err_w2s.
 
     Raises:
         InputError: a model, a layer or data that cannot be used.

@@ -47,7 +47,7 @@ class PairOptions:
     """Print one JSON object, with settings, versions and content hashes; the table goes to stderr."""
 
     @property
-    def ridges(self) -> float | tuple[float, float]:
+    def ridges(self) -> Any:
         """--ridge alone, or the (weak, strong) pair if a side has its own."""
         if self.ridge_weak is None and self.ridge_strong is None:
             return self.ridge

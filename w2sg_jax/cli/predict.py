@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from rich.console import Console
 from tyro.conf import arg
@@ -19,9 +19,9 @@ class PredictOptions(ModelOptions, TextOptions):
 
     The texts are split by hash: weak models would be fitted on one part (train) and label the other (w2s); the
     third is not read. Every model represents both parts, in a store that keeps what is there, so that a run that
-    is killed goes on. The weak models are ranked by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n
-    on the labelled part, in squared label units: what the strong model would lose by learning from the weak
-    one's labels. Smaller is better. Intervals count rows of one question or author once.
+    is killed goes on. The weak models are ranked by the predicted error of the strong model after fine-tuning
+    on their labels, in squared label units, told from the labelled part. Smaller is better. Intervals count rows
+    of one question or author once.
 
     A model is a folder with config.json, safetensors and tokenizer, a GGUF file, or a name on the Hugging Face
     hub; MODEL#LAYER and MODEL#LAYER:POOL take a layer of it, and NAME=MODEL gives weak models names of your own, all of
@@ -42,8 +42,9 @@ class PredictOptions(ModelOptions, TextOptions):
     """Rows of all three parts together, at most; 0 for all."""
     seed: int = 0
     """Of the split."""
-    ridge: float = 1e-2
-    """Added to K/n of every model, in units of unit trace: pass the weight decay of the heads."""
+    ridge: float | Literal["auto"] = "auto"
+    """Of the heads, added to K/n in units of unit trace: pass their weight decay. auto: each model's own, by
+    leave-one-out on the labelled part."""
     confidence: float = 0.95
     """Of the intervals."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None

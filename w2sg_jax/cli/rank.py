@@ -37,9 +37,9 @@ class RankOptions(PairOptions):
     Row i of every file belongs to sample i: the samples that a weak model would label. Without labels the
     ranking is by the gap norm |P_s (I - P_w)|, the share of what the strong model can express and the weak
     one cannot. With the labelled set that the weak models are fitted on anyway (--train-strong,
-    --train-weak, --train-labels) it is by the supervised-split predicted gap, |P_s (I - P_w) y|^2 / n on
-    that set, in squared label units; no label of the samples themselves is needed. Smaller is better. The
-    ridge is what is added to K/n, in units of unit trace: pass the weight decay of the heads.
+    --train-weak, --train-labels) it is by the predicted error of the strong model after fine-tuning on weak
+    labels, in squared label units; no label of the samples themselves is needed. Smaller is better. The
+    ridge is what is added to K/n, in units of unit trace: pass the weight decay of the heads if it is known.
 
     A weak model is called by its file's stem, by the array's name in FILE::name, or as NAME=FILE says.
 
@@ -58,7 +58,14 @@ class RankOptions(PairOptions):
     """The weak models' representations of that set: one each, in the order of WEAK, or NAME=FILE for all."""
     train_labels: Annotated[str | None, FILE] = None
     """Labels of that set."""
-    by: Literal["supervised", "predicted", "norm", "frobenius", "dof_weak"] | None = None
+    ridge: float | Literal["auto"] = dataclasses.field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="auto", kw_only=True
+    )
+    """Of the heads, added to K/n in units of unit trace (raw units with --scale none). auto: with the labelled set,
+    each model's own by leave-one-out; else 0.01."""
+    by: (
+        Literal["err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak", "pred_gap"] | None
+    ) = None
     """Order by this column; by default the first of these that the files allow."""
     train_groups: Annotated[str | None, FILE] = None
     """The same of the set that the weak models are fitted on."""

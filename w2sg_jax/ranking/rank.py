@@ -33,12 +33,15 @@ from ..theory.gap import accuracy, close, gap_of_pair, rounding_of_norm
 from ..theory.gap_operator import functions_of_pair, make_pair
 from ..theory.influence import Functions
 from ..theory.kernel import Traces, joint_factor
+from ..theory.pipeline import AUTO, Ridge
+from ..theory.predicted_errors import PredictedErrors
 from ..theory.second_pass import Covariances, Model, covariances
 from ..theory.smoother import Parameters, unit_trace_ridges
 from ..theory.solved import Strong, Weak, applies, solve, strong_of, trace_of, weak_of
 from ..theory.spectrum import Spectrum
 from ..theory.uncertainty import Joint, best, corrected, intervals, rough
-from .result import Ranking, RankingRow, failed_row, order, ordered
+from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, Samples, predicted_errors
+from .result import ERRORS, Ranking, RankingRow, failed_row, order, ordered
 
 FEWEST = 8
 """Samples of a ranking."""
@@ -102,25 +105,35 @@ def train_parts(train: Any) -> tuple[Any, Any, Any]:
     return tuple(train)
 
 
-def same_names(weak: Mapping[str, Array], trained: Mapping[str, Array]) -> None:
-    """Refuse weak models that are in one of the splits alone."""
-    different = set(weak) ^ set(trained)
+def same_models(samples: Candidates, train: Candidates) -> None:
+    """Refuse weak models that are in one of the splits alone, and models whose widths differ between them."""
+    different = set(samples.weak) ^ set(train.weak)
     if different:
         raise InputError(f"train: the weak models differ from those to rank: {', '.join(sorted(different))}")
+    pairs = {f"weak model {name!r}": (array, train.weak[name]) for name, array in samples.weak.items()}
+    for called, (one, other) in ({"strong": (samples.strong, train.strong)} | pairs).items():
+        if one.shape[1] != other.shape[1]:
+            raise InputError(
+                f"train {called}: {other.shape[1]} columns, and {one.shape[1]} of the samples to rank on; give one "
+                "model's representations"
+            )
 
 
 class _Settings(NamedTuple):
     """Of one ranking.
 
     Attributes:
-        ridge, threshold, scale: as in ``gap``.
+        ridges: of each weak model, filled as they are chosen; in units of ``scale``.
+        ridge: of the strong model, in a list that is empty until it is chosen.
+        threshold, scale: as in ``gap``.
         options, checkpoints: of its passes over the samples.
         widths: what each weak width is padded to where principal components are needed.
         skip: whether a model whose representation is constant is a row with its reason, not the end.
         frobenius: whether intervals of Frobenius norms are asked for.
     """
 
-    ridge: tuple[float, float]
+    ridges: dict[str, float]
+    ridge: list[float]
     threshold: tuple[float, float]
     scale: str
     options: PassOptions
@@ -139,7 +152,7 @@ def rank(
     train: tuple[Mapping[str, ArrayInput], ArrayInput, ArrayInput] | None = None,
     groups: ArrayLike | None = None,
     train_groups: ArrayLike | None = None,
-    ridge: float | tuple[float, float] = 1e-2,
+    ridge: Ridge = AUTO,
     threshold: float | tuple[float, float] = 0.0,
     by: str | None = None,
     confidence: float = 0.95,
@@ -159,13 +172,17 @@ def rank(
         strong: (n, d_strong) representation of those samples by the strong model.
         labels: (n,) or (n, c) labels of those samples, if known: gives ``predicted``.
         train: the labelled split that the weak models are fitted on, as (name -> (n~, d), (n~, d_strong), labels):
-            gives ``supervised``, the label-aware predictor that needs no label beyond those of any set-up.
+            gives the predicted errors and ``supervised``, which need no label beyond those of any set-up.
         groups: (n,) which samples belong together, such as several answers to one question, by names or numbers: they
             are counted as one draw. Without it every sample is drawn by itself.
         train_groups: (n~,) the same of the labelled split.
-        ridge, threshold, scale: as in ``gap``; label-aware quantities are sharpest at the ridge of the heads.
-        by: the quantity to order by: "supervised", "predicted", "norm", "frobenius" (ascending) or "dof_weak"
-            (descending); by default the first of these that can be computed.
+        ridge: "auto", a number, a pair of numbers for the weak models and the strong one, or a pair of either. A number
+            is the ridge that the heads are fitted with. "auto" is what has the smallest leave-one-out error on
+            ``train``, for each weak model and the strong one with its labels, as one would fit the heads; without
+            ``train`` it is 0.01.
+        threshold, scale: as in ``gap``; predicted errors are of heads that keep every direction.
+        by: the quantity to order by: "err_w2s", "supervised", "predicted", "norm", "frobenius", "err_weak", "pred_gap"
+            (ascending) or "dof_weak" (descending); by default the first of these that can be computed.
         confidence: of the intervals, and of the set of models that may be best.
         errors: "row": a weak model whose representation is constant comes last, with its reason. "raise": it ends the
             ranking.
@@ -175,13 +192,14 @@ def rank(
     Returns:
         Ranking. Its intervals come from the influence of each sample (see ``theory.influence``), on the scale of the
         logarithm or, of the norm, of the logit, so that they lie where the quantities can. They cover what is expected
-        at this number of samples, for these models, at this ridge. ``frobenius`` has one where the ranking is by it and
-        every direction is kept, at a cost of d^3 for each model; effective dimensions have none.
+        at this number of samples, for these models, at these ridges. ``frobenius`` has one where the ranking is by it
+        and every direction is kept, at a cost of d^3 for each model; effective dimensions have none.
 
     Raises:
         InputError: no weak model, representations of different n, a name missing in ``train``, or as ``gap``.
 
-    Cost: two passes over the samples, the first for all weak models that fit into 4 GiB of sums together (on a device,
+    Cost: of predicted errors that of ``predict_errors`` for each weak model, with the strong one decomposed once; then
+    two passes over the samples, the first for all weak models that fit into 4 GiB of sums together (on a device,
     into an eighth of its memory). The strong model is factored once; each weak model costs
     $2 d_s^2 d_w + 2 d_s d_w^2 + 2 d_w^3$ flops, or $n^2 d_w + 2 n^3$ of fewer samples than it has columns, and the norm
     some 50 products with vectors.
@@ -190,10 +208,9 @@ def rank(
     samples = [checked_candidates(weak, strong, labels, "", groups)]
     if train is not None:
         samples.append(checked_candidates(*train_parts(train), "train ", train_groups))
-        same_names(samples[0].weak, samples[1].weak)
+        same_models(samples[0], samples[1])
     elif train_groups is not None:
         raise InputError("train_groups: given without train=(weak, strong, labels)")
-    by = order(by, labels is not None, train is not None)
     confidence = as_confidence(confidence)
     check_option(scale, "scale", ("trace", "none"))
     check_option(center, "center", (True, False))
@@ -202,8 +219,12 @@ def rank(
     options = PassOptions(center, dtype, None, devices, checkpoint, checkpoint_every)
     widths = padded_widths(array.shape[1] for sample in samples for array in sample.weak.values())
     skip = errors == "row" and len(samples[0].weak) > 1
+    wanted = _as_ridges(ridge)
+    predicting = train is not None and all(isinstance(one, str) or may_solve(one) for one in wanted)
+    by = order(by, labels is not None, train is not None, predicting)
     settings = _Settings(
-        as_ridge(ridge),
+        {},
+        [],
         as_threshold(threshold),
         scale,
         options,
@@ -217,20 +238,59 @@ def rank(
         for index, sample in enumerate(samples)
     ]
     names = list(samples[0].weak)
+    errors_of, reason = None, ""
+    if predicting:
+        pool_of, train_of = (Samples(one.weak, one.strong, one.labels, one.groups) for one in samples)
+        told = {"center": center, "scale": scale, "confidence": confidence}
+        errors_of, reason = predicted_errors(train_of, pool_of, wanted, **told)
+        if errors_of is None and by in ERRORS:
+            by = order(None, labels is not None, train is not None, False)
+    total = len(names) * (1 if errors_of is None else 2)
     if progress is not None:
-        progress(0, len(names))
+        progress(0, total)
     done = count(1)
 
     def report() -> None:
         if progress is not None:
-            progress(next(done), len(names))
+            progress(next(done), total)
 
     for batch in _batches(samples):
+        for name in batch:
+            if errors_of is not None:
+                _predict(errors_of, name, settings)
+                report()
+        _default_ridges(settings, wanted, batch)
         for split in splits:
             split.measure(batch, report if split is splits[-1] else lambda: None)
-    made = _ranking(splits, names, by, settings, confidence)
+    made = _ranking(splits, names, by, settings, confidence, errors_of, reason)
     settings.checkpoints.clear()
     return made
+
+
+def _as_ridges(ridge: Any) -> tuple[float | str, float | str]:
+    """The (weak, strong) pair, each a number or "auto" (InputError)."""
+    pair = ridge if isinstance(ridge, tuple | list) and len(ridge) == 2 else (ridge, ridge)
+    first, second = (one if isinstance(one, str) and one == AUTO else as_ridge(one)[0] for one in pair)
+    return first, second
+
+
+def _predict(errors: RankedErrors, name: str, settings: _Settings) -> None:
+    """Errors and ridges of a weak model; one that cannot be used is told where its moments are made."""
+    try:
+        found = errors.measure(name)
+    except InputError:
+        return
+    settings.ridges[name] = found.ridge_weak
+    settings.ridge[:] = [found.ridge_strong]
+
+
+def _default_ridges(settings: _Settings, wanted: tuple[float | str, float | str], names: Sequence[str]) -> None:
+    """The ridges that were given, or the one for want of labels, where none was chosen."""
+    first, second = (LABEL_FREE_RIDGE if isinstance(one, str) else one for one in wanted)
+    for name in names:
+        settings.ridges.setdefault(name, first)
+    if not settings.ridge:
+        settings.ridge[:] = [second]
 
 
 class _Measured(NamedTuple):
@@ -289,7 +349,7 @@ class _Split:
                 report()
                 continue
             models[name] = Model(arrays[index], part.mean, trace)
-            ridge = self._ridges(trace)[0]
+            ridge = self._ridges(name, trace)[0]
             if strong is not None and may_solve(ridge):
                 chosen[name] = weak_of(part, cross, trace, ridge, strong)
         if strong is not None:
@@ -315,21 +375,28 @@ class _Split:
             trace = trace_of(target.strong, f"{self.prefix}strong", dtype=target.dtype, center=target.center)
             self.strong_model = Model(self.sample.strong, target.strong.mean, trace)
             self.label_mean, self.label_square = target.label_mean, float(np.trace(target.label_second))
-        if not applies(self._ridges(1.0), self.settings.threshold):
+        ridge = self._strong_ridge()
+        if not applies((ridge, ridge), self.settings.threshold):
             return None
         of_samples = target.strong.rows is not None
         if of_samples not in self.strong:
-            made = self.strong[of_samples] = strong_of(target, self.strong_model.trace, self._ridges(1.0)[1])
+            made = self.strong[of_samples] = strong_of(target, self.strong_model.trace, ridge)
             self.dof_strong = made.dof
             if self.with_norm:
                 self.rank_strong = made.rank
         return self.strong[of_samples]
 
-    def _ridges(self, trace: float) -> tuple[float, float]:
+    def _ridges(self, name: str, trace: float) -> tuple[float, float]:
         """Both at unit trace, of a weak model with this trace."""
         assert self.strong_model is not None
         traces = Traces(trace, self.strong_model.trace, 0.0)
-        return unit_trace_ridges(self.settings.ridge, traces, self.settings.scale)
+        return unit_trace_ridges((self.settings.ridges[name], self.settings.ridge[0]), traces, self.settings.scale)
+
+    def _strong_ridge(self) -> float:
+        """At unit trace."""
+        assert self.strong_model is not None
+        traces = Traces(1.0, self.strong_model.trace, 0.0)
+        return unit_trace_ridges((1.0, self.settings.ridge[0]), traces, self.settings.scale)[1]
 
     def _solve(
         self,
@@ -376,10 +443,11 @@ class _Split:
             factor = joint_factor(m)
             pair = make_pair(m, factor, self.spectrum, width=settings.widths[m.d_weak])
             self.spectrum = pair.strong
-            g = gap_of_pair(m, factor, pair, settings.ridge, settings.threshold, scale=settings.scale)
+            own = settings.ridges[name], settings.ridge[0]
+            g = gap_of_pair(m, factor, pair, own, settings.threshold, scale=settings.scale)
         except InputError as error:
             raise InputError(f"{self.prefix}weak model {name!r}: {error}") from error
-        parameters = Parameters(*self._ridges(model.trace), *settings.threshold)
+        parameters = Parameters(*self._ridges(name, model.trace), *settings.threshold)
         functions = functions_of_pair(m, factor, pair, parameters, g.norm if self.with_norm else None, g.predicted)
         self.rank_strong, self.dof_strong = g.rank_strong, g.dof_strong
         self.measured[name] = _Measured(
@@ -389,7 +457,7 @@ class _Split:
             g.rank_weak,
             g.dof_weak,
             g.warnings + (close(g.norm, float(g.singular_values[1])) if len(g.singular_values) > 1 else ()),
-            rounding_of_norm(target.dtype, part.rows is not None, self._ridges(model.trace), g.norm, 1.0),
+            rounding_of_norm(target.dtype, part.rows is not None, self._ridges(name, model.trace), g.norm, 1.0),
             functions,
             model,
         )
@@ -413,7 +481,13 @@ def _batches(samples: Sequence[Candidates]) -> Iterator[list[str]]:
 
 
 def _ranking(
-    splits: Sequence[_Split], names: Sequence[str], by: str, settings: _Settings, confidence: float
+    splits: Sequence[_Split],
+    names: Sequence[str],
+    by: str,
+    settings: _Settings,
+    confidence: float,
+    errors: RankedErrors | None,
+    reason: str,
 ) -> Ranking:
     """What all models' measurements say together."""
     failed = {name: reason for split in splits for name, reason in split.failed.items()}
@@ -441,6 +515,10 @@ def _ranking(
             rounding = np.array([split.measured[name].rounding for name in known])
             joints["norm"] = Joint(norms, found.norm.covariance, 1.0, found.norm.draws, rounding)
             few |= {"norm": found.norm.draws}
+    predicted = {} if errors is None else errors.found
+    if errors is not None and set(predicted) >= set(known):
+        joints |= errors.joints(known)
+        few |= {name: one.draws for name, one in joints.items() if name in JOINT and one.draws is not None}
     ends = {quantity: intervals(joint, confidence) for quantity, joint in joints.items()}
     first = best(joints[by], confidence) if by in joints else None
     rows = []
@@ -457,12 +535,15 @@ def _ranking(
                 rank_strong=splits[0].rank_strong,
                 dof_weak=own[0].dof,
                 dof_strong=splits[0].dof_strong,
+                ridge_weak=settings.ridges[name],
+                **_errors_of(predicted.get(name)),  # pyright: ignore[reportArgumentType]
                 intervals={key: (float(pair[place, 0]), float(pair[place, 1])) for key, pair in ends.items()},
                 probability_best=None if first is None else float(first.probability[place]),
                 may_be_best=None if first is None else bool(first.possible[place]),
                 warnings=tuple(dict.fromkeys(note for each in own for note in each.warnings))
                 + _vanished(own, [split.label_square for split in splits])
-                + rough({key: float(draws[place]) for key, draws in few.items()}),
+                + rough({key: float(draws[place]) for key, draws in few.items()})
+                + (predicted[name].warnings if name in predicted else ()),
             )
         )
     rows = ordered(rows, by)
@@ -472,7 +553,9 @@ def _ranking(
     return Ranking(
         rows=tuple(rows),
         by=by,
-        ridge=settings.ridge,
+        ridge_strong=settings.ridge[0],
+        err_ceiling=next((one.err_ceiling for one in predicted.values()), None),
+        label_variance=next((one.label_variance for one in predicted.values()), None),
         threshold=settings.threshold,
         n=target.strong.shape[0],
         n_train=splits[1].sample.strong.shape[0] if len(splits) > 1 else None,
@@ -485,8 +568,14 @@ def _ranking(
             key: tuple(tuple(map(float, line)) for line in joint.in_units()[np.ix_(places, places)])
             for key, joint in joints.items()
         },
-        warnings=_notes(splits, len(known)),
+        warnings=_notes(splits, len(known)) + ((f"no error is predicted: {reason}",) if reason else ()),
     )
+
+
+def _errors_of(found: PredictedErrors | None) -> dict[str, float]:
+    """The fields of a row that are predicted errors."""
+    names = ("err_w2s", "err_weak", "pred_gap", "gain", "pgr")
+    return {} if found is None else {name: getattr(found, name) for name in names}
 
 
 def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from .._errors import InputError
 from ..numerics.checks import check_option
 from ..theory.uncertainty import difference
 
-ORDERS = ("supervised", "predicted", "norm", "frobenius", "dof_weak")
+ORDERS = ("err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak", "pred_gap")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
+ERRORS = ("err_w2s", "err_weak", "pred_gap")
+"""Those that are predicted errors."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,13 @@ class RankingRow:
 
     Attributes:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
+        err_w2s, err_weak, pred_gap, gain, pgr: predicted errors, as in ``PredictedErrors``; None unless ``train`` was
+            given with labels that can be learned from, at ridges that heads can have.
+        ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
-        intervals: (low, high) over samples of ``norm``, ``predicted`` and ``supervised``, inside their ranges; and of
-            ``frobenius`` where the ranking is by it.
+        intervals: (low, high) over samples of ``norm``, ``predicted``, ``supervised``, ``err_w2s``, ``err_weak`` and
+            ``pred_gap``, inside their ranges; and of ``frobenius`` where the ranking is by it.
         probability_best: that this model has the smallest value of what the ranking is by, given how the values of all
             models vary together over samples; None where that quantity has no intervals.
         may_be_best: whether it is in the set that holds the best model with the confidence of the intervals.
@@ -39,6 +44,12 @@ class RankingRow:
     rank_strong: int
     dof_weak: float
     dof_strong: float
+    ridge_weak: float = float("nan")
+    err_w2s: float | None = None
+    err_weak: float | None = None
+    pred_gap: float | None = None
+    gain: float | None = None
+    pgr: float | None = None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     probability_best: float | None = None
     may_be_best: bool | None = None
@@ -70,7 +81,10 @@ class Ranking:
     Attributes:
         rows: one a weak model, in the order of ``by``; those without a value last.
         by: the quantity that orders them.
-        ridge, threshold: (weak, strong) pairs.  n: samples.  n_train: samples of the supervised split, or None.
+        ridge_strong: of the strong model, in units of ``scale``; those of weak models are in their rows.
+        err_ceiling: predicted error of the strong model with true labels.  label_variance: error of a head that knows
+            nothing. None without predicted errors.
+        threshold: a (weak, strong) pair.  n: samples.  n_train: samples of the supervised split, or None.
         n_groups: groups of samples that count as one draw each; None where each sample does.
         confidence: of the intervals.
         covariances: of what has intervals, (k, k) over the rows with a value, in their order.
@@ -79,7 +93,9 @@ class Ranking:
 
     rows: tuple[RankingRow, ...]
     by: str
-    ridge: tuple[float, float]
+    ridge_strong: float
+    err_ceiling: float | None
+    label_variance: float | None
     threshold: tuple[float, float]
     n: int
     n_train: int | None
@@ -107,8 +123,7 @@ class Ranking:
 
         Args:
             first, second: names.
-            quantity: "norm", "predicted" or "supervised", or "frobenius" where the ranking is by it; by default what
-                the ranking is by.
+            quantity: one that rows have intervals of; by default what the ranking is by.
 
         Raises:
             InputError: no such model or no such quantity.
@@ -140,13 +155,16 @@ def ordered(rows: list[RankingRow], by: str) -> list[RankingRow]:
     return sorted(rows, key=lambda row: getattr(row, by), reverse=by == "dof_weak")
 
 
-def order(by: str | None, has_labels: bool, has_train: bool) -> str:
+def order(by: str | None, has_labels: bool, has_train: bool, has_errors: bool) -> str:
     """The quantity that was asked for, or the first that can be computed (InputError for one that cannot)."""
-    possible = [name for name in ORDERS if (name != "supervised" or has_train) and (name != "predicted" or has_labels)]
+    lacking = {"supervised": not has_train, "predicted": not has_labels} | dict.fromkeys(ERRORS, not has_errors)
+    possible = [name for name in ORDERS if not lacking.get(name)]
     if by is None:
         return possible[0]
     check_option(by, "by", ORDERS)
     if by not in possible:
-        needed = "train=(weak, strong, labels)" if by == "supervised" else "labels"
+        needed = "labels" if by == "predicted" else "train=(weak, strong, labels)"
+        if by in ERRORS and has_train:
+            needed = "ridges from 1e-10 on"
         raise InputError(f"by: {by!r} needs {needed}")
     return by

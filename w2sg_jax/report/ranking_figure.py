@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..ranking.result import Ranking, RankingRow
 
 MOST_ROWS = 60
+DRAWN = tuple(name for name in WITH_INTERVAL if name != "pred_gap")
+"""Of the quantities with intervals; the predicted PredGap stands in the table."""
 
 
 def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label units") -> "Figure":
@@ -27,7 +29,7 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
         A matplotlib figure that belongs to no window; only the best 60 models are drawn, and it says so.
     """
     rows = [row for row in ranking.rows if row.error is None][:MOST_ROWS]
-    shown = [name for name in WITH_INTERVAL if any(getattr(row, name) is not None for row in rows)]
+    shown = [name for name in DRAWN if any(getattr(row, name) is not None for row in rows)]
     names = [_short(row.name) for row in rows]
     paired = ranking.by in ranking.covariances and len(rows) > 1
     width = 1.5 + 0.08 * max(map(len, names)) + 3.4 * (len(shown) + paired)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..theory.scores import GapInfluence
 
 RANKING_HEADINGS = {
+    "err_w2s": "predicted error Err_w2s",
+    "err_weak": "weak model's error, left out",
+    "pred_gap": "predicted PredGap",
     "supervised": "predicted gap, supervised split",
     "predicted": "predicted gap",
     "norm": "gap norm",
@@ -26,9 +29,9 @@ RANKING_HEADINGS = {
     "dof_weak": "effective dimension",
 }
 """What a reader is told that a field of a ranking is; in this order."""
-WITH_INTERVAL = ("supervised", "predicted", "norm")
+WITH_INTERVAL = ("err_w2s", "err_weak", "pred_gap", "supervised", "predicted", "norm")
 """Fields of a ranking that can have an interval."""
-LEFT_OUT_FIRST = ("dof_weak", "frobenius", "norm", "predicted", "supervised")
+LEFT_OUT_FIRST = ("dof_weak", "frobenius", "pred_gap", "predicted", "norm", "supervised", "err_weak", "err_w2s")
 """Fields of a ranking that leave a narrow terminal, in this order, unless it is ordered by them."""
 DIFFERENCE = "difference"
 """Stands for the column with differences to the first model."""
@@ -155,7 +158,7 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
     places = [f"{place} ●" if row.may_be_best else str(place) for place, row in enumerate(ranking.rows, 1)]
     first = [_Column("", "", places, True), _Column("", "weak model", list(ranking.names), True)]
     kept = f"● may be the best: these models hold it with {100 * ranking.confidence:g}% confidence"
-    notes = [kept] if ranking.may_be_best else []
+    notes = [*_headline(ranking), *([kept] if ranking.may_be_best else [])]
     made = _of_columns(title, [*first, *columns], notes)
     left_out: list[str] = []
     for field in (*(field for field in LEFT_OUT_FIRST if field != ranking.by), DIFFERENCE, "probability_best"):
@@ -167,6 +170,19 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
             wider = f"a wider terminal shows more: {', '.join(left_out)}"
             made = _of_columns(title, [*first, *columns], [*notes, wider])
     return made
+
+
+def _headline(ranking: "Ranking") -> list[str]:
+    """What a ranking by predicted errors says first, and what its errors are to be held against."""
+    best = ranking.rows[0]
+    if ranking.by != "err_w2s" or best.err_w2s is None or best.error is not None:
+        return []
+    ends = interval(best.intervals.get("err_w2s"))
+    found = f"lowest predicted error: {best.name}, {number(best.err_w2s, 3)} ({100 * ranking.confidence:g}%: {ends})"
+    return [
+        f"{found}; its own error {number(best.err_weak, 3)}, the strong model's with true labels "
+        f"{number(ranking.err_ceiling, 3)}, that of knowing nothing {number(ranking.label_variance, 3)}"
+    ]
 
 
 class _Column(NamedTuple):

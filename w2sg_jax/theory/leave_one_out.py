@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._errors import InputError
-from ..numerics.backend import compiled
+from ..numerics.backend import by_backend, compiled
 from ..numerics.checks import ArrayInput, as_groups, as_ridges, at_least_two
 from ..numerics.linalg import product
 from ..numerics.rounding import may_square
@@ -82,12 +81,12 @@ class Factored(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """At one ridge: errors, residuals of samples that were left out, effective dimension."""
+    """At R ridges: errors, residuals of samples that were left out, effective dimensions."""
 
-    error: Float[Array, ""]
-    gcv: Float[Array, ""]
-    residuals: Float[Array, "n c"]
-    dof: Float[Array, ""]
+    error: Float[np.ndarray, " R"]
+    gcv: Float[np.ndarray, " R"]
+    residuals: Float[np.ndarray, "n R c"]
+    dof: Float[np.ndarray, " R"]
 
 
 @own_settings()
@@ -153,7 +152,7 @@ def along_path(
     best = [
         minimum(
             path,
-            np.asarray(found[place]),
+            found[place],
             lambda ridge, place=place: float(at(np.array([ridge]))[place][0]),
             what,
             notes,
@@ -163,13 +162,13 @@ def along_path(
     last = at(np.array([best[0][0]]))
     return LeaveOneOut(
         ridges=path,
-        errors=np.asarray(found.error),
-        gcv=np.asarray(found.gcv),
+        errors=found.error,
+        gcv=found.gcv,
         ridge=best[0][0],
         error=float(last.error[0]),
         gcv_ridge=best[1][0],
         gcv_error=best[1][1],
-        residuals=np.asarray(last.residuals[0]),
+        residuals=last.residuals[:, 0],
         dof=float(last.dof[0]),
         n_groups=sum(len(rows) for rows in members),
         scale=scale,
@@ -226,39 +225,40 @@ def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) ->
     return Factored(rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant)
 
 
-def _path(factored: Factored, members: tuple[Array, ...], ridges: Array, *, center: bool) -> _Left:
-    rows, y = factored.rows, factored.y
-    n = jnp.asarray(rows.shape[0], rows.dtype)
-    own = jnp.where(jnp.asarray(center), 1.0 / n, 0.0)  # the intercept's share of each entry of S
-    moments = product(rows.T, y)
-
-    def at(ridge: Array) -> _Left:
-        inverse = jnp.where(factored.keep, 1.0 / jnp.where(factored.keep, factored.eigenvalues + ridge, 1.0), 0.0)
-        rest = y - product(rows, inverse[:, None] * moments)
-        left_out, gcv = jnp.zeros_like(y), jnp.zeros((), y.dtype)
-        for places in members:
-            size = places.shape[1]
-            some, ends = rows[places], rest[places]
-            if size == 1:
-                diagonal = (some[:, 0, :] ** 2 * inverse[None, :]).sum(axis=1) + own
-                left = ends / (1.0 - diagonal)[:, None, None]
-                mean, beside = diagonal.mean(), jnp.zeros((), y.dtype)
-            else:
-                block = product(some * inverse[None, None, :], jnp.swapaxes(some, 1, 2)) + own
-                left = jnp.linalg.solve(jnp.eye(size, dtype=y.dtype)[None] - block, ends)
-                mean = jnp.trace(block, axis1=1, axis2=2).mean() / size
-                beside = (block.sum(axis=(1, 2)).mean() - mean * size) / (size * (size - 1))
-            left_out = left_out.at[places].set(left)
+def _along(factored: Factored, members: tuple[np.ndarray, ...], ridges: np.ndarray, *, center: bool) -> _Left:
+    """Errors at some ridges: products for all of them at once where samples are left out one by one."""
+    rows, y, keep = factored.rows, factored.y, np.asarray(factored.keep)
+    n, c = y.shape
+    own = center / n  # the intercept's share of each entry of S
+    regular = np.where(keep[:, None], np.asarray(factored.eigenvalues)[:, None] + ridges[None, :], 1.0)
+    inverse = np.where(keep[:, None], 1 / regular, 0.0)
+    moments = _cross(rows, y)
+    heads = (inverse[:, :, None] * moments[:, None, :]).reshape(len(inverse), -1)
+    rest = y[:, None, :] - _times(rows, heads).reshape(n, len(ridges), c)
+    left, gcv = np.empty_like(rest), np.zeros(len(ridges))
+    for places in members:
+        size = places.shape[1]
+        if size == 1:
+            diagonal = _times(rows[places[:, 0]] ** 2, inverse) + own
+            left[places[:, 0]] = rest[places[:, 0]] / (1 - diagonal)[:, :, None]
+            mean = diagonal.mean(axis=0)
+            gcv += (rest[places[:, 0]] ** 2).sum(axis=(0, 2)) / (1 - mean) ** 2
+            continue
+        some = rows[places]
+        for index in range(len(ridges)):
+            ends = rest[places, index]
+            block = np.matmul(some * inverse[None, None, :, index], np.swapaxes(some, 1, 2)) + own
+            left[places, index] = np.linalg.solve(np.eye(size)[None] - block, ends)
+            mean = np.trace(block, axis1=1, axis2=2).mean() / size
+            beside = (block.sum(axis=(1, 2)).mean() - mean * size) / (size * (size - 1))
             # The average block is a I + b 1 1^T, whose inverse is written out.
-            outside = 1.0 - (mean - beside)
+            outside = 1 - (mean - beside)
             shared = beside / (outside * (outside - size * beside))
-            averaged = ends / outside + shared * ends.sum(axis=1, keepdims=True)
-            gcv = gcv + (averaged**2).sum()
-        dof = (jnp.where(factored.keep, factored.eigenvalues * inverse, 0.0)).sum()
-        return _Left((left_out**2).sum() / n, gcv / n, left_out, dof)
-
-    return jax.lax.map(at, ridges)
+            gcv[index] += ((ends / outside + shared * ends.sum(axis=1, keepdims=True)) ** 2).sum()
+    dof = np.where(keep[:, None], np.asarray(factored.eigenvalues)[:, None] * inverse, 0.0).sum(axis=0)
+    return _Left((left**2).sum(axis=(0, 2)) / n, gcv / n, left, dof)
 
 
-_factor = compiled(_factored, static=("center", "scale", "squared"), fetch=None)
-_along = compiled(_path, static=("center",))
+_factor = compiled(_factored, static=("center", "scale", "squared"))
+_times = by_backend(lambda la, a, b: la.product(a, b))
+_cross = by_backend(lambda la, a, b: la.cross(a, b))

@@ -26,12 +26,12 @@ from numpy.typing import ArrayLike
 from .._errors import InputError
 from ..numerics.backend import by_backend, cut
 from ..numerics.checks import ArrayInput, as_groups, as_labels, as_samples, check_option, refuse_non_finite
-from ..numerics.rounding import CONSTANT, epsilon
+from ..numerics.rounding import CONSTANT, SMALLEST_SQUARED_RIDGE, epsilon
 from ..second_moments.moments import Moments
 from .kernel import joint_factor, refuse_constant
 from .leave_one_out import PATH, Factored, LeaveOneOut, along_path, members_of, minimum
 from .smoother import left_over
-from .spectrum import kept, spectrum_of_rows
+from .spectrum import kept, spectrum, spectrum_of_rows
 from .targets import as_targets
 
 AUTO = "auto"
@@ -127,9 +127,9 @@ class StrongHead(NamedTuple):
     eigenvalues: Float[np.ndarray, " k"]
     vectors: Float[Any, "d k"]
     components: Float[np.ndarray, "r k"]
-    train: Float[np.ndarray, "r~ k"]
+    train: Float[np.ndarray, "r k"]
     shift: Float[np.ndarray, " k"]
-    outside: tuple[Float[Any, "r~ d"], Float[np.ndarray, " d"]] | None
+    outside: tuple[Float[Any, "r d"], Float[np.ndarray, " d"]] | None
     ceiling: TrainedHead
 
 
@@ -156,15 +156,15 @@ class Pipeline(NamedTuple):
     inverse_strong: Float[np.ndarray, " k_s"]
     weak: Float[np.ndarray, "k_w c"]
     strong: Float[np.ndarray, "k_s c"]
-    pool: Float[np.ndarray, "r^ k_w"]
+    pool: Float[np.ndarray, "p k_w"]
     cross: Float[np.ndarray, "k_s k_w"]
     cross_train: Float[np.ndarray, "k_s k_w"]
     shift: Float[np.ndarray, " k_w"]
-    through: Float[np.ndarray, "r~ k_w"]
-    residual_weak: Float[np.ndarray, "r~ c"]
-    residual_w2s: Float[np.ndarray, "r~ c"]
-    left_weak: Float[np.ndarray, "n~ c"] | None
-    left_w2s: Float[np.ndarray, "n~ c"] | None
+    through: Float[np.ndarray, "r k_w"]
+    residual_weak: Float[np.ndarray, "r c"]
+    residual_w2s: Float[np.ndarray, "r c"]
+    left_weak: Float[np.ndarray, "n c"] | None
+    left_w2s: Float[np.ndarray, "n c"] | None
     offset: Float[np.ndarray, " c"]
 
 
@@ -265,12 +265,20 @@ def _of_moments(m: Moments) -> tuple[Rows, Rows, Float[np.ndarray, "r c"], float
     return weak, strong, np.asarray(factor.label_rows) * np.sqrt(traces.labels), traces.labels
 
 
-def principal(rows: Rows) -> tuple[Float[np.ndarray, " k"], Any, Float[np.ndarray, "r k"]]:
-    """Eigenvalues and eigenvectors of the directions that are kept, and the rows in their coordinates."""
-    found = spectrum_of_rows(rows.rows)
+def principal(rows: Rows, ridge: float) -> tuple[Float[np.ndarray, " k"], Any, Float[np.ndarray, "r k"]]:
+    """Eigenvalues and eigenvectors of the directions that are kept, and the rows in their coordinates.
+
+    Fewer rows than columns are decomposed by their Gram matrix, unless the ridge is too small for squares.
+    """
+    few = rows.rows.shape[0] <= rows.rows.shape[1] and ridge >= SMALLEST_SQUARED_RIDGE
+    found = spectrum(_gram(rows.rows.T)) if few else spectrum_of_rows(rows.rows)
     k = int(np.asarray(kept(found)).sum())
+    eigenvalues = np.asarray(found.eigenvalues[:k])
     vectors = cut(found.eigenvectors, slice(None), slice(k))
-    return np.asarray(found.eigenvalues[:k]), vectors, _times(rows.rows, vectors)
+    if not few:
+        return eigenvalues, vectors, _times(rows.rows, vectors)
+    left, roots = np.asarray(vectors), np.sqrt(eigenvalues)
+    return eigenvalues, _cross(rows.rows, left / roots[None, :]), left * roots[None, :]
 
 
 def trained_head(rows: Rows, train: Train, ridge: float | str, path: Sequence[float] = PATH) -> TrainedHead:
@@ -278,7 +286,7 @@ def trained_head(rows: Rows, train: Train, ridge: float | str, path: Sequence[fl
 
     Cost: a decomposition, $9 \min(n, d)^3$, and the path of ``leave_one_out``.
     """
-    eigenvalues, vectors, components = principal(rows)
+    eigenvalues, vectors, components = principal(rows, SMALLEST_SQUARED_RIDGE if isinstance(ridge, str) else ridge)
     ridges = np.array(path if ridge == AUTO else [ridge], np.float64)
     choice = _along(eigenvalues, components, train, ridges)
     if ridge != AUTO:
@@ -311,7 +319,7 @@ def left_out(head: TrainedHead, train: Train, ridge: float) -> LeaveOneOut:
 
 def strong_head(pool: Rows, train: Train, ridge: float | str, path: Sequence[float] = PATH) -> StrongHead:
     """The strong model on both splits; ``ridge`` is that of its head, or chosen on D~."""
-    eigenvalues, vectors, components = principal(pool)
+    eigenvalues, vectors, components = principal(pool, SMALLEST_SQUARED_RIDGE if isinstance(ridge, str) else ridge)
     unit = np.sqrt(train.strong.trace / pool.trace)
     shift = (train.strong.mean - pool.mean) / np.sqrt(pool.trace)
     rows = train.strong.rows * unit
@@ -408,3 +416,4 @@ def _by_generalised_cross_validation(
 
 _times = by_backend(lambda la, a, b: la.product(a, b))
 _cross = by_backend(lambda la, a, b: la.cross(a, b))
+_gram = by_backend(lambda la, a: la.gram(a), fetch=False)

@@ -93,8 +93,8 @@ class Estimated(NamedTuple):
 
     values: Float[np.ndarray, "6"]
     parts: dict[str, float]
-    train: Float[np.ndarray, "n~ 6"] | None
-    pool: Float[np.ndarray, "n^ 6"] | None
+    train: Float[np.ndarray, "n 6"] | None
+    pool: Float[np.ndarray, "m 6"] | None
     kappa: tuple[float, float]
     reached: tuple[bool, bool, bool]
     apart: float
@@ -231,7 +231,7 @@ def predict_errors(
     own = in_unit_trace(wanted, scale, rows.trace, pool[1].trace, split.strong.trace)
     strong = strong_head(pool[1], split, own[2])
     weak = trained_head(rows, split, own[0])
-    return errors_of_pair(weak, pool[0], strong, split, own, sizes, scale=scale, confidence=confidence)
+    return errors_of_pair(weak, pool[0], strong, split, own, sizes, scale=scale, confidence=confidence)[0]
 
 
 def as_ridges_of_heads(ridge: Any) -> tuple[float | str, float | str]:
@@ -268,8 +268,8 @@ def errors_of_pair(
     *,
     scale: str = "trace",
     confidence: float = 0.95,
-) -> PredictedErrors:
-    """``predict_errors`` of heads that are factored; ridges as ``in_unit_trace`` returns them."""
+) -> tuple[PredictedErrors, Estimated]:
+    """``predict_errors`` of heads that are factored, and influences; ridges as ``in_unit_trace`` returns them."""
     first, second, third = ridges
     chosen = (
         _for_size(weak, train, sizes.n_train) if isinstance(first, str) else first,
@@ -290,7 +290,7 @@ def errors_of_pair(
         ends.pop("pgr", None)
     errors.pop("room", None)
     units = (weak.rows.trace, strong.rows.trace) if scale == "none" else (1.0, 1.0)
-    return PredictedErrors(
+    made = PredictedErrors(
         **values,
         **found.parts,
         label_variance=train.label_square,
@@ -309,6 +309,7 @@ def errors_of_pair(
         scale=scale,
         warnings=tuple(dict.fromkeys(notes)),
     )
+    return made, found
 
 
 def _for_size(head: TrainedHead, train: Train, size: int) -> float:
@@ -676,7 +677,7 @@ def _influences(
     w: _Resized,
     s: _Resized,
     ceiling: _Resized,
-) -> tuple[Float[np.ndarray, "n~ 6"], Float[np.ndarray, "n^ 6"]]:
+) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "m 6"]]:
     """How each sample of D~, and of D^, moves each value: to first order, through the heads that it trains too."""
     n, size = train.n, strong.rows.n
     root = np.sqrt(n)

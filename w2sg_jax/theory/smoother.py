@@ -124,7 +124,7 @@ class Implied(NamedTuple):
     dof_of_square: float
 
 
-def implied(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float) -> Implied:
+def implied(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int) -> Implied:
     r"""The implicit ridge of heads that are fitted on a sample, from the eigenvalues of that sample itself.
 
     The sample's effective dimension at $\beta$ estimates the population's at $\kappa$, so that
@@ -146,13 +146,13 @@ def implied(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float) -> Imp
     return Implied(kappa, dof, (dof + slope) / (1 + slope / n))
 
 
-def left_over(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float) -> float:
+def left_over(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int) -> float:
     r"""$1 - \operatorname{tr} P / n$, the share of the degrees of freedom that heads leave, without cancellation."""
     return (max(n - len(eigenvalues), 0.0) + float((ridge / (eigenvalues + ridge)).sum())) / n
 
 
 def matching_ridge(
-    eigenvalues: Float[np.ndarray, " k"], ridge: float, n: float, other: float, least: float
+    eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, other: int, least: float
 ) -> tuple[float, bool]:
     r"""The ridge that makes heads on this sample what heads with another ridge are on a sample of another size.
 
