@@ -10,6 +10,7 @@ from oracles import dense_gap
 
 import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
+from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.ranking import rank
 from w2sg_jax.theory import gap_operator, solved, spectrum
 from w2sg_jax.theory.uncertainty import Joint, best
@@ -447,3 +448,40 @@ def test_ridges_that_leave_nothing_end_in_no_error(ridge):
         assert not any("larger ridge" in note for note in row.warnings)
     influence = w2sg.gap_influence(ZOO["w5"], STRONG, Y, ridge)
     assert influence.intervals["norm"][0] <= influence.gap.norm <= influence.intervals["norm"][1]
+
+
+def test_other_predictors_stand_beside_at_the_ridges_of_the_row():
+    labelled, unlabelled = halves(150)
+    train = labelled, STRONG[:150], Y[:150]
+    found = w2sg.rank(unlabelled, STRONG[150:], train=train, also="all")
+    assert {"cka", "cross_validated_err_w2s", "width"} <= set(found.rows[0].also)
+    assert not {"norm", "supervised", "predicted_err_w2s", "misfit"} & set(found.rows[0].also)
+    for row in found.rows:
+        pair = Inputs(
+            *(unlabelled[row.name], STRONG[150:], labelled[row.name], STRONG[:150], Y[:150, None]),
+            ridge=(row.ridge_weak, found.ridge_strong),
+        )
+        for name, value in row.also.items():
+            assert value == pytest.approx(PREDICTORS[name].value(pair), rel=1e-9, nan_ok=True)
+    few = w2sg.rank(unlabelled, STRONG[150:], also=["gulp"])
+    assert set(few.rows[0].also) == {"gulp"} and few.to_dict()["rows"][0]["also"]["gulp"] > 0
+    with pytest.raises(w2sg.InputError, match="predictor 'leave_one_out_weak' needs train_labels"):
+        w2sg.rank(unlabelled, STRONG[150:], also=["leave_one_out_weak"])
+    with pytest.raises(w2sg.InputError, match="there is none of the name 'ckaa'; did you mean"):
+        w2sg.rank(unlabelled, STRONG[150:], also="ckaa")
+    with pytest.raises(w2sg.InputError, match="also: predictors are of centred representations"):
+        w2sg.rank(unlabelled, STRONG[150:], also="cka", scale="none")
+
+
+def test_models_of_other_widths_in_the_labelled_split_are_refused():
+    labelled, unlabelled = halves(150)
+    with pytest.raises(w2sg.InputError, match=r"train weak model 'w2': 11 columns, and 12 of the samples to rank on"):
+        narrow = labelled | {"w2": labelled["w2"][:, :11]}
+        w2sg.rank(unlabelled, STRONG[150:], train=(narrow, STRONG[:150], Y[:150]))
+
+
+def test_labels_that_never_vary_predict_no_error():
+    labelled, unlabelled = halves(150)
+    found = w2sg.rank(unlabelled, STRONG[150:], train=(labelled, STRONG[:150], np.ones(150)))
+    assert found.by == "supervised" and found.rows[0].err_w2s is None
+    assert "no error is predicted: train y: the labels are constant; there is nothing to learn" in found.warnings

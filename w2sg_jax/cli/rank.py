@@ -67,6 +67,8 @@ class RankOptions(PairOptions):
         Literal["err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak", "pred_gap"] | None
     ) = None
     """Order by this column; by default the first of these that the files allow."""
+    also: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ()
+    """Further predictors as columns: their names, or all that the files allow."""
     train_groups: Annotated[str | None, FILE] = None
     """The same of the set that the weak models are fitted on."""
     errors: Literal["row", "raise"] = "row"
@@ -135,6 +137,7 @@ def _ranking(options: RankOptions, data: Mapping[str, Any], console: Console) ->
             groups=data.get("groups"),
             train_groups=data.get("train_groups"),
             by=options.by,
+            also="all" if options.also == ("all",) else options.also,
             confidence=options.confidence,
             errors=options.errors,
             scale=options.scale,

@@ -57,7 +57,7 @@ class RankedErrors:
         self.train, self.pool, self.ridges = train, pool, ridges
         self.center, self.scale, self.confidence = center, scale, confidence
         widest = max(array.shape[1] for array in train.weak.values())
-        self.shares = [_share(split.strong.shape[0], widest + split.strong.shape[1]) for split in (train, pool)]
+        self.shares = [share(split.strong.shape[0], widest + split.strong.shape[1]) for split in (train, pool)]
         labels, groups = rows_of(train.labels, self.shares[0]), train.groups
         strong = self._rows(0, train.strong, "train strong")
         group = None if groups is None else groups[self.shares[0]]
@@ -110,7 +110,7 @@ class RankedErrors:
         return sums / len(columns)
 
 
-def _share(n: int, width: int) -> slice:
+def share(n: int, width: int) -> slice:
     """All rows, or every so many-th where there are too many to hold."""
     return slice(None, None, max(1, -(-n * width * 8 // ROWS_BYTES)))
 

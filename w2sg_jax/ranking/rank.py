@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ from ..theory.smoother import Parameters, unit_trace_ridges
 from ..theory.solved import Strong, Weak, applies, solve, strong_of, trace_of, weak_of
 from ..theory.spectrum import Spectrum
 from ..theory.uncertainty import Joint, best, corrected, intervals, rough
+from .beside import Beside
 from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, Samples, predicted_errors
 from .result import ERRORS, Ranking, RankingRow, failed_row, order, ordered
 
@@ -155,6 +157,7 @@ def rank(
     ridge: Ridge = AUTO,
     threshold: float | tuple[float, float] = 0.0,
     by: str | None = None,
+    also: str | Sequence[str] = (),
     confidence: float = 0.95,
     errors: str = "row",
     center: bool = True,
@@ -183,6 +186,8 @@ def rank(
         threshold, scale: as in ``gap``; predicted errors are of heads that keep every direction.
         by: the quantity to order by: "err_w2s", "supervised", "predicted", "norm", "frobenius", "err_weak", "pred_gap"
             (ascending) or "dof_weak" (descending); by default the first of these that can be computed.
+        also: names of further predictors out of ``predictors.PREDICTORS``, or "all" that can be computed: rows have
+            their values in ``also``, at the ridges of the row.
         confidence: of the intervals, and of the set of models that may be best.
         errors: "row": a weak model whose representation is constant comes last, with its reason. "raise": it ends the
             ranking.
@@ -239,8 +244,10 @@ def rank(
     ]
     names = list(samples[0].weak)
     errors_of, reason = None, ""
-    if predicting:
-        pool_of, train_of = (Samples(one.weak, one.strong, one.labels, one.groups) for one in samples)
+    parts = [Samples(one.weak, one.strong, one.labels, one.groups) for one in samples]
+    pool_of, train_of = parts[0], parts[1] if train is not None else None
+    beside = Beside(also, pool_of, train_of, center=center, scale=scale) if len(also) else None
+    if predicting and train_of is not None:
         told = {"center": center, "scale": scale, "confidence": confidence}
         errors_of, reason = predicted_errors(train_of, pool_of, wanted, **told)
         if errors_of is None and by in ERRORS:
@@ -263,6 +270,9 @@ def rank(
         for split in splits:
             split.measure(batch, report if split is splits[-1] else lambda: None)
     made = _ranking(splits, names, by, settings, confidence, errors_of, reason)
+    if beside is not None:
+        rows = tuple(_with_others(row, beside, made.ridge_strong) for row in made.rows)
+        made = replace(made, rows=rows)
     settings.checkpoints.clear()
     return made
 
@@ -282,6 +292,11 @@ def _predict(errors: RankedErrors, name: str, settings: _Settings) -> None:
         return
     settings.ridges[name] = found.ridge_weak
     settings.ridge[:] = [found.ridge_strong]
+
+
+def _with_others(row: RankingRow, beside: Beside, ridge_strong: float) -> RankingRow:
+    """A row with the values of other predictors, unless there is nothing of its model."""
+    return row if row.error else replace(row, also=beside.measure(row.name, (row.ridge_weak, ridge_strong)))
 
 
 def _default_ridges(settings: _Settings, wanted: tuple[float | str, float | str], names: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ class RankingRow:
         ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
+        also: further predictors that were asked for, by their names; NaN where one is undefined.
         intervals: (low, high) over samples of ``norm``, ``predicted``, ``supervised``, ``err_w2s``, ``err_weak`` and
             ``pred_gap``, inside their ranges; and of ``frobenius`` where the ranking is by it.
         probability_best: that this model has the smallest value of what the ranking is by, given how the values of all
@@ -50,6 +51,7 @@ class RankingRow:
     pred_gap: float | None = None
     gain: float | None = None
     pgr: float | None = None
+    also: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     probability_best: float | None = None
     may_be_best: bool | None = None

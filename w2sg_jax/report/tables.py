@@ -155,18 +155,25 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
     """
     shown = [name for name in RANKING_HEADINGS if any(getattr(row, name) is not None for row in ranking.rows)]
     columns = [column for name in shown for column in _ranking_columns(ranking, name)]
+    for name in dict.fromkeys(name for row in ranking.rows for name in row.also):
+        cells = [number(row.also.get(name)) for row in ranking.rows]
+        columns.append(_Column(name, _two_lines(name.replace("_", " ")), cells, False))
     places = [f"{place} ●" if row.may_be_best else str(place) for place, row in enumerate(ranking.rows, 1)]
     first = [_Column("", "", places, True), _Column("", "weak model", list(ranking.names), True)]
     kept = f"● may be the best: these models hold it with {100 * ranking.confidence:g}% confidence"
     notes = [*_headline(ranking), *([kept] if ranking.may_be_best else [])]
     made = _of_columns(title, [*first, *columns], notes)
     left_out: list[str] = []
-    for field in (*(field for field in LEFT_OUT_FIRST if field != ranking.by), DIFFERENCE, "probability_best"):
+    last = [name for name in LEFT_OUT_FIRST if name != ranking.by]
+    others = [
+        name for name in dict.fromkeys(column.field for column in reversed(columns)) if name in ranking.rows[0].also
+    ]
+    for field in (*others, *last, DIFFERENCE, "probability_best"):
         if width is None or Console(width=10_000).measure(made).maximum <= width:
             break
         if any(column.field == field for column in columns):
             columns = [column for column in columns if column.field != field]
-            left_out.append(RANKING_HEADINGS.get(field, "difference to the first"))
+            left_out.append(RANKING_HEADINGS.get(field, "difference to the first" if field == DIFFERENCE else field))
             wider = f"a wider terminal shows more: {', '.join(left_out)}"
             made = _of_columns(title, [*first, *columns], [*notes, wider])
     return made
