@@ -6,10 +6,24 @@ import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import spearmanr
 
 import w2sg_jax as w2sg
+from experiments.leaderboard.analyse import ERR_WEAK, column
+from experiments.leaderboard.measure import EVERY_SPLIT, RIDGE_FREE, RIDGES, supervise
+from experiments.leaderboard.obtain import task_of
+from experiments.leaderboard.options import Options
+from experiments.leaderboard.results import markdown
+from experiments.leaderboard.run import run
+from experiments.molecules.represent import Represented
+from experiments.molecules.zoo import EDGES, NAMING
+from w2sg_jax.datasets import load_freesolv
+from w2sg_jax.datasets.splits import make_splits
 from w2sg_jax.evaluation.leaderboard import BASELINES, Entrant, Table, leaderboard, skill, tables_of
+from w2sg_jax.predictors import PREDICTORS, Inputs
+from w2sg_jax.training import PretrainConfig
+from w2sg_jax.training.zoo import ModelPlan, Zoo
 
 ERRORS = np.array([1.0, 2.0, 3.0, 4.0])
 
@@ -215,3 +229,116 @@ def test_a_leaderboard_without_its_baselines_is_refused():
         leaderboard(made, entrants(Entrant("q", "")), seed=0)
     with pytest.raises(w2sg.InputError, match="entrants: one name twice"):
         leaderboard(made, entrants(Entrant("p", ""), Entrant("p", "")), seed=0)
+
+
+def plans(width, *lengths):
+    trainings = [PretrainConfig(steps, 16, 5e-3, bucket_edges=EDGES, seed=seed) for seed, steps in enumerate(lengths)]
+    return tuple(ModelPlan(width, 1, 2, training, NAMING) for training in trainings)
+
+
+ZOO = Zoo(*plans(16, 6), plans(8, 2, 3, 4) + plans(12, 3, 4))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The experiment with six random models of 100 molecules, three splits, of which two have every predictor."""
+    folder = tmp_path_factory.mktemp("leaderboard")
+    data = load_freesolv()
+    data = dataclasses.replace(data, smiles=data.smiles[:100], target=data.target[:100])
+    rng = np.random.default_rng(0)
+    latent = data.target[:, None] * rng.normal(size=(1, 8)) + rng.normal(size=(100, 8)) * 4
+    models = {}
+    for place, plan in enumerate((ZOO.strong, *ZOO.weak)):
+        h = latent @ rng.normal(size=(8, plan.width)) + place * rng.normal(size=(100, plan.width))
+        models[plan.name] = folder / f"{plan.name}.safetensors"
+        w2sg.save(models[plan.name], h.astype(np.float32))
+    (folder / "molecules.txt").write_text("\n".join(data.smiles) + "\n")
+    np.save(folder / "target.npy", data.target)
+    one = Represented(data, folder / "molecules.txt", folder / "target.npy", models)
+    options = Options(out=folder / "out", splits=3, splits_of_all=2, draws=30)
+    assert run(options, zoo=ZOO, sets=[one], console=Console(quiet=True)) == 0
+    return options, one
+
+
+@pytest.mark.driver
+def test_everything_is_written(finished):
+    options, _ = finished
+    assert {path.name for path in options.results.iterdir()} == {"results.json", "heads-1e-4.png", "heads-own.png"}
+    found = json.loads((options.results / "results.json").read_text())["result"]["sets"]["FreeSolv"]
+    for heads in RIDGES:
+        board = found[heads]["leaderboard"]
+        names = {score["entrant"]["name"]: score for score in board["scores"]}
+        assert set(names) == {
+            ERR_WEAK,
+            *(column(n, r) for n in PREDICTORS for r in (RIDGES if n not in RIDGE_FREE else RIDGES[:1])),
+        }
+        assert board["models"] == 5 and board["families"] == 2 and set(board["baselines"]) <= set(names)
+        for name in EVERY_SPLIT:
+            assert names[column(name, heads)]["splits"] == 3
+        assert names["cka"]["splits"] == 2
+        # The strong model is one: what is known of it alone orders nothing.
+        assert names[column("dof_strong", heads)]["everywhere"]["spearman"]["value"] is None
+    assert set(found["own_ridges"]) == {"weak", "strong"}
+    tables = markdown({"sets": {"FreeSolv": found}})
+    assert "predicted Err_w2s" in tables and "gap norm" in tables and "| FreeSolv |" in tables
+
+
+@pytest.mark.driver
+def test_a_second_run_measures_nothing_again(finished):
+    options, one = finished
+    before = {path: path.stat().st_mtime_ns for path in (options.out / "trials").rglob("*.parquet")}
+    content = json.loads((options.results / "results.json").read_text())["result"]
+    assert run(options, zoo=ZOO, sets=[one], console=Console(quiet=True)) == 0
+    assert before and before == {path: path.stat().st_mtime_ns for path in before}
+    assert json.loads((options.results / "results.json").read_text())["result"] == content
+
+
+@pytest.mark.driver
+def test_a_trial_is_what_the_public_functions_say(finished):
+    options, one = finished
+    config = task_of(one, ZOO, options).splits[1]
+    found = supervise(config)
+    place = 3
+    h, strong = (np.asarray(w2sg.load(path), np.float64) for path in (config.weak[place], config.strong))
+    y = np.load(config.target)
+    splits = make_splits(one.data.smiles, splits=3, seed=0)
+    train, w2s, test = (part[1] for part in (splits.train, splits.w2s, splits.test))
+    told = w2sg.predict_errors((h[train], strong[train], y[train]), (h[w2s], strong[w2s]), ridge="auto")
+    folded = w2sg.cross_validated_errors((h[train], strong[train], y[train]), (h[w2s], strong[w2s]), ridge=1e-4)
+    ridges = told.ridge_weak, told.ridge_strong
+    assert (found["own_ridges"]["weak"][place], found["own_ridges"]["strong"]) == pytest.approx(ridges)
+    for heads, ridge in (("1e-4", 1e-4), ("own", ridges)):
+        truth = w2sg.weak_to_strong(
+            (h[train], y[train]), (h[w2s], strong[w2s], y[w2s]), (h[test], strong[test], y[test]), ridge
+        )
+        for name in ("err_weak", "err_w2s", "err_ceiling", "pred_gap"):
+            assert found["measured"][heads][name][place] == pytest.approx(getattr(truth, name), rel=1e-7)
+    said = found["predictors"]
+    assert said["predicted_err_w2s"]["own"][place] == pytest.approx(told.err_w2s, rel=1e-8)
+    assert said["cross_validated_err_w2s"]["1e-4"][place] == pytest.approx(folded.err_w2s, rel=1e-8)
+    pseudo = w2sg.ridge_path(h[train], y[train], [ridges[0]]).predict(h[w2s])[0]
+    inputs = Inputs(h[w2s], strong[w2s], pseudo_labels=np.asarray(pseudo, np.float64), ridge=ridges)
+    assert said["misfit"]["own"][place] == pytest.approx(PREDICTORS["misfit"].value(inputs), rel=1e-7)
+
+
+@pytest.mark.driver
+def test_predictors_without_a_ridge_are_those_that_none_moves(finished):
+    options, one = finished
+    config = task_of(one, ZOO, options).splits[0]
+    h, strong = (np.asarray(w2sg.load(path), np.float64) for path in (config.weak[1], config.strong))
+    y = np.load(config.target)[:, None]
+    arrays = {"train_weak": h[:40], "train_strong": strong[:40], "train_labels": y[:40]}
+    inputs = Inputs(h[40:], strong[40:], **arrays, labels=y[40:], pseudo_labels=y[40:] + 1, ridge=(1e-4, 1e-3))
+    values = [{name: p.value(one) for name, p in PREDICTORS.items()} for one in (inputs, inputs.with_ridge((0.1, 0.2)))]
+    same = {name for name, value in values[0].items() if value == pytest.approx(values[1][name], nan_ok=True)}
+    assert same == set(RIDGE_FREE)
+
+
+@pytest.mark.driver
+def test_options_that_cannot_be(tmp_path):
+    for wrong, message in (
+        (Options(out=tmp_path, splits=3, splits_of_all=4), "splits_of_all: 4 of 3 splits"),
+        (Options(out=tmp_path, draws=0), "draws: got 0"),
+    ):
+        with pytest.raises(w2sg.InputError, match=message):
+            run(wrong, zoo=ZOO, sets=[], console=Console(quiet=True))

@@ -1,0 +1,111 @@
+"""From trials to leaderboards: plain rows, the predictors that take part, and what noise leaves to predict."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from w2sg_jax.evaluation.leaderboard import Entrant, Leaderboard, Table, leaderboard, skill, tables_of
+from w2sg_jax.predictors import PREDICTORS
+
+from .measure import KNOWN, MEASURED, RIDGE_FREE, RIDGES
+from .obtain import Measured
+
+FORETELL = ("predicted_err_w2s", "cross_validated_err_w2s", "leave_one_out_weak")
+"""Predictors in the unit of Err_w2s. The last is Err_w: a bet that the strong model neither gains nor loses."""
+OF_RIDGE = {KNOWN: "ridge 1e-4", "own": "own ridges"}
+ERR_WEAK = "measured_err_weak"
+"""Name of the measured Err_w among predictors."""
+
+
+def column(name: str, ridge: str) -> str:
+    """Of a predictor at a ridge, in a table."""
+    return name if name in RIDGE_FREE else f"{name}@{ridge}"
+
+
+def rows_of(measured: Measured, strong: str, families: Mapping[str, str], heads: str) -> Iterator[dict[str, Any]]:
+    """Plain rows of a task with one kind of heads, one a weak model and split.
+
+    Args:
+        measured: the results of its trials.
+        strong: name of the strong model.
+        families: weak model -> its shape.
+        heads: which of the measured heads.
+    """
+    for split, result in enumerate(measured.splits):
+        for place, model in enumerate(measured.task.models):
+            errors = {name: result["measured"][heads][name][place] for name in MEASURED}
+            said = {
+                column(name, ridge): values[place]
+                for name, by_ridge in result["predictors"].items()
+                for ridge, values in by_ridge.items()
+            }
+            yield {
+                **{"task": measured.task.name, "strong": strong, "model": model, "family": families[model]},
+                **{"split": split, **errors, ERR_WEAK: errors["err_weak"], **said},
+            }
+
+
+def entrants(seconds: Mapping[str, float]) -> list[Entrant]:
+    """Every predictor at either ridge, once where it has none; and the measured Err_w."""
+    found = [Entrant(ERR_WEAK, "Err_w, measured", hindsight=True, foretells_error=True)]
+    for name, predictor in PREDICTORS.items():
+        for ridge in (KNOWN,) if name in RIDGE_FREE else RIDGES:
+            title = predictor.title if name in RIDGE_FREE else f"{predictor.title}, {OF_RIDGE[ridge]}"
+            hindsight = "labels" in predictor.needs
+            options = {"foretells_error": name in FORETELL, "hindsight": hindsight, "seconds": seconds[name]}
+            found.append(Entrant(column(name, ridge), title, predictor.sign, **options))
+    return found
+
+
+def baselines(heads: str) -> tuple[str, ...]:
+    """Those of a kind of heads: the cross-validated pipeline has their ridges."""
+    return "leave_one_out_weak", f"cross_validated_err_w2s@{heads}"
+
+
+def boards(
+    measured: Measured, strong: str, families: Mapping[str, str], *, seed: int, draws: int
+) -> dict[str, tuple[Table, Leaderboard]]:
+    """The leaderboard of a task for either kind of heads."""
+    found = {}
+    taking_part = entrants(measured.seconds)
+    for heads in RIDGES:
+        (table,) = tables_of(rows_of(measured, strong, families, heads))
+        # The gap of both strong heads is measured too; predictors of it are judged by Err_w2s like all others.
+        values = {name: x for name, x in table.values.items() if name != "pred_gap"}
+        table = Table(table.task, table.strong, table.models, table.families, table.measured, values)
+        made = leaderboard(table, taking_part, baselines=baselines(heads), seed=seed, draws=draws)
+        found[heads] = table, made
+    return found
+
+
+def noise(table: Table, heads: str) -> dict[str, dict[str, float]]:
+    """Where the skill of predicted errors comes from: averages over splits, single splits, and what all models share.
+
+    A split's samples make all errors larger or smaller together, those on D~ and those on test samples unlike:
+    ``shift`` is the mean of measured minus predicted over models, ``shift_of_a_split`` its standard deviation over
+    splits, and ``skill_without_shift`` the skill of what is left.
+    """
+    found = {}
+    measured = table.measured["err_w2s"]
+    for name in (column(one, heads) for one in FORETELL):
+        values = table.values[name]
+        means = values.mean(axis=1), measured.mean(axis=1)
+        shift = (measured - values).mean(axis=0)
+        found[name] = {
+            "skill": skill(*means),
+            "skill_of_a_split": float(np.mean([skill(x, y) for x, y in zip(values.T, measured.T, strict=True)])),
+            "skill_without_shift": skill(means[0] + shift.mean(), means[1]),
+            "shift": float(shift.mean()),
+            "shift_of_a_split": float(shift.std(ddof=1)) if len(shift) > 1 else float("nan"),
+            "mean_error": float(means[1].mean()),
+        }
+    return found
+
+
+def own_ridges(splits: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Quartiles over models and splits of the ridges that leave-one-out chose, of weak and strong heads."""
+    return {
+        model: np.quantile(np.ravel([one["own_ridges"][model] for one in splits]), [0.25, 0.5, 0.75]).tolist()
+        for model in ("weak", "strong")
+    }

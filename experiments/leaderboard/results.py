@@ -1,0 +1,139 @@
+"""The tables of the documentation page, from the results."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from w2sg_jax.report.tables import markdown_table
+
+from .measure import RIDGES
+
+HEADS = {
+    "1e-4": "Heads of ridge 1e-4, as in the molecular experiment",
+    "own": "Heads with their own ridges, by leave-one-out",
+}
+Boards = Mapping[str, Mapping[str, Any]]
+"""Set -> leaderboard."""
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Every table: for either kind of heads, order, then size; and what noise leaves."""
+    blocks = []
+    for heads in RIDGES:
+        found = {name: one[heads]["leaderboard"] for name, one in result["sets"].items()}
+        blocks += [f"### {HEADS[heads]}", order_table(found, heads), size_table(found)]
+    return "\n\n".join([*blocks, "### What noise leaves", noise_table(result["sets"])])
+
+
+def order_table(found: Boards, heads: str) -> str:
+    """Spearman's correlation of every predictor, the best on average first; at the heads' ridges where it has one."""
+    other = next(one for one in RIDGES if one != heads)
+    first = next(iter(found.values()))
+    names = [one["entrant"]["name"] for one in first["scores"] if not one["entrant"]["name"].endswith(f"@{other}")]
+    scores = {name: [_score(board, name) for board in found.values()] for name in names}
+
+    def average(name: str) -> float:
+        values = [one["everywhere"]["spearman"]["value"] for one in scores[name]]
+        return -2.0 if None in values else float(np.mean(values))
+
+    header = ["predictor", *found, "within a shape", "above the ceiling", "best of draws", "ms a model"]
+    lines = []
+    for name in sorted(names, key=average, reverse=True):
+        of_sets = scores[name]
+        entrant = of_sets[0]["entrant"]
+        title = entrant["title"].removesuffix(", own ridges").removesuffix(", ridge 1e-4")
+        seconds = [one["entrant"]["seconds"] for one in of_sets]
+        lines.append(
+            [
+                f"*{title}*" if entrant["hindsight"] else title,
+                *(_order(one["everywhere"]) for one in of_sets),
+                _several(one["within_families"]["value"] for one in of_sets),
+                _several(one["above_ceiling"] and one["above_ceiling"]["spearman"]["value"] for one in of_sets),
+                _several((one["everywhere"]["best"] for one in of_sets), "{:.0%}"),
+                "" if None in seconds else _several((1e3 * one for one in seconds), "{:.0f}"),
+            ]
+        )
+    return markdown_table(header, lines)
+
+
+def size_table(found: Boards) -> str:
+    """How close predicted errors come, and what they lead the baselines by."""
+    first = next(iter(found.values()))
+    names = [one["entrant"]["name"] for one in first["scores"] if one["everywhere"]["skill"] is not None]
+    lines = []
+    for name in names:
+        scores = [_score(board, name) for board in found.values()]
+        lines.append(
+            [f"{scores[0]['entrant']['title']}: skill", *(_interval(one["everywhere"]["skill"]) for one in scores)]
+        )
+        lines.append(["measured / predicted, median", *(_number(one["everywhere"]["ratio"]) for one in scores)])
+        above = [one["above_ceiling"] for one in scores]
+        lines.append(["skill above the ceiling", *(_interval(one and one["skill"]) for one in above)])
+    best = first["baselines"]
+    for name in ("predicted_err_w2s@1e-4", "predicted_err_w2s@own"):
+        for baseline in best:
+            scores = [_score(board, name)["everywhere"]["to_baselines"][baseline] for board in found.values()]
+            title = _score(first, name)["entrant"]["title"]
+            against = _score(first, baseline)["entrant"]["title"]
+            lines.append([f"{title}, minus {against}, Spearman", *(_interval(one, 3) for one in scores)])
+    lines.append(
+        ["weak models above the ceiling", *(f"{one['above_ceiling']} of {one['models']}" for one in found.values())]
+    )
+    errors = ("err_weak", "err_w2s", "err_ceiling")
+    lines.append(
+        [
+            "mean Err_w, Err_w2s, Err_sc",
+            *(", ".join(f"{one['errors'][name]:.2f}" for name in errors) for one in found.values()),
+        ]
+    )
+    lines.append(
+        ["Err_w2s of even with odd splits, Spearman", *(_number(one["reliability"]) for one in found.values())]
+    )
+    return markdown_table(["", *found], lines)
+
+
+def noise_table(sets: Mapping[str, Any]) -> str:
+    """Skill of averages, of single splits, and without what all models of a split share."""
+    lines = []
+    for heads in RIDGES:
+        names = next(iter(sets.values()))[heads]["noise"]
+        for name in names:
+            cells = []
+            for one in sets.values():
+                of = one[heads]["noise"][name]
+                share, spread = (of[key] / of["mean_error"] for key in ("shift", "shift_of_a_split"))
+                cells.append(
+                    f"{of['skill']:.2f}, {of['skill_of_a_split']:.2f}, {of['skill_without_shift']:.2f}; "
+                    f"{share:+.1%} ± {spread:.1%}"
+                )
+            lines.append([f"`{name}`, heads {heads}", *cells])
+    return markdown_table(["skill: of averages, of a split, without the shift; shift ± of a split", *sets], lines)
+
+
+def _score(board: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next(one for one in board["scores"] if one["entrant"]["name"] == name)
+
+
+def _order(standing: Mapping[str, Any]) -> str:
+    """A correlation, and for how many models it is undefined."""
+    made = _interval(standing["spearman"])
+    undefined = standing["undefined"]
+    return f"{made}; undefined for {undefined}" if undefined else made
+
+
+def _interval(found: Mapping[str, Any] | None, digits: int = 2) -> str:
+    """A value with its interval."""
+    if found is None or found["value"] is None:
+        return "–"
+    value, low, high = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _several(values: Iterator[float | None], form: str = "{:.2f}") -> str:
+    """One of each set."""
+    return ", ".join("–" if value is None else form.format(value) for value in values)
