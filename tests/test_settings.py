@@ -213,6 +213,18 @@ CASES = {
     "w2sg_jax.ridge_path, of few device samples": lambda: heads(
         w2sg.ridge_path(ON_DEVICE[1], ON_DEVICE[2], [1e-2], center=False, scale="none"), ON_DEVICE[1]
     ),
+    "w2sg_jax.predict_errors": lambda: w2sg.predict_errors(
+        (WEAK, STRONG, Y), (WEAK, STRONG), train_groups=np.arange(len(WEAK)) // 2
+    ).to_dict(),
+    "w2sg_jax.predict_errors, of device arrays and other sizes": lambda: w2sg.predict_errors(
+        tuple(ON_DEVICE), tuple(ON_DEVICE[:2]), n_train=500, ridge=1e-2
+    ).to_dict(),
+    "w2sg_jax.predict_errors, of moments": lambda: w2sg.predict_errors(
+        w2sg.moments(WEAK, STRONG, Y), w2sg.moments(WEAK, STRONG)
+    ).to_dict(),
+    "w2sg_jax.cross_validated_errors": lambda: (
+        w2sg.cross_validated_errors((BOTH, STRONG, Y), (BOTH, STRONG), folds=5)["a"].residuals
+    ),
     "w2sg_jax.leave_one_out": lambda: w2sg.leave_one_out(WEAK, Y, groups=np.arange(len(WEAK)) // 2).residuals,
     "w2sg_jax.weak_to_strong": lambda: w2sg.weak_to_strong(**WEAK_TO_STRONG, ridge=1e-2),
     "w2sg_jax.weak_to_strong, of classes": lambda: w2sg.weak_to_strong(

@@ -10,13 +10,23 @@ from .._errors import InputError
 from ..numerics.checks import Array
 from ..numerics.settings import rows_of
 from ..theory.pipeline import Rows, StrongHead, Train, labelled_split, sample_rows, strong_head, trained_head
-from ..theory.predicted_errors import ERRORS, Estimated, PredictedErrors, Sizes, errors_of_pair, in_unit_trace
+from ..theory.predicted_errors import (
+    ERRORS,
+    Ceiling,
+    Estimated,
+    PredictedErrors,
+    Sizes,
+    ceiling_of,
+    errors_of_pair,
+    in_unit_trace,
+)
 from ..theory.uncertainty import Joint, effective_draws
 
 ROWS_BYTES = 1 << 30
 """Of the float64 samples of a pair on one split; of more samples an evenly spaced share stands for all of them."""
 LABEL_FREE_RIDGE = 1e-2
 """Where no labels choose it."""
+NAN = float("nan")
 JOINT = ("err_w2s", "err_weak", "pred_gap")
 """Errors whose intervals and differences a ranking tells."""
 
@@ -64,6 +74,7 @@ class RankedErrors:
         self.split: Train = labelled_split(strong, strong, labels, group, False, center=center)
         self.strong_pool = self._rows(1, pool.strong, "strong")
         self.strong: StrongHead | None = None
+        self.ceiling: Ceiling | None = None
         self.found: dict[str, PredictedErrors] = {}
         self.influences: dict[str, Estimated] = {}
 
@@ -72,12 +83,23 @@ class RankedErrors:
         rows = self._rows(0, self.train.weak[name], f"train weak model {name!r}")
         pool = self._rows(1, self.pool.weak[name], f"weak model {name!r}")
         ridges = in_unit_trace(self.ridges, self.scale, rows.trace, self.strong_pool.trace, self.split.strong.trace)
+        sizes = Sizes(self.train.strong.shape[0], self.pool.strong.shape[0])
         if self.strong is None:
             self.strong = strong_head(self.strong_pool, self.split, ridges[2])
+            chosen = self.strong.ceiling.choice.ridge
+            top = tuple(chosen if isinstance(one, str) else one for one in ridges[1:])
+            self.ceiling = ceiling_of(self.strong, self.split, (NAN, top[0], top[1]), sizes)
         weak = trained_head(rows, self.split, ridges[0])
-        sizes = Sizes(self.train.strong.shape[0], self.pool.strong.shape[0])
         found, influence = errors_of_pair(
-            weak, pool, self.strong, self.split, ridges, sizes, scale=self.scale, confidence=self.confidence
+            weak,
+            pool,
+            self.strong,
+            self.split,
+            ridges,
+            sizes,
+            scale=self.scale,
+            confidence=self.confidence,
+            ceiling=self.ceiling,
         )
         self.found[name], self.influences[name] = found, influence
         return found

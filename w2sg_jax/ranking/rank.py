@@ -1,5 +1,6 @@
 """The computation of a ranking: many weak models against one strong model, with intervals over samples."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -587,10 +588,12 @@ def _ranking(
     )
 
 
-def _errors_of(found: PredictedErrors | None) -> dict[str, float]:
-    """The fields of a row that are predicted errors."""
-    names = ("err_w2s", "err_weak", "pred_gap", "gain", "pgr")
-    return {} if found is None else {name: getattr(found, name) for name in names}
+def _errors_of(found: PredictedErrors | None) -> dict[str, float | None]:
+    """The fields of a row that are predicted errors; None for a PGR that is undefined."""
+    if found is None:
+        return {}
+    fields = {name: getattr(found, name) for name in ("err_w2s", "err_weak", "pred_gap", "gain")}
+    return fields | {"pgr": None if math.isnan(found.pgr) else found.pgr}
 
 
 def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:

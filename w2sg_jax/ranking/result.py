@@ -22,7 +22,7 @@ class RankingRow:
     Attributes:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         err_w2s, err_weak, pred_gap, gain, pgr: predicted errors, as in ``PredictedErrors``; None unless ``train`` was
-            given with labels that can be learned from, at ridges that heads can have.
+            given with labels that can be learned from, at ridges that heads can have, and for a PGR that is undefined.
         ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.

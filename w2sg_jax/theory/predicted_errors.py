@@ -100,6 +100,17 @@ class Estimated(NamedTuple):
     apart: float
 
 
+class Ceiling(NamedTuple):
+    """Err_sc, and how each sample of D~ moves it (None where there are sums).
+
+    ``reached``: whether D~ resolves a strong head on so many samples; else its smoother is that of D^.
+    """
+
+    error: float
+    influence: Float[np.ndarray, " n"] | None
+    reached: bool
+
+
 @dataclass(frozen=True, eq=False)
 class PredictedErrors:
     r"""What weak-to-strong fine-tuning will do, told from the labels of D~ alone.
@@ -268,6 +279,7 @@ def errors_of_pair(
     *,
     scale: str = "trace",
     confidence: float = 0.95,
+    ceiling: Ceiling | None = None,
 ) -> tuple[PredictedErrors, Estimated]:
     """``predict_errors`` of heads that are factored, and influences; ridges as ``in_unit_trace`` returns them."""
     first, second, third = ridges
@@ -276,7 +288,7 @@ def errors_of_pair(
         strong.ceiling.choice.ridge if isinstance(second, str) else second,
         strong.ceiling.choice.ridge if isinstance(third, str) else third,
     )
-    found = estimated(weak, pool, strong, train, chosen, sizes)
+    found = estimated(weak, pool, strong, train, chosen, sizes, ceiling)
     values: dict[str, float] = dict(zip(ERRORS, map(float, found.values), strict=True))
     ends: dict[str, tuple[float, float]] = {}
     errors: dict[str, float] = {}
@@ -459,7 +471,13 @@ def _resized(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, size: i
 
 
 def estimated(
-    weak: TrainedHead, pool: Rows, strong: StrongHead, train: Train, ridges: tuple[float, float, float], sizes: Sizes
+    weak: TrainedHead,
+    pool: Rows,
+    strong: StrongHead,
+    train: Train,
+    ridges: tuple[float, float, float],
+    sizes: Sizes,
+    ceiling: Ceiling | None = None,
 ) -> Estimated:
     r"""Every error of one pair of models.
 
@@ -468,6 +486,7 @@ def estimated(
         strong: the strong model.  train: D~.
         ridges: of the weak head, of the strong head, and of the strong head in units of D~'s trace.
         sizes: samples that the heads are to be fitted on.
+        ceiling: ``ceiling_of`` the same, if it is known.
 
     Cost: that of ``pipeline``, and $2 \tilde n k_s k_w$.
     """
@@ -502,32 +521,49 @@ def estimated(
     }
     err_w2s = sum(parts.values())
 
-    forms = _forms(found, strong, train, weak, found.residual_weak, square_weak, h, s)
+    forms = _forms(strong, train, s, (found.residual_weak, square_weak, h), (weak.components, found.inverse_weak))
     a, b = forms.a + (more - 1) * passed, forms.b + (more - 1) * inside
     shared = a + more * mean
     beside = fitting(err_weak - 2 * b + a, s.other, sizes.n_w2s)
     parts |= {"gap_passed": shared, "gap_fitting": beside}
     pred_gap = shared + beside
 
-    ceiling = _resized(strong.ceiling.eigenvalues, ridges[2], n, sizes.n_w2s, center=center)
-    top = left_out(strong.ceiling, train, ceiling.ridge)
-    err_ceiling = float(top.errors[0] if train.strong.exact else top.gcv[0]) * ceiling.factor
-    own_forms = None
-    if not ceiling.reached:
-        # D~ does not resolve a head on so many samples: the strong smoother comes from D^, as for the gap.
-        own_forms = _forms(found, strong, train, None, train.labels, train.label_square, 1 - center / n, s)
-        rest = train.label_square * n / (n - center) - 2 * own_forms.b + own_forms.a
-        err_ceiling = rest * (1 + center / sizes.n_w2s) / (1 - s.other)
+    top = ceiling_of(strong, train, ridges, sizes) if ceiling is None else ceiling
+    err_ceiling = top.error
     gain = err_weak - err_w2s
     room = err_weak - err_ceiling
     values = np.array([err_w2s, err_weak, err_ceiling, pred_gap, gain, gain / room if room != 0 else np.nan])
     influences = (None, None)
-    if found.left_weak is not None:
-        residuals = top.residuals
-        influences = _influences(found, weak, strong, train, values, (forms, own_forms), residuals, w, s, ceiling)
+    if top.influence is not None:
+        influences = _influences(found, weak, strong, train, values, forms, top.influence, s)
     return Estimated(
-        values, parts, *influences, (w.found.ridge, s.found.ridge), (w.reached, s.reached, ceiling.reached), apart
+        values, parts, *influences, (w.found.ridge, s.found.ridge), (w.reached, s.reached, top.reached), apart
     )
+
+
+def ceiling_of(strong: StrongHead, train: Train, ridges: tuple[float, float, float], sizes: Sizes) -> Ceiling:
+    """Err_sc, the same for all weak models; ridges as in ``estimated``, whose first one does not matter."""
+    n, center = train.n, train.center
+    own = _resized(strong.ceiling.eigenvalues, ridges[2], n, sizes.n_w2s, center=center)
+    if not own.reached:
+        # D~ does not resolve a head on so many samples: the strong smoother comes from D^, as for PredGap.
+        s = _resized(strong.eigenvalues, ridges[1], strong.rows.n, sizes.n_w2s, center=center)
+        forms = _forms(strong, train, s, (train.labels, train.label_square, 1 - center / n), None)
+        rest = train.label_square * n / (n - center) - 2 * forms.b + forms.a
+        influence = None
+        if train.strong.exact:
+            squares, products = (rows * train.labels * n for rows in forms.on_samples)
+            influence = (train.labels**2 * n - 4 * products + 2 * squares).sum(axis=1) / (1 - s.other)
+        return Ceiling(rest * (1 + center / sizes.n_w2s) / (1 - s.other), influence, reached=False)
+    left = left_out(strong.ceiling, train, own.ridge)
+    if not train.strong.exact:
+        return Ceiling(float(left.gcv[0]) * own.factor, None, reached=True)
+    intercept = np.full((n, int(center)), n**-0.5)
+    rows = np.hstack([strong.ceiling.components, intercept])
+    turned = np.hstack([strong.ceiling.components / (strong.ceiling.eigenvalues + own.ridge)[None, :], intercept])
+    remains = 1 - (turned * rows).sum(axis=1)
+    moved = _risk(left.residuals, left.residuals, rows / remains[:, None], turned)
+    return Ceiling(float(left.errors[0]) * own.factor, moved * own.factor, reached=True)
 
 
 def _generalised(found: Pipeline, train: Train, h: float, missing: float) -> float:
@@ -581,14 +617,11 @@ class _Forms(NamedTuple):
 
 
 def _forms(
-    found: Pipeline,
     strong: StrongHead,
     train: Train,
-    weak: TrainedHead | None,
-    residual: Float[np.ndarray, "r c"],
-    square: float,
-    h: float,
     s: _Resized,
+    of: tuple[Float[np.ndarray, "r c"], float, float],
+    weak: tuple[Float[np.ndarray, "r k_w"], Float[np.ndarray, " k_w"]] | None,
 ) -> _Forms:
     r"""U-statistics over pairs of samples, or groups, of D~, with S from D^.
 
@@ -596,22 +629,22 @@ def _forms(
     average: pairs then sum to second moments, less what samples do with themselves.
 
     Args:
-        weak: the head whose residuals these are; None for labels less their mean.
-        residual: over $\sqrt n$.
-        square: their mean square.
-        h: $1 - \operatorname{tr} S / n$.
+        strong, train: the strong model, D~.
         s: the strong head.
+        of: residuals over $\sqrt n$, their mean square, and $h = 1 - \operatorname{tr} S / n$ of the head that leaves
+            them.
+        weak: that head's components and $1 / (\lambda + \beta)$; None where it says the mean alone.
     """
+    residual, square, h = of
+    inverse_strong = 1 / (strong.eigenvalues + s.ridge)
     n, size, center = train.n, strong.rows.n, train.center
     degrees, kappa = size - center, s.found.ridge
     left = left_over(strong.eigenvalues * (size / degrees), s.ridge * size / degrees, degrees)
     # On directions without variance on D^ the smoother's resolvent is 1 / kappa.
-    of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * found.inverse_strong**2
-    of_product = (degrees / size) * left * found.inverse_strong - 1 / kappa
+    of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * inverse_strong**2
+    of_product = (degrees / size) * left * inverse_strong - 1 / kappa
     outside = strong.outside
-    nothing = np.zeros((train.n, 0))
-    components = nothing if weak is None else weak.components
-    inverse = np.zeros(0) if weak is None else found.inverse_weak
+    components, inverse = (np.zeros((train.n, 0)), np.zeros(0)) if weak is None else weak
     coordinates = [(strong.train, strong.shift), *([] if outside is None else [outside])]
     terms, moments = [], []
     for rows, shift in coordinates:
@@ -672,11 +705,9 @@ def _influences(
     strong: StrongHead,
     train: Train,
     values: Float[np.ndarray, "6"],
-    forms: tuple[_Forms, _Forms | None],
-    left_ceiling: Float[np.ndarray, "n c"],
-    w: _Resized,
+    forms: _Forms,
+    err_ceiling: Float[np.ndarray, " n"],
     s: _Resized,
-    ceiling: _Resized,
 ) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "m 6"]]:
     """How each sample of D~, and of D^, moves each value: to first order, through the heads that it trains too."""
     n, size = train.n, strong.rows.n
@@ -697,19 +728,7 @@ def _influences(
     through = passed + ((passed * weights).sum(axis=1) / h)[:, None] * every
     err_weak = _risk(left_weak, left_weak, every / h[:, None], weights)
     err_w2s = _risk(left_w2s, left_weak, through, weights)
-    top = np.hstack([strong.ceiling.components, intercept])
-    own, other = forms
-    if other is None:
-        inverse = 1 / (strong.ceiling.eigenvalues + ceiling.ridge)
-        turned = np.hstack([strong.ceiling.components * inverse[None, :], intercept])
-        remains = 1 - (turned * top).sum(axis=1)
-        err_ceiling = _risk(left_ceiling, left_ceiling, top / remains[:, None], turned) * ceiling.factor
-    else:
-        labels = train.labels * root
-        moved = (labels**2).sum(axis=1) - 4 * (other.on_samples[1] * root * labels).sum(axis=1)
-        moved += 2 * (other.on_samples[0] * root * labels).sum(axis=1)
-        err_ceiling = moved / (1 - s.other)
-    a, b = map(turned_by, own.on_samples)
+    a, b = map(turned_by, forms.on_samples)
     omega = s.other / (1 - s.other)
     pred_gap = (1 + omega) * a - 2 * omega * b + omega * err_weak
     gain, room = err_weak - err_w2s, err_weak - err_ceiling
