@@ -4,7 +4,7 @@
     python -m experiments.theory --figure benign --fresh  # measure one of them again
 
 A figure's numbers are kept as DIR/FIGURE.json and its drawing as DIR/FIGURE.svg; interrupted, the same command goes on
-with the next figure. All is float64 on the device that JAX finds, about 10 minutes on 2 cores.
+with the next figure. All is float64 on the device that JAX finds, about 25 minutes on 2 cores.
 """
 
 import json
@@ -26,7 +26,7 @@ from w2sg_jax.terminal.guard import guarded
 from w2sg_jax.terminal.progress import progress_bar
 from w2sg_jax.terminal.usage import parse
 
-FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes")
+FIGURES = ("predicted_gap", "convergence", "anisotropy", "copying", "benign", "regimes", "predicted_errors")
 """Modules with Config, TOY, compute(config, step), figure(result) and markdown(result)."""
 RESULTS = Path(__file__).parents[1] / "results" / "theory"
 

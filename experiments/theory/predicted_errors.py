@@ -40,7 +40,7 @@ class Config:
     """Standard deviations of the label noise; the target has variance 1."""
     ridges: tuple[float, float] = (1e-6, 1)
     """The smallest and the largest, over the trace."""
-    fewest: int = 6
+    fewest: int = 8
     """Draws of a configuration."""
     most: int = 40
     work: float = 1e10
@@ -56,18 +56,21 @@ class Config:
 
 TOY = Config(
     cells=1,
-    families=("low rank", "Gaussian tail", "heavy tail", "correlated pair"),
+    families=("low rank", "power-law tail", "correlated pair"),
     samples=(20,),
     pools=(1,),
     widths=(0.4, 2),
     requests=(0.5, 2),
-    fewest=3,
-    most=3,
+    fewest=4,
+    most=4,
+    seed=1,
 )
 ROWS = 2048
 """Samples that are drawn at once, so that few shapes are compiled."""
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 """weak, strong, y"""
+CLEARED = 48
+"""Configurations after which compiled programs are given up."""
 SPIKES = 6
 """Latents of spiked representations, at most."""
 ERRORS = {"err_w2s": "Err_w2s", "err_weak": "Err_w", "err_ceiling": "Err_sc", "pred_gap": "PredGap"}
@@ -80,7 +83,10 @@ CLASSES = {
 }
 """By whether other sizes are asked for, and whether D^ has at most as many samples as the strong model is wide."""
 SIGNIFICANT = 3.0
-"""Standard errors beyond which a difference counts as bias."""
+"""Standard errors beyond which a difference counts as bias, if they are of enough draws."""
+ENOUGH = 20
+HEADS = {"err_weak": (slice(0, 1), "weak model"), "err_ceiling": (slice(1, 2), "strong model")}
+"""What errors of one head alone are drawn against."""
 SHOWN = 0.3, 3.5
 """Of measured over predicted in the figure."""
 TICKS = 0.33, 0.5, 0.7, 0.9, 1, 1.1, 1.4, 2, 3
@@ -130,6 +136,8 @@ def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
         step(done, len(jobs))
         chosen = (done + done // len(config.families)) % config.every == 0  # no family always, none never
         rows.append(_measured(rng, cell, family, config, chosen=chosen))
+        if (done + 1) % CLEARED == 0:
+            jax.clear_caches()  # programs for shapes that do not come back: a process has room for so many only
     step(len(jobs), len(jobs))
     return {"rows": rows}
 
@@ -155,7 +163,8 @@ def _cells(rng: np.random.Generator, config: Config) -> list[Cell]:
 def _measured(rng: np.random.Generator, cell: Cell, family: str, config: Config, *, chosen: bool) -> dict[str, Any]:
     """One configuration: means over draws of what is predicted, and over others of what fitted heads have."""
     p, latents = _population(rng, family, cell, config)
-    relative = 10 ** rng.uniform(*np.log10(config.ridges), 2)
+    least, most = np.log10(config.ridges)
+    relative = 10 ** rng.uniform(least, most, 2)
     center = bool(rng.integers(2))
     traces = [float((a**2).sum() + tail.trace) for a, tail in ((p.weak, p.tail_weak), (p.strong, p.tail_strong))]
     ridges = tuple(relative if center else relative * traces)
@@ -177,7 +186,6 @@ def _measured(rng: np.random.Generator, cell: Cell, family: str, config: Config,
         "draws": draws,
         "shares": np.mean([one.shares for one in fitted], axis=0).tolist(),
         "unresolved": float(np.mean(notes)),
-        "label_variance": float(np.mean([one.label_variance for one in found])),
     }
     row |= _compared(values, measured) | _covered(found, values, measured.mean(axis=0))
     if chosen:
@@ -186,7 +194,7 @@ def _measured(rng: np.random.Generator, cell: Cell, family: str, config: Config,
 
 
 def _compared(values: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
-    """Means of both, their ratio, and its standard error."""
+    """Means of both, and the standard error of the ratio of them."""
     (mean, error), (truth, spread) = (
         (one.mean(axis=0), one.std(axis=0, ddof=1) / np.sqrt(len(one))) for one in (values, measured)
     )
@@ -194,7 +202,6 @@ def _compared(values: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
     return {
         "predicted": dict(zip(QUANTITIES, mean.tolist(), strict=True)),
         "measured": dict(zip(QUANTITIES, truth.tolist(), strict=True)),
-        "ratio": dict(zip(QUANTITIES, ratio.tolist(), strict=True)),
         "error": dict(zip(QUANTITIES, (np.hypot(error, ratio * spread) / np.abs(truth)).tolist(), strict=True)),
     }
 
@@ -233,12 +240,12 @@ def _choice(p: syn.Population, splits: Sequence[tuple[Split, Split]], options: d
 
 
 def _rounded(row: Any) -> Any:
-    """To five significant digits."""
+    """To four significant digits."""
     if isinstance(row, dict):
         return {name: _rounded(value) for name, value in row.items()}
     if isinstance(row, list | tuple):
         return [_rounded(value) for value in row]
-    return float(f"{row:.5g}") if isinstance(row, float) else row
+    return float(f"{row:.4g}") if isinstance(row, float) else row
 
 
 def _population(
@@ -250,12 +257,14 @@ def _population(
     if family == "correlated pair":
         k = min(widths)
         target = _target(rng, widths[1]).tolist()
-        others = {"weak_only": widths[0] - k, "strong_only": widths[1] - k}
-        return syn.correlated_pair(rng.uniform(0.1, 1, k), target, **others, noise=noise), syn.gaussian
+        made = syn.correlated_pair(
+            rng.uniform(0.1, 1, k), target, weak_only=widths[0] - k, strong_only=widths[1] - k, noise=noise
+        )
+        return made, syn.gaussian
     if family == "low rank":
         count = max(widths) + max(widths) // 5
-        seen = [_variances(rng, width, count) for width in widths]
-        return syn.low_rank(*seen, _target(rng, count), noise=noise), syn.gaussian
+        weak, strong = (_variances(rng, width, count) for width in widths)
+        return syn.low_rank(weak, strong, _target(rng, count), noise=noise), syn.gaussian
     k = min(SPIKES, min(widths) - 1)
     spikes = [np.exp(rng.uniform(np.log(0.3), np.log(3), k)) for _ in widths]
     for one in spikes:
@@ -266,7 +275,8 @@ def _population(
         _tail(family, float(np.exp(rng.uniform(np.log(0.3), np.log(0.3 * n)))), width - k, rng, config)
         for width, n in zip(widths, sizes, strict=True)
     ]
-    made = syn.spiked(*spikes, target / np.linalg.norm(target), tail_weak=tails[0], tail_strong=tails[1], noise=noise)
+    target /= np.linalg.norm(target)
+    made = syn.spiked(spikes[0], spikes[1], target, tail_weak=tails[0], tail_strong=tails[1], noise=noise)
     return made, syn.student_t(config.dof) if family == "heavy tail" else syn.gaussian
 
 
@@ -367,15 +377,20 @@ def _head(h: np.ndarray, y: np.ndarray, ridge: float, *, center: bool) -> tuple[
 
 
 def bias(row: dict[str, Any], name: str) -> float:
-    """Relative error of the mean prediction; of the gain, in units of Err_w."""
-    off = row["predicted"][name] - row["measured"][name]
-    return abs(off) / abs(row["measured"]["err_weak" if name == "gain" else name])
+    """Relative error of the mean prediction; of the gain, in units of the larger error that it is the difference of."""
+    return abs(row["predicted"][name] - row["measured"][name]) / _unit(row, name)
+
+
+def _unit(row: dict[str, Any], name: str) -> float:
+    """What errors of a quantity are relative to."""
+    measured = row["measured"]
+    return max(measured["err_weak"], measured["err_w2s"]) if name == "gain" else abs(measured[name])
 
 
 def _groups(rows: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Configurations that the table tells together."""
     resolved = [row for row in rows if row["unresolved"] == 0]
-    groups = [("all", rows)]
+    groups = [("all", rows), ("resolved", resolved)]
     for (other, small), name in CLASSES.items():
         here = [row for row in rows if _kind(row) == (other, small)]
         if other:
@@ -399,18 +414,19 @@ def figure(result: dict[str, Any]) -> "Figure":
     """Measured over predicted, against width over n above and against effective dimension over n below."""
     made, axes = panels(2, len(ERRORS), 15, 7.2, sharey=True, sharex="row")
     for column, (name, title) in enumerate(ERRORS.items()):
+        heads, whose = HEADS.get(name, (slice(None), "larger of both"))
         for family, style in zip(FAMILIES, MARKS, strict=False):
             rows = [row for row in result["rows"] if row["family"] == family and row["predicted"][name] > 0]
             for reached in (True, False):
                 some = [row for row in rows if (row["unresolved"] == 0) == reached]
-                y = [1 / row["ratio"][name] for row in some]
-                width = [max(row["d_weak"] / row["asked"][0], row["d_strong"] / row["asked"][1]) for row in some]
-                for axis, x in zip(axes[:, column], (width, [max(row["shares"]) for row in some]), strict=True):
-                    label = family if reached else "samples do not resolve it" if family == FAMILIES[0] else None
-                    fill = "full" if reached else "none"
-                    axis.plot(x, y, linestyle="", markersize=3.5, alpha=0.8, fillstyle=fill, label=label, **style)
-        axes[0, column].set(title=title, xscale="log", xlabel="width / samples, the larger of both models'")
-        axes[1, column].set(xlabel="effective dimension / samples, the larger")
+                y = [row["measured"][name] / row["predicted"][name] for row in some]
+                label = family if reached else "samples do not resolve it" if family == FAMILIES[0] else None
+                fill = {"fillstyle": "full", "markeredgewidth": 0.0} if reached else {"fillstyle": "none"}
+                for axis, shares in zip(axes[:, column], (_widths, _effective), strict=True):
+                    x = [max(shares(row)[heads]) for row in some]
+                    axis.plot(x, y, linestyle="", markersize=4, label=label, **fill, **style)
+        axes[0, column].set(title=title, xscale="log", xlabel=f"width / samples, {whose}")
+        axes[1, column].set(xlabel=f"effective dimension / samples, {whose}")
         for axis in axes[:, column]:
             axis.axhline(1, color="0.4", linewidth=1)
             axis.set(yscale="log", ylim=SHOWN)
@@ -422,23 +438,35 @@ def figure(result: dict[str, Any]) -> "Figure":
     return made
 
 
+def _widths(row: dict[str, Any]) -> list[float]:
+    """Widths of both models over the samples that their heads are to be fitted on."""
+    return [row[width] / n for width, n in zip(("d_weak", "d_strong"), row["asked"], strict=True)]
+
+
+def _effective(row: dict[str, Any]) -> list[float]:
+    """Effective dimensions over the same."""
+    return row["shares"]
+
+
 def markdown(result: dict[str, Any]) -> str:
     """Errors of the prediction by class, intervals, and what choosing ridges adds."""
     rows = result["rows"]
-    headings = ("median relative error (90% quantile)", "configurations", *ERRORS.values(), "gain, of Err_w")
+    headings = ("median relative error (90% quantile)", "configurations", *ERRORS.values(), "gain")
     lines = []
     for title, some in _groups(rows):
         found = [[bias(row, name) for row in some] for name in QUANTITIES]
         cells = [f"{np.median(one):.1%} ({np.quantile(one, 0.9):.0%})" for one in found]
         lines.append([title, str(len(some)), *cells])
-    lines.append(
-        ["of all, what draws alone would give", str(len(rows)), *(_by_chance(rows, name) for name in QUANTITIES)]
-    )
     told = [row for row in rows if row["unresolved"] == 0]
     lines.append(
-        [f"resolved, off by more than {SIGNIFICANT:g} standard errors", str(len(told))]
-        + [f"{np.mean([_sigmas(row, name) > SIGNIFICANT for row in told]):.0%}" for name in QUANTITIES]
+        ["resolved, what draws alone would give", str(len(told)), *(_by_chance(told, name) for name in QUANTITIES)]
     )
+    enough = [row for row in told if row["draws"] >= ENOUGH]
+    if enough:
+        lines.append(
+            [f"resolved, off by more than {SIGNIFICANT:g} standard errors", str(len(enough))]
+            + [f"{np.mean([_sigmas(row, name) > SIGNIFICANT for row in enough]):.0%}" for name in QUANTITIES]
+        )
     for title, some in (
         ("sizes at hand", [row for row in rows if not _kind(row)[0]]),
         ("other sizes, resolved", [row for row in told if _kind(row)[0]]),
@@ -447,16 +475,21 @@ def markdown(result: dict[str, Any]) -> str:
     choices = [row["choice"] for row in rows if "choice" in row]
     for name in ("fixed", "auto"):
         some = [one[name] for one in choices]
-        ratios = [np.median([one["ratio"][quantity] for one in some]) for quantity in ERRORS]
-        gain = np.median(
-            [(one["predicted"]["gain"] - one["measured"]["gain"]) / one["measured"]["err_weak"] for one in some]
-        )
+        ratios = [np.median([one["predicted"][name] / one["measured"][name] for one in some]) for name in ERRORS]
+        gain = np.median([(one["predicted"]["gain"] - one["measured"]["gain"]) / _unit(one, "gain") for one in some])
         title = f"ridges {'chosen' if name == 'auto' else 'fixed at the median choice'}: "
         lines.append(
             [f"{title}predicted / measured, median", str(len(some)), *(f"{one:.3f}" for one in ratios), f"{gain:+.1%}"]
         )
         lines += _intervals(title, some)
+    lines.append(["measured with chosen ridges / with fixed ones, median", str(len(choices)), *_chosen(choices), "–"])
     return markdown_table(headings, lines)
+
+
+def _chosen(choices: Sequence[dict[str, Any]]) -> list[str]:
+    """Measured errors of heads with chosen ridges over those of heads with fixed ones."""
+    pairs = [(one["auto"]["measured"], one["fixed"]["measured"]) for one in choices]
+    return [f"{np.median([auto[name] / fixed[name] for auto, fixed in pairs]):.3f}" for name in ERRORS]
 
 
 def _intervals(title: str, some: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -474,12 +507,12 @@ def _intervals(title: str, some: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def _sigmas(row: dict[str, Any], name: str) -> float:
     """By how many of its standard errors a ratio is not 1."""
-    return abs(row["ratio"][name] - 1) / row["error"][name]
+    return abs(row["predicted"][name] / row["measured"][name] - 1) / row["error"][name]
 
 
 def _by_chance(rows: list[dict[str, Any]], name: str) -> str:
     """Median and 90% quantile of relative errors if there were no bias, normal with the ratios' standard errors."""
-    scale = [abs(row["measured"][name] / row["measured"]["err_weak"]) if name == "gain" else 1.0 for row in rows]
-    errors = np.array([row["error"][name] * one for row, one in zip(rows, scale, strict=True)])
+    scales = [abs(row["measured"][name]) / _unit(row, name) for row in rows]
+    errors = np.array([row["error"][name] * scale for row, scale in zip(rows, scales, strict=True)])
     drawn = np.abs(np.random.default_rng(0).normal(size=(200, len(rows))) * errors)
     return f"{np.median(drawn):.1%} ({np.quantile(drawn, 0.9):.0%})"
