@@ -110,6 +110,16 @@ def test_classes_are_columns():
     assert by_integers.err_w2s == by_columns.err_w2s != as_numbers.err_w2s
 
 
+def test_a_class_of_one_sample_is_told():
+    train, w2s = samples(60, 40, 8, 12)
+    labels = np.r_[np.arange(59) % 2, 2]
+    for found in (
+        w2sg.cross_validated_errors((*train[:2], labels), w2s, ridge=1e-2),
+        w2sg.predict_errors((*train[:2], labels), w2s, ridge=1e-2),
+    ):
+        assert found.warnings[0].startswith("train y: classes with fewer than two samples (2): D~ is too small")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -165,7 +165,7 @@ def _folded(
     grouped = np.concatenate([(squares - values)[places].sum(axis=1) for places in train.members])
     relative = (grouped**2).sum(axis=0) / train.n**2 / np.where(values > 0, values, 1.0) ** 2
     ends = intervals(Joint(values, np.diag(relative), None, effective_draws(grouped)), confidence)
-    notes = path_notes(weak, strong)
+    notes = [*train.notes, *path_notes(weak, strong)]
     units = (rows.trace, strong.rows.trace) if scale == "none" else (1.0, 1.0)
     return CrossValidatedErrors(
         *map(float, values),

@@ -32,7 +32,7 @@ from .kernel import joint_factor, refuse_constant
 from .leave_one_out import PATH, Factored, LeaveOneOut, along_path, members_of, minimum
 from .smoother import left_over
 from .spectrum import kept, spectrum, spectrum_of_rows
-from .targets import as_targets
+from .targets import Targets, as_targets
 
 AUTO = "auto"
 """Stands for the ridge with the smallest leave-one-out error on D~."""
@@ -70,6 +70,7 @@ class Train(NamedTuple):
         label_square: mean square of the labels less their means, summed over columns.
         members: rows of the groups that are left out together, as ``members_of``; empty where there are sums.
         center: whether heads have intercepts.
+        notes: what the reader should know of the labels.
     """
 
     strong: Rows
@@ -77,6 +78,7 @@ class Train(NamedTuple):
     label_square: float
     members: tuple[np.ndarray, ...]
     center: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -211,13 +213,15 @@ def labelled_split(
         raise InputError(f"train: {strong.n} samples; errors are predicted from at least {FEWEST}")
     given = as_labels(y, strong.n, "train y")
     refuse_non_finite(given, "train y")
-    values = as_targets(given, classes).values
+    targets = as_targets(given, classes)
+    values = targets.values
     mean = values.mean(axis=0) if center else np.zeros(values.shape[1])
     labels = (values - mean[None, :]) / np.sqrt(strong.n)
     square = float((labels**2).sum())
     _refuse_constant_labels(square, float((mean**2).sum()))
     group = as_groups(groups, strong.n, "train_groups")
-    return Train(strong, labels, square, members_of(np.arange(strong.n) if group is None else group), center)
+    members = members_of(np.arange(strong.n) if group is None else group)
+    return Train(strong, labels, square, members, center, _rare_classes(targets))
 
 
 def unlabelled_rows(unlabelled: Any, weak: Rows, train: Train, called: str = "unlabelled") -> tuple[Rows, Rows]:
@@ -245,6 +249,17 @@ def unlabelled_rows(unlabelled: Any, weak: Rows, train: Train, called: str = "un
     if found[0].n < FEWEST:
         raise InputError(f"{called}: {found[0].n} samples; errors are predicted from at least {FEWEST}")
     return found
+
+
+def _rare_classes(targets: Targets) -> tuple[str, ...]:
+    """A warning where a class has a single sample: the head that is fitted without it does not know the class."""
+    if not targets.classes:
+        return ()
+    counts = np.bincount(targets.decided(), minlength=len(targets.names))
+    rare = [name for name, count in zip(targets.names, counts, strict=True) if count < 2]
+    if not rare:
+        return ()
+    return (f"train y: classes with fewer than two samples ({', '.join(rare[:5])}): D~ is too small for its classes",)
 
 
 def _refuse_constant_labels(square: float, mean_square: float) -> None:

@@ -294,7 +294,7 @@ def errors_of_pair(
     errors: dict[str, float] = {}
     if found.train is not None and found.pool is not None:
         ends, errors = _intervals(found, train, confidence)
-    notes = path_notes(weak, strong)
+    notes = [*train.notes, *path_notes(weak, strong)]
     notes += _notes(found, strong, train, sizes, values, errors)
     room = values["err_weak"] - values["err_ceiling"]
     if abs(room) <= (NOISE_ERRORS * errors["room"] if errors else 0.0):
