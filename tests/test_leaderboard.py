@@ -130,6 +130,7 @@ def test_undefined_models_are_counted_and_the_rest_is_paired():
     assert found.score(BASELINES[0]).everywhere.spearman.value < 1
     assert one.skill.value == 1 and one.ratio == 1
     never = found.score("never").everywhere
+    assert math.isnan(found.score("never").on_one_split)
     assert never.undefined == 6 and math.isnan(never.spearman.value) and math.isnan(never.to_best.value)
     assert found.scores[-1].entrant.name == "never"
     plain = found.to_dict()
@@ -184,6 +185,8 @@ def test_few_splits_of_a_predictor_and_many_of_the_errors():
     assert found.score("p").splits == 2 and found.splits == 6
     truth = spearmanr(few.mean(axis=1), errors.mean(axis=1))[0]
     assert found.score("p").everywhere.spearman.value == pytest.approx(truth)
+    each = [spearmanr(few[:, split], errors[:, split])[0] for split in range(2)]
+    assert found.score("p").on_one_split == pytest.approx(np.mean(each))
     halves = errors[:, ::2].mean(axis=1), errors[:, 1::2].mean(axis=1)
     assert found.reliability == pytest.approx(spearmanr(*halves)[0])
 
@@ -215,6 +218,7 @@ def test_rows_that_make_no_table_are_refused():
         ([*rows(), rows()[0]], "a1 has two rows of split 0"),
         ([{**row, "err_weak": None} for row in rows()], "one has no err_weak"),
         ([*rows()[:5], {**rows()[5], "p": None}], "b1 has no p on split 1, and others have"),
+        ([{**row, "r": 1.0} if row["split"] else row for row in rows()], "r is computed on some splits, but not on"),
         ([{**row, "err_w2s": math.nan} for row in rows()], "err_w2s is not 3 models x 2 splits of finite numbers"),
     ):
         with pytest.raises(w2sg.InputError, match=message):
@@ -255,7 +259,7 @@ def finished(tmp_path_factory):
     (folder / "molecules.txt").write_text("\n".join(data.smiles) + "\n")
     np.save(folder / "target.npy", data.target)
     one = Represented(data, folder / "molecules.txt", folder / "target.npy", models)
-    options = Options(out=folder / "out", splits=3, splits_of_all=2, draws=30)
+    options = Options(out=folder / "out", splits=3, splits_of_all=2, draws=30, workers=1)
     assert run(options, zoo=ZOO, sets=[one], console=Console(quiet=True)) == 0
     return options, one
 

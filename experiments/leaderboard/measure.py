@@ -28,7 +28,7 @@ RIDGE_FREE = (
 """Predictors without a ridge, or that find their own."""
 EVERY_SPLIT = (
     *("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"),
-    *("leave_one_out_weak", "leave_one_out_strong", "probe_difference", "supervised", "predicted", "norm", "width"),
+    *("leave_one_out_weak", "leave_one_out_strong", "probe_difference", "supervised", "predicted", "width"),
 )
 """Predictors that are computed on every split; the others on the first few."""
 TIMED = 8

@@ -12,6 +12,7 @@ from experiments.molecules.options import Options as MolecularOptions
 from experiments.molecules.represent import Represented
 from experiments.molecules.sets import checked, labelled_sets
 from w2sg_jax import batch
+from w2sg_jax.batch.local import cores
 from w2sg_jax.batch.tables import overview
 from w2sg_jax.training.zoo import Zoo
 
@@ -74,7 +75,7 @@ def measure_all(tasks: Sequence[Task], options: Options, console: Console) -> li
             function,
             configs,
             options.out / "trials",
-            workers=options.workers,
+            workers=options.workers if options.workers is not None else len(cores()),
             retry_failed=options.retry_failed,
             console=console,
         )

@@ -33,14 +33,14 @@ class Options:
     """Folder where published files are looked for before they are fetched."""
     splits: int = 20
     """Random splits of each set into train, w2s and test parts (40, 40 and 20%), as in the molecular experiment."""
-    splits_of_all: int = 5
+    splits_of_all: int = 2
     """Of these the first, on which costly predictors are computed too: label-free ones differ little between splits."""
     seed: int = 0
     """Of the splits and of the bootstrap."""
     draws: int = 2000
     """Bootstrap samples of an interval."""
-    workers: int = 1
-    """Processes for the trials."""
+    workers: int | None = None
+    """Processes for the trials; by default one a core: the matrices are small."""
     retry_failed: Annotated[bool, FlagCreatePairsOff] = False
     """Run trials that failed again."""
 

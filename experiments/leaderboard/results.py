@@ -37,7 +37,7 @@ def order_table(found: Boards, heads: str) -> str:
         values = [one["everywhere"]["spearman"]["value"] for one in scores[name]]
         return -2.0 if None in values else float(np.mean(values))
 
-    header = ["predictor", *found, "within a shape", "above the ceiling", "best of draws", "ms a model"]
+    header = ["predictor", *found, "within a shape", "on one split", "above the ceiling", "best of draws", "ms a model"]
     lines = []
     for name in sorted(names, key=average, reverse=True):
         of_sets = scores[name]
@@ -49,6 +49,7 @@ def order_table(found: Boards, heads: str) -> str:
                 f"*{title}*" if entrant["hindsight"] else title,
                 *(_order(one["everywhere"]) for one in of_sets),
                 _several(one["within_families"]["value"] for one in of_sets),
+                _several(one["on_one_split"] for one in of_sets),
                 _several(one["above_ceiling"] and one["above_ceiling"]["spearman"]["value"] for one in of_sets),
                 _several((one["everywhere"]["best"] for one in of_sets), "{:.0%}"),
                 "" if None in seconds else _several((1e3 * one for one in seconds), "{:.0f}"),

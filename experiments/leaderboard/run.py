@@ -62,7 +62,8 @@ def run(
 def _check(options: Options) -> None:
     """Refuse, before minutes of trials, what would be refused after them (InputError); make the folder."""
     for name, least in (("splits", 2), ("splits_of_all", 1), ("seed", 0), ("workers", 1), ("draws", 1)):
-        as_count(getattr(options, name), name, least)
+        if getattr(options, name) is not None:
+            as_count(getattr(options, name), name, least)
     if options.splits_of_all > options.splits:
         raise InputError(f"splits_of_all: {options.splits_of_all} of {options.splits} splits; give as many at most")
     try:

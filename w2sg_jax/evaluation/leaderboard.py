@@ -138,6 +138,8 @@ class Score:
         above_ceiling: over those with Err_w above Err_sc, who can be surpassed; None where they are fewer than 3.
         within_families: mean over families of 3 models and more of its correlation inside of them, over draws of
             families; NaN where it is the same for all models of one.
+        on_one_split: mean over splits of its correlation on one of them, which is all that there is in use; NaN where
+            it is undefined for a model.
     """
 
     entrant: Entrant
@@ -145,6 +147,7 @@ class Score:
     everywhere: Standing
     above_ceiling: Standing | None
     within_families: Correlation
+    on_one_split: float
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,7 @@ def leaderboard(
         subset = _standings(table, entrants, baselines, above, seed, draws)
     within = _within_families(table, entrants, seed, draws)
     scores = [
-        Score(one, table.values[one.name].shape[1], standing, of_subset, inside)
+        Score(one, table.values[one.name].shape[1], standing, of_subset, inside, _on_one_split(table, one))
         for one, standing, of_subset, inside in zip(entrants, everywhere, subset, within, strict=True)
     ]
     scores.sort(key=lambda one: -np.nan_to_num(one.everywhere.spearman.value, nan=-2.0))
@@ -409,6 +412,14 @@ def _within_families(table: Table, entrants: Sequence[Entrant], seed: int, draws
     return found
 
 
+def _on_one_split(table: Table, entrant: Entrant) -> float:
+    """The mean over splits of a predictor's correlation on each."""
+    values = table.values[entrant.name].T
+    if not np.isfinite(values).all():
+        return float("nan")
+    return float(entrant.sign * rank_correlation(values, table.measured["err_w2s"].T[: len(values)]).mean())
+
+
 def _table(
     task: str,
     strong: str,
@@ -432,6 +443,8 @@ def _table(
                 f"rows: {task}, {strong}: {models[model]} has no {name} on split {splits[split]}, and others have; "
                 "give NaN where it is undefined"
             )
+        if not computed[: computed.sum()].all():
+            raise InputError(f"rows: {task}, {strong}: {name} is computed on some splits, but not on the first ones")
         kept = [split for split, is_there in zip(splits, computed, strict=True) if is_there]
         if kept:
             values[name] = np.array([[float(rows[model, split][name]) for split in kept] for model in models])
