@@ -267,7 +267,10 @@ def finished(tmp_path_factory):
 @pytest.mark.driver
 def test_everything_is_written(finished):
     options, _ = finished
-    assert {path.name for path in options.results.iterdir()} == {"results.json", "heads-1e-4.png", "heads-own.png"}
+    assert {path.name for path in options.results.iterdir()} == {
+        "results.json",
+        *(f"{figure}-{heads}.png" for figure in ("heads", "errors") for heads in RIDGES),
+    }
     found = json.loads((options.results / "results.json").read_text())["result"]["sets"]["FreeSolv"]
     for heads in RIDGES:
         board = found[heads]["leaderboard"]

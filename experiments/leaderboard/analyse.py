@@ -59,8 +59,8 @@ def entrants(seconds: Mapping[str, float]) -> list[Entrant]:
 
 
 def baselines(heads: str) -> tuple[str, ...]:
-    """Those of a kind of heads: the cross-validated pipeline has their ridges."""
-    return "leave_one_out_weak", f"cross_validated_err_w2s@{heads}"
+    """What all are compared with, at the ridges of a kind of heads: both baselines, and the supervised-split gap."""
+    return "leave_one_out_weak", f"cross_validated_err_w2s@{heads}", f"supervised@{heads}"
 
 
 def boards(
@@ -101,6 +101,13 @@ def noise(table: Table, heads: str) -> dict[str, dict[str, float]]:
             "mean_error": float(means[1].mean()),
         }
     return found
+
+
+def by_model(table: Table, heads: str) -> dict[str, list[float] | tuple[str, ...]]:
+    """Means over splits of Err_w2s and of what foretells it, a number a weak model."""
+    said = {name: table.values[name] for name in (column(one, heads) for one in FORETELL)}
+    errors = {name: table.measured[name] for name in ("err_w2s", "err_weak")}
+    return {"models": table.models} | {name: x.mean(axis=1).tolist() for name, x in (errors | said).items()}
 
 
 def own_ridges(splits: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

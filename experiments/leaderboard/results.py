@@ -22,14 +22,15 @@ def markdown(result: Mapping[str, Any]) -> str:
     blocks = []
     for heads in RIDGES:
         found = {name: one[heads]["leaderboard"] for name, one in result["sets"].items()}
-        blocks += [f"### {HEADS[heads]}", order_table(found, heads), size_table(found)]
+        blocks += [f"### {HEADS[heads]}", order_table(found, heads), size_table(found, heads)]
+    known = {name: one[RIDGES[0]]["leaderboard"] for name, one in result["sets"].items()}
+    blocks += ["### The ridge of the predictor, heads of ridge 1e-4", ridge_table(known)]
     return "\n\n".join([*blocks, "### What noise leaves", noise_table(result["sets"])])
 
 
 def order_table(found: Boards, heads: str) -> str:
     """Spearman's correlation of every predictor, the best on average first; at the heads' ridges where it has one."""
-    other = next(one for one in RIDGES if one != heads)
-    first = next(iter(found.values()))
+    other, first = _other(heads), next(iter(found.values()))
     names = [one["entrant"]["name"] for one in first["scores"] if not one["entrant"]["name"].endswith(f"@{other}")]
     scores = {name: [_score(board, name) for board in found.values()] for name in names}
 
@@ -42,7 +43,7 @@ def order_table(found: Boards, heads: str) -> str:
     for name in sorted(names, key=average, reverse=True):
         of_sets = scores[name]
         entrant = of_sets[0]["entrant"]
-        title = entrant["title"].removesuffix(", own ridges").removesuffix(", ridge 1e-4")
+        title = _at_heads(entrant["title"])
         seconds = [one["entrant"]["seconds"] for one in of_sets]
         lines.append(
             [
@@ -58,29 +59,26 @@ def order_table(found: Boards, heads: str) -> str:
     return markdown_table(header, lines)
 
 
-def size_table(found: Boards) -> str:
-    """How close predicted errors come, and what they lead the baselines by."""
+def size_table(found: Boards, heads: str) -> str:
+    """How close predicted errors come, and what the predicted Err_w2s leads the baselines by."""
     first = next(iter(found.values()))
     names = [one["entrant"]["name"] for one in first["scores"] if one["everywhere"]["skill"] is not None]
     lines = []
     for name in names:
         scores = [_score(board, name) for board in found.values()]
-        lines.append(
-            [f"{scores[0]['entrant']['title']}: skill", *(_interval(one["everywhere"]["skill"]) for one in scores)]
-        )
-        lines.append(["measured / predicted, median", *(_number(one["everywhere"]["ratio"]) for one in scores)])
-        above = [one["above_ceiling"] for one in scores]
-        lines.append(["skill above the ceiling", *(_interval(one and one["skill"]) for one in above)])
-    best = first["baselines"]
-    for name in ("predicted_err_w2s@1e-4", "predicted_err_w2s@own"):
-        for baseline in best:
-            scores = [_score(board, name)["everywhere"]["to_baselines"][baseline] for board in found.values()]
-            title = _score(first, name)["entrant"]["title"]
-            against = _score(first, baseline)["entrant"]["title"]
-            lines.append([f"{title}, minus {against}, Spearman", *(_interval(one, 3) for one in scores)])
-    lines.append(
-        ["weak models above the ceiling", *(f"{one['above_ceiling']} of {one['models']}" for one in found.values())]
-    )
+        title = scores[0]["entrant"]["title"]
+        lines.append([f"skill: {title}", *(_interval(one["everywhere"]["skill"]) for one in scores)])
+        if not name.endswith(f"@{_other(heads)}"):
+            above = [one["above_ceiling"] for one in scores]
+            lines.append(["the same, above the ceiling", *(_interval(one and one["skill"]) for one in above)])
+            lines.append(["measured / predicted, median", *(_number(one["everywhere"]["ratio"]) for one in scores)])
+    name = f"predicted_err_w2s@{heads}"
+    for baseline in first["baselines"]:
+        scores = [_score(board, name)["everywhere"]["to_baselines"][baseline] for board in found.values()]
+        against = _at_heads(_score(first, baseline)["entrant"]["title"])
+        lines.append([f"Spearman, predicted Err_w2s minus {against}", *(_interval(one, 3) for one in scores)])
+    for key, label in (("above_ceiling", "weak models above the ceiling"),):
+        lines.append([label, *(f"{one[key]} of {one['models']}" for one in found.values())])
     errors = ("err_weak", "err_w2s", "err_ceiling")
     lines.append(
         [
@@ -89,9 +87,28 @@ def size_table(found: Boards) -> str:
         ]
     )
     lines.append(
-        ["Err_w2s of even with odd splits, Spearman", *(_number(one["reliability"]) for one in found.values())]
+        ["Err_w2s of even with odd splits, Spearman", *(_number(one["reliability"], 3) for one in found.values())]
     )
     return markdown_table(["", *found], lines)
+
+
+def ridge_table(found: Boards) -> str:
+    """Spearman's correlation of predictors that have a ridge, at either."""
+    first = next(iter(found.values()))
+    names = [one["entrant"]["name"] for one in first["scores"] if one["entrant"]["name"].endswith(f"@{RIDGES[0]}")]
+    lines = []
+    for name in names:
+        cells = []
+        for ridge in RIDGES:
+            other = f"{name.removesuffix(RIDGES[0])}{ridge}"
+            cells.append(
+                _several(
+                    (_score(board, other)["everywhere"]["spearman"]["value"] for board in found.values()), "{:.3f}"
+                )
+            )
+        if cells[0].strip("–, "):
+            lines.append([_at_heads(_score(first, name)["entrant"]["title"]), *cells])
+    return markdown_table(["predictor", "ridge 1e-4", "own ridges"], lines)
 
 
 def noise_table(sets: Mapping[str, Any]) -> str:
@@ -118,7 +135,7 @@ def _score(board: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _order(standing: Mapping[str, Any]) -> str:
     """A correlation, and for how many models it is undefined."""
-    made = _interval(standing["spearman"])
+    made = _interval(standing["spearman"], 3)
     undefined = standing["undefined"]
     return f"{made}; undefined for {undefined}" if undefined else made
 
@@ -131,8 +148,18 @@ def _interval(found: Mapping[str, Any] | None, digits: int = 2) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _other(heads: str) -> str:
+    """The ridges that are not the heads'."""
+    return next(one for one in RIDGES if one != heads)
+
+
+def _at_heads(title: str) -> str:
+    """A predictor's title where its ridges are the heads'."""
+    return title.removesuffix(", own ridges").removesuffix(", ridge 1e-4")
 
 
 def _several(values: Iterator[float | None], form: str = "{:.2f}") -> str:

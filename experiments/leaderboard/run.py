@@ -1,6 +1,7 @@
 """The whole leaderboard: representations of the published zoo, trials, tables, figures."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from w2sg_jax.store.atomic import check_writable, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.zoo import Zoo
 
-from .analyse import boards, noise, own_ridges
-from .figures import leaderboard_figure
+from .analyse import boards, by_model, noise, own_ridges
+from .figures import error_figure, leaderboard_figure
 from .measure import EVERY_SPLIT, RIDGE, RIDGES, cost, supervise
 from .obtain import Measured, measure_all, represented, task_of
 from .options import Options
@@ -54,7 +55,9 @@ def run(
         for heads in RIDGES:
             of_sets = {name: one[heads]["leaderboard"] for name, one in found.items()}
             console.print(_table(of_sets, heads))
-            draw(options.results / f"heads-{heads}.png", lambda: leaderboard_figure(of_sets, heads), console)  # noqa: B023
+            draw(options.results / f"heads-{heads}.png", partial(leaderboard_figure, of_sets, heads), console)
+            means = {name: one[heads]["by_model"] for name, one in found.items()}
+            draw(options.results / f"errors-{heads}.png", partial(error_figure, means, heads), console)
     console.print(f"results and figures are in {options.results}", highlight=False, soft_wrap=True)
     return 0
 
@@ -79,7 +82,7 @@ def _result(measured: Measured, zoo: Zoo, options: Options, console: Console) ->
     with console.status(f"{measured.task.name}: intervals"):
         made = boards(measured, zoo.strong.name, families, seed=options.seed, draws=options.draws)
     found: dict[str, Any] = {
-        heads: {"leaderboard": board.to_dict(), "noise": noise(of_heads, heads)}
+        heads: {"leaderboard": board.to_dict(), "noise": noise(of_heads, heads), "by_model": by_model(of_heads, heads)}
         for heads, (of_heads, board) in made.items()
     }
     first = measured.splits[0]
