@@ -233,11 +233,10 @@ def test_standard_errors_are_those_of_leaving_each_sample_out(d_weak, d_strong, 
     names = ("err_w2s", "err_weak", "err_ceiling", "gain", "pred_gap")
     own, other = by_refits(train, pool, names, **options)
     found = w2sg.predict_errors(train, pool, **options)
-    for place, name in enumerate(names[:4]):
+    for place, name in enumerate(names):
         expected = np.hypot(own[place], other[place])
-        assert found.standard_errors[name] == pytest.approx(expected, rel=0.07), name
-    # Influences on PredGap leave D^ out, and hold what a sample makes with itself.
-    assert found.standard_errors["pred_gap"] == pytest.approx(own[4], rel=0.3)
+        within = 0.07 if name != "pred_gap" else 0.15  # influences leave out what fitting the strong head adds
+        assert found.standard_errors[name] == pytest.approx(expected, rel=within), name
 
 
 def test_the_ridge_at_another_number_of_labels_has_the_smallest_error_there():
@@ -267,12 +266,11 @@ def test_what_samples_do_not_resolve_is_told():
     wide = samples(n_train=60, n_w2s=50, d_weak=100, d_strong=100)
     found = w2sg.predict_errors(*wide, ridge=1e-8, n_train=6000, n_w2s=5000)
     told = [note for note in found.warnings if "do not resolve" in note]
-    assert [note.split(":")[0] for note in told] == ["n_train", "n_w2s"]
+    assert [note.split(":")[0] for note in told] == ["err_ceiling", "n_train", "n_w2s"]
     narrow = w2sg.predict_errors(*samples(), ridge=1e-7, n_train=6000, n_w2s=5000)
     assert not any("do not resolve" in note for note in narrow.warnings)
 
 
-@pytest.mark.xfail(reason="no ridge below LEAST, 1e-8, is tried, though models narrower than n resolve any")
 def test_a_tiny_ridge_is_resolved_where_models_are_narrower_than_their_samples():
     train, pool = samples()
     tiny, small = (w2sg.predict_errors(train, pool, ridge=ridge, n_train=100, n_w2s=90) for ridge in (1e-9, 1e-7))
@@ -280,9 +278,6 @@ def test_a_tiny_ridge_is_resolved_where_models_are_narrower_than_their_samples()
     np.testing.assert_allclose(values(tiny), values(small), rtol=1e-4)
 
 
-@pytest.mark.xfail(
-    reason="pairs of residuals take the average leverage, and those of a weak head that interpolates differ"
-)
 def test_pred_gap_where_the_weak_head_interpolates_samples_of_different_lengths():
     rng = np.random.default_rng(0)
     p = syn.spiked(

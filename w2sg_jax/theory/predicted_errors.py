@@ -67,6 +67,8 @@ ERRORS = ("err_w2s", "err_weak", "err_ceiling", "pred_gap", "gain", "pgr")
 LEAST = 1e-8
 """The smallest ridge, at unit trace, at which a head on the samples at hand stands for one on more samples; with less
 its implicit ridge would be the same."""
+TINY = 1e-30
+"""Below every ridge that matches one."""
 DISAGREE = 0.1
 """Relative difference between leaving each sample out and the average leverage of all that is told."""
 
@@ -103,7 +105,7 @@ class Estimated(NamedTuple):
 class Ceiling(NamedTuple):
     """Err_sc, and how each sample of D~ moves it (None where there are sums).
 
-    ``reached``: whether D~ resolves a strong head on so many samples; else its smoother is that of D^.
+    ``reached``: whether D~ resolves a strong head on so many samples; else the error is an upper bound.
     """
 
     error: float
@@ -397,18 +399,23 @@ def _notes(
             f"the strong ceiling, Err_sc = {ceiling:.4g}, is not told to be below the weak model's error, "
             f"Err_w = {weak:.4g}: there is no performance gap to recover"
         )
-    reached_weak, reached_strong, _ = found.reached
+    reached_weak, reached_strong, reached_ceiling = found.reached
+    if not reached_ceiling:
+        notes.append(
+            f"err_ceiling: {train.n} labels do not resolve what a strong head would learn from {sizes.n_w2s} at this "
+            "ridge: an upper bound, about"
+        )
     if sizes.n_w2s > strong.rows.n:
         notes.append(f"n_w2s: {sizes.n_w2s} are more than the {strong.rows.n} unlabelled samples; extrapolated")
     if not reached_weak:
         notes.append(
             f"n_train: {train.n} labels do not resolve what the weak head would learn from {sizes.n_train} at this "
-            "ridge: its error is an upper bound"
+            "ridge: what is predicted of it is rough, and can be off by a factor"
         )
     if not reached_strong:
         notes.append(
             f"n_w2s: {strong.rows.n} unlabelled samples do not resolve what the strong head would learn from "
-            f"{sizes.n_w2s} at this ridge: errors are upper bounds; give more samples or a larger ridge"
+            f"{sizes.n_w2s} at this ridge: what is predicted of it is rough, and can be off by a factor"
         )
     if not train.strong.exact:
         notes.append(
@@ -461,7 +468,8 @@ def _resized(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, size: i
     if size == n:
         matched, reached = ridge, True
     else:
-        least = LEAST * n / degrees
+        # With fewer directions than samples any implicit ridge is within reach.
+        least = TINY if len(eigenvalues) < degrees else LEAST * n / degrees
         matched, reached = matching_ridge(unbiased, ridge * size / wanted, degrees, wanted, least)
         matched *= degrees / n
     found = implied(unbiased, matched * n / degrees, degrees)
@@ -521,7 +529,7 @@ def estimated(
     }
     err_w2s = sum(parts.values())
 
-    forms = _forms(strong, train, s, (found.residual_weak, square_weak, h), (weak.components, found.inverse_weak))
+    forms = _forms(found, weak, strong, train, s, square_weak, h)
     a, b = forms.a + (more - 1) * passed, forms.b + (more - 1) * inside
     shared = a + more * mean
     beside = fitting(err_weak - 2 * b + a, s.other, sizes.n_w2s)
@@ -545,25 +553,21 @@ def ceiling_of(strong: StrongHead, train: Train, ridges: tuple[float, float, flo
     """Err_sc, the same for all weak models; ridges as in ``estimated``, whose first one does not matter."""
     n, center = train.n, train.center
     own = _resized(strong.ceiling.eigenvalues, ridges[2], n, sizes.n_w2s, center=center)
+    factor = own.factor
     if not own.reached:
-        # D~ does not resolve a head on so many samples: the strong smoother comes from D^, as for PredGap.
+        # D~ does not resolve a head on so many samples: it says what is left at its own smallest implicit ridge, an
+        # upper bound, and D^ what fitting adds. Pairs of samples of D~ would be unbiased, and nothing but noise.
         s = _resized(strong.eigenvalues, ridges[1], strong.rows.n, sizes.n_w2s, center=center)
-        forms = _forms(strong, train, s, (train.labels, train.label_square, 1 - center / n), None)
-        rest = train.label_square * n / (n - center) - 2 * forms.b + forms.a
-        influence = None
-        if train.strong.exact:
-            squares, products = (rows * train.labels * n for rows in forms.on_samples)
-            influence = (train.labels**2 * n - 4 * products + 2 * squares).sum(axis=1) / (1 - s.other)
-        return Ceiling(rest * (1 + center / sizes.n_w2s) / (1 - s.other), influence, reached=False)
+        factor *= (1 - own.other) / (1 - s.other)
     left = left_out(strong.ceiling, train, own.ridge)
     if not train.strong.exact:
-        return Ceiling(float(left.gcv[0]) * own.factor, None, reached=True)
+        return Ceiling(float(left.gcv[0]) * factor, None, own.reached)
     intercept = np.full((n, int(center)), n**-0.5)
     rows = np.hstack([strong.ceiling.components, intercept])
     turned = np.hstack([strong.ceiling.components / (strong.ceiling.eigenvalues + own.ridge)[None, :], intercept])
     remains = 1 - (turned * rows).sum(axis=1)
     moved = _risk(left.residuals, left.residuals, rows / remains[:, None], turned)
-    return Ceiling(float(left.errors[0]) * own.factor, moved * own.factor, reached=True)
+    return Ceiling(float(left.errors[0]) * factor, moved * factor, own.reached)
 
 
 def _generalised(found: Pipeline, train: Train, h: float, missing: float) -> float:
@@ -608,82 +612,125 @@ def _noise(
 class _Forms(NamedTuple):
     r"""$a = \lVert S r \rVert^2$ and $b = \langle r, S r \rangle$ of residuals r that are known on D~.
 
-    ``on_samples`` are $S^2 r$ and $S r$ on D~, half of their slopes in each residual, over $\sqrt n$.
+    ``on_samples`` are $S^2 r$ and $S r$ on D~, half of their slopes in each residual, over $\sqrt n$; ``on_pool`` what
+    each sample of D^ does to both.
     """
 
     a: float
     b: float
     on_samples: tuple[Float[np.ndarray, "r c"], Float[np.ndarray, "r c"]]
+    on_pool: tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]
 
 
 def _forms(
-    strong: StrongHead,
-    train: Train,
-    s: _Resized,
-    of: tuple[Float[np.ndarray, "r c"], float, float],
-    weak: tuple[Float[np.ndarray, "r k_w"], Float[np.ndarray, " k_w"]] | None,
+    found: Pipeline, weak: TrainedHead, strong: StrongHead, train: Train, s: _Resized, square: float, h: float
 ) -> _Forms:
     r"""U-statistics over pairs of samples, or groups, of D~, with S from D^.
 
-    A residual without samples i and j is $(e_i + S_{ij} e_j / h) / h$ to first order in $S_{ij}$, $h = 1 - S_{ii}$ on
-    average: pairs then sum to second moments, less what samples do with themselves.
+    With $l_g = (I - S_{gg})^{-1} e_g$ what is left of a group without it, what is left of it without a second group is
+    $l_g + (I - S_{gg})^{-1} S_{gg'} l_{g'}$ to first order in $S_{gg'}$: sums over pairs are then second moments, less
+    what groups do with themselves. Where there are sums, $1 - S_{ii}$ is h on average.
 
     Args:
-        strong, train: the strong model, D~.
-        s: the strong head.
-        of: residuals over $\sqrt n$, their mean square, and $h = 1 - \operatorname{tr} S / n$ of the head that leaves
-            them.
-        weak: that head's components and $1 / (\lambda + \beta)$; None where it says the mean alone.
+        found, weak, strong, train, s: the pipeline and its heads.
+        square: mean square of the weak head's residuals.
+        h: $1 - \operatorname{tr} S / n$ of the weak head.
     """
-    residual, square, h = of
-    inverse_strong = 1 / (strong.eigenvalues + s.ridge)
     n, size, center = train.n, strong.rows.n, train.center
-    degrees, kappa = size - center, s.found.ridge
+    degrees, kappa, inverse = size - center, s.found.ridge, found.inverse_strong
     left = left_over(strong.eigenvalues * (size / degrees), s.ridge * size / degrees, degrees)
     # On directions without variance on D^ the smoother's resolvent is 1 / kappa.
-    of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * inverse_strong**2
-    of_product = (degrees / size) * left * inverse_strong - 1 / kappa
-    outside = strong.outside
-    components, inverse = (np.zeros((train.n, 0)), np.zeros(0)) if weak is None else weak
-    coordinates = [(strong.train, strong.shift), *([] if outside is None else [outside])]
-    terms, moments = [], []
+    of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * inverse**2
+    of_product = (degrees / size) * left * inverse - 1 / kappa
+    coordinates = [(strong.train, strong.shift), *([] if strong.outside is None else [strong.outside])]
+    residual = found.residual_weak / h if found.left_weak is None else found.left_weak / np.sqrt(n)
+    terms, samples, moments = [], [], []
     for rows, shift in coordinates:
-        sample = rows + shift[None, :] * (center / np.sqrt(n)) if train.strong.exact else rows
-        moment = rows.T @ residual
-        mine = (moment**2).sum(axis=1)
-        cross = np.zeros((rows.shape[1], 0)) if weak is None else _cross(rows, components)
-        back = cross * inverse[None, :]
+        moment = _cross(rows, residual)
         if train.strong.exact:
-            seen = np.zeros_like(sample) if weak is None else _times(components, back.T)
-            seen = seen + shift[None, :] * (center / np.sqrt(n))
-            alone, moved = _with_themselves(sample, seen, residual, train)
+            sample = rows + shift[None, :] * (center / np.sqrt(n))
+            alone, moved = _with_themselves(sample, found, weak, train, residual)
         else:
-            alone = square * ((rows**2).sum(axis=0) + center * shift**2) / n
-            moved = square * ((cross * back).sum(axis=1) + center * shift**2) / n
-        terms.append((mine - alone + (2 / h) * (moved - (1 - h) * alone)) * (n / (n - center)) / h**2)
-        moments.append((sample, moment / h))
+            sample, cross = rows, _cross(rows, weak.components)
+            alone = square / h**2 * ((rows**2).sum(axis=0) + center * shift**2) / n
+            moved = square / h**3 * ((cross**2 * found.inverse_weak).sum(axis=1) + center * shift**2) / n
+            moved -= alone * (1 - h) / h
+        terms.append(((moment**2).sum(axis=1) - alone + 2 * moved) * (n / (n - center)))
+        samples.append(sample)
+        moments.append(moment)
     a, b = float(of_square @ terms[0]), float(of_product @ terms[0] + terms[-1].sum() / kappa)
-    (sample, moment), (whole, whole_moment) = moments[0], moments[-1]
-    squares, products = (_times(sample, weight[:, None] * moment) for weight in (of_square, of_product))
-    return _Forms(a, b, (squares, products + _times(whole, whole_moment) / kappa))
+    squares, products = (_slope(samples[0], weight, moments[0], residual) for weight in (of_square, of_product))
+    products += _slope(samples[-1], np.full(samples[-1].shape[1], 1 / kappa), moments[-1], residual)
+    # Without a sample of D^ the resolvent gains a multiple of one matrix of rank one: forms follow exactly.
+    once, twice = inverse[:, None] * moments[0], (strong.eigenvalues * inverse**2)[:, None] * moments[0]
+    seen, seen_twice = (_times(strong.components, x) * np.sqrt(size) for x in (once, twice))
+    own = 1 - strong.components**2 @ inverse - center / size
+    remains = 1 - strong.components**2 @ (strong.eigenvalues * inverse**2) - center / size
+    squared = (seen**2).sum(axis=1)
+    on_square = squared * remains / own**2 - 2 * (seen * seen_twice).sum(axis=1) / own
+    pool = (1 - s.own) * on_square, -left * squared / own
+    return _Forms(a, b, (squares, products), pool)
+
+
+def _slope(
+    sample: Float[np.ndarray, "r k"],
+    weights: Float[np.ndarray, " k"],
+    moment: Float[np.ndarray, "k c"],
+    residual: Float[np.ndarray, "r c"],
+) -> Float[np.ndarray, "r c"]:
+    """A weighted product of each sample with the moment of all others and their residuals."""
+    return _times(sample, weights[:, None] * moment) - (sample**2 @ weights)[:, None] * residual
 
 
 def _with_themselves(
-    sample: Float[np.ndarray, "n k"], seen: Float[np.ndarray, "n k"], residual: Float[np.ndarray, "n c"], train: Train
+    sample: Float[np.ndarray, "n k"],
+    found: Pipeline,
+    weak: TrainedHead,
+    train: Train,
+    residual: Float[np.ndarray, "n c"],
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """What groups of samples contribute to both sums of pairs by themselves, by coordinate."""
-    if train.alone:
-        squares = (residual**2).sum(axis=1)
-        return squares @ sample**2, squares @ (sample * seen)
+    r"""What groups of samples contribute to sums over pairs by themselves, and through the weak head, by coordinate.
+
+    Args:
+        sample: D~ as the strong model sees it.
+        residual: what is left of each sample without its group, over $\sqrt n$.
+    """
+    every, weights = _with_intercept(weak.components, train), _with_intercept(weak.components, train)
+    weights[:, : len(found.inverse_weak)] *= found.inverse_weak[None, :]
+    turned = _regressed(sample, every, weights, train)
+    seen = _times(weights, _cross(every, turned))
+    fitted = residual - found.residual_weak
+    if train.alone and residual.shape[1] == 1:
+        square = residual[:, 0] ** 2
+        return square @ sample**2, square @ (sample * seen) - (residual * fitted)[:, 0] @ (sample * turned)
     alone, moved = np.zeros(sample.shape[1]), np.zeros(sample.shape[1])
     for rows in train.members:
         for column in range(residual.shape[1]):
-            own = residual[rows, column]
-            one = np.einsum("gik,gi->gk", sample[rows], own)
-            other = np.einsum("gik,gi->gk", seen[rows], own)
+            own, said = residual[rows, column], fitted[rows, column]
+            one, other, less = (
+                np.einsum("gik,gi->gk", x[rows], by) for x, by in ((sample, own), (seen, own), (turned, said))
+            )
             alone += (one**2).sum(axis=0)
-            moved += (one * other).sum(axis=0)
+            moved += (one * (other - less)).sum(axis=0)
     return alone, moved
+
+
+def _with_intercept(rows: Float[np.ndarray, "n k"], train: Train) -> Float[np.ndarray, "n _"]:
+    """Components of the weak head and, if it has an intercept, the constant: S is their product with the weights."""
+    return np.hstack([rows, np.full((train.n, int(train.center)), train.n**-0.5)])
+
+
+def _regressed(
+    sample: Float[np.ndarray, "n k"], every: Float[np.ndarray, "n j"], weights: Float[np.ndarray, "n j"], train: Train
+) -> Float[np.ndarray, "n k"]:
+    """$(I - S_{gg})^{-1}$ times the rows of each group."""
+    if train.alone:
+        return sample / (1 - (every * weights).sum(axis=1))[:, None]
+    found = np.empty_like(sample)
+    for rows in train.members:
+        block = np.matmul(every[rows], np.swapaxes(weights[rows], 1, 2))
+        found[rows] = np.linalg.solve(np.eye(rows.shape[1])[None] - block, sample[rows])
+    return found
 
 
 def _by_group(
@@ -741,6 +788,7 @@ def _influences(
     slope = found.inverse_strong[:, None] * (sample.T @ left_w2s) / root
     on_pool = np.zeros((len(apart), len(ERRORS)))
     if strong.rows.exact:
+        on_pool[:, 3] = (1 + omega) * forms.on_pool[0] - 2 * omega * forms.on_pool[1]
         on_pool[:, 0] = -2 * (strong.components * np.sqrt(size) @ slope * apart).sum(axis=1)
         on_pool[:, 4] = -on_pool[:, 0]
         on_pool[:, 5] = on_pool[:, 4] / (values[1] - values[2])

@@ -118,7 +118,8 @@ def intervals(joint: Joint, confidence: float) -> Float[np.ndarray, "k 2"]:
     half = np.where(np.isfinite(half), half, np.inf)  # nothing is known where influences have vanished or overflown
     ends = free.values[:, None] + half[:, None] * np.array([-1.0, 1.0])
     if joint.bound is None:
-        return np.exp(ends)
+        with np.errstate(over="ignore"):  # an interval without an end
+            return np.exp(ends)
     return joint.bound * np.exp(-np.logaddexp(0.0, -ends))
 
 
