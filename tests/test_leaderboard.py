@@ -76,6 +76,7 @@ def test_correlations_signs_ties_and_skill():
     # Ranks 1.5, 1.5, 3.5, 3.5 with 1, 2, 3, 4: 4 / sqrt(4 * 5).
     assert value["tied"].spearman.value == pytest.approx(4 / 20**0.5)
     assert math.isnan(value["same"].spearman.value) and value["same"].undefined == 0
+    assert math.isnan(value["same"].best)
     assert value["off"].skill.value == pytest.approx(0.8)
     assert value["half"].ratio == pytest.approx(2)
     assert value["tied"].skill is None and value["tied"].ratio is None

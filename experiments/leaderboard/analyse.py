@@ -1,10 +1,12 @@
 """From trials to leaderboards: plain rows, the predictors that take part, and what noise leaves to predict."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from w2sg_jax.evaluation.correlation import rank_correlation
 from w2sg_jax.evaluation.leaderboard import Entrant, Leaderboard, Table, leaderboard, skill, tables_of
 from w2sg_jax.predictors import PREDICTORS
 
@@ -71,9 +73,10 @@ def boards(
     taking_part = entrants(measured.seconds)
     for heads in RIDGES:
         (table,) = tables_of(rows_of(measured, strong, families, heads))
-        # The gap of both strong heads is measured too; predictors of it are judged by Err_w2s like all others.
-        values = {name: x for name, x in table.values.items() if name != "pred_gap"}
-        table = Table(table.task, table.strong, table.models, table.families, table.measured, values)
+        # The gap of both strong heads was measured; no predictor.
+        values = dict(table.values)
+        measured_too = {**table.measured, "pred_gap": values.pop("pred_gap")}
+        table = replace(table, measured=measured_too, values=values)
         made = leaderboard(table, taking_part, baselines=baselines(heads), seed=seed, draws=draws)
         found[heads] = table, made
     return found
@@ -84,7 +87,8 @@ def noise(table: Table, heads: str) -> dict[str, dict[str, float]]:
 
     A split's samples make all errors larger or smaller together, those on D~ and those on test samples unlike:
     ``shift`` is the mean of measured minus predicted over models, ``shift_of_a_split`` its standard deviation over
-    splits, and ``skill_without_shift`` the skill of what is left.
+    splits, and ``skill_without_shift`` the skill of what is left. ``skill_of_a_split`` holds the prediction of a split
+    against the errors on its own test samples, ``skill_of_a_split_for_averages`` against averages over all splits.
     """
     found = {}
     measured = table.measured["err_w2s"]
@@ -95,10 +99,30 @@ def noise(table: Table, heads: str) -> dict[str, dict[str, float]]:
         found[name] = {
             "skill": skill(*means),
             "skill_of_a_split": float(np.mean([skill(x, y) for x, y in zip(values.T, measured.T, strict=True)])),
+            "skill_of_a_split_for_averages": float(np.mean([skill(x, means[1]) for x in values.T])),
             "skill_without_shift": skill(means[0] + shift.mean(), means[1]),
             "shift": float(shift.mean()),
             "shift_of_a_split": float(shift.std(ddof=1)) if len(shift) > 1 else float("nan"),
             "mean_error": float(means[1].mean()),
+        }
+    return found
+
+
+def own_quantities(table: Table, heads: str) -> dict[str, dict[str, float]]:
+    """Predicted gain and PredGap against what they foretell themselves, averaged over splits."""
+    means = {name: x.mean(axis=1) for name, x in table.measured.items()}
+    pairs = {
+        "gain": ("predicted_gain", means["err_weak"] - means["err_w2s"]),
+        "pred_gap": ("predicted_pred_gap", means["pred_gap"]),
+    }
+    found = {}
+    for quantity, (name, measured) in pairs.items():
+        said = table.values[column(name, heads)].mean(axis=1)
+        found[quantity] = {
+            "spearman": float(rank_correlation(said[None], measured[None])[0]),
+            "skill": skill(said, measured),
+            "same_sign": float(((said > 0) == (measured > 0)).mean()),
+            "positive": float((measured > 0).mean()),
         }
     return found
 

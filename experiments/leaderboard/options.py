@@ -33,7 +33,7 @@ class Options:
     """Folder where published files are looked for before they are fetched."""
     splits: int = 20
     """Random splits of each set into train, w2s and test parts (40, 40 and 20%), as in the molecular experiment."""
-    splits_of_all: int = 2
+    splits_of_all: int = 5
     """Of these the first, on which costly predictors are computed too: label-free ones differ little between splits."""
     seed: int = 0
     """Of the splits and of the bootstrap."""

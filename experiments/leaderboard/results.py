@@ -13,6 +13,12 @@ HEADS = {
     "1e-4": "Heads of ridge 1e-4, as in the molecular experiment",
     "own": "Heads with their own ridges, by leave-one-out",
 }
+SKILLS = {
+    "skill": "averages of all splits",
+    "skill_without_shift": "the same, less what all models have in common",
+    "skill_of_a_split_for_averages": "one split, against averages of all",
+    "skill_of_a_split": "one split, against its own test molecules",
+}
 Boards = Mapping[str, Mapping[str, Any]]
 """Set -> leaderboard."""
 
@@ -22,7 +28,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     blocks = []
     for heads in RIDGES:
         found = {name: one[heads]["leaderboard"] for name, one in result["sets"].items()}
-        blocks += [f"### {HEADS[heads]}", order_table(found, heads), size_table(found, heads)]
+        others = {name: one[heads]["own_quantities"] for name, one in result["sets"].items()}
+        blocks += [f"### {HEADS[heads]}", order_table(found, heads), size_table(found, heads), quantity_table(others)]
     known = {name: one[RIDGES[0]]["leaderboard"] for name, one in result["sets"].items()}
     blocks += ["### The ridge of the predictor, heads of ridge 1e-4", ridge_table(known)]
     return "\n\n".join([*blocks, "### What noise leaves", noise_table(result["sets"])])
@@ -92,6 +99,23 @@ def size_table(found: Boards, heads: str) -> str:
     return markdown_table(["", *found], lines)
 
 
+def quantity_table(found: Mapping[str, Any]) -> str:
+    """Predicted gain and PredGap against themselves."""
+    lines = []
+    for quantity, title in (("gain", "gain, Err_w - Err_w2s"), ("pred_gap", "PredGap")):
+        of_sets = [one[quantity] for one in found.values()]
+        cells = [f"{_number(one['spearman'], 3)}, {_number(one['skill'])}" for one in of_sets]
+        lines.append([f"predicted {title}, against the measured one: Spearman, skill", *cells])
+    gains = [one["gain"] for one in found.values()]
+    lines.append(
+        [
+            "weak models whose student is better; told so",
+            *(f"{one['positive']:.0%}; {one['same_sign']:.0%}" for one in gains),
+        ]
+    )
+    return markdown_table(["", *found], lines)
+
+
 def ridge_table(found: Boards) -> str:
     """Spearman's correlation of predictors that have a ridge, at either."""
     first = next(iter(found.values()))
@@ -112,21 +136,22 @@ def ridge_table(found: Boards) -> str:
 
 
 def noise_table(sets: Mapping[str, Any]) -> str:
-    """Skill of averages, of single splits, and without what all models of a split share."""
+    """Skill of averages, of single splits, and without what all models of a split share; heads of the known ridge."""
     lines = []
-    for heads in RIDGES:
-        names = next(iter(sets.values()))[heads]["noise"]
-        for name in names:
-            cells = []
-            for one in sets.values():
-                of = one[heads]["noise"][name]
-                share, spread = (of[key] / of["mean_error"] for key in ("shift", "shift_of_a_split"))
-                cells.append(
-                    f"{of['skill']:.2f}, {of['skill_of_a_split']:.2f}, {of['skill_without_shift']:.2f}; "
-                    f"{share:+.1%} ± {spread:.1%}"
-                )
-            lines.append([f"`{name}`, heads {heads}", *cells])
-    return markdown_table(["skill: of averages, of a split, without the shift; shift ± of a split", *sets], lines)
+    for name, title in (("predicted_err_w2s", "predicted"), ("cross_validated_err_w2s", "cross-validated")):
+        found = [one[RIDGES[0]]["noise"][f"{name}@{RIDGES[0]}"] for one in sets.values()]
+        for key, label in SKILLS.items():
+            lines.append([f"{title}, {label}", *(f"{one[key]:.2f}" for one in found)])
+        lines.append(
+            [
+                f"{title}, measured minus predicted: of averages, ± of a split",
+                *(
+                    f"{one['shift'] / one['mean_error']:+.1%}, ± {one['shift_of_a_split'] / one['mean_error']:.1%}"
+                    for one in found
+                ),
+            ]
+        )
+    return markdown_table(["skill", *sets], lines)
 
 
 def _score(board: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from w2sg_jax.store.atomic import check_writable, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.zoo import Zoo
 
-from .analyse import boards, by_model, noise, own_ridges
+from .analyse import boards, by_model, noise, own_quantities, own_ridges
 from .figures import error_figure, leaderboard_figure
 from .measure import EVERY_SPLIT, RIDGE, RIDGES, cost, supervise
 from .obtain import Measured, measure_all, represented, task_of
@@ -82,7 +82,12 @@ def _result(measured: Measured, zoo: Zoo, options: Options, console: Console) ->
     with console.status(f"{measured.task.name}: intervals"):
         made = boards(measured, zoo.strong.name, families, seed=options.seed, draws=options.draws)
     found: dict[str, Any] = {
-        heads: {"leaderboard": board.to_dict(), "noise": noise(of_heads, heads), "by_model": by_model(of_heads, heads)}
+        heads: {
+            "own_quantities": own_quantities(of_heads, heads),
+            "leaderboard": board.to_dict(),
+            "noise": noise(of_heads, heads),
+            "by_model": by_model(of_heads, heads),
+        }
         for heads, (of_heads, board) in made.items()
     }
     first = measured.splits[0]
@@ -115,5 +120,14 @@ def _write(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
         "weak_models": len(zoo.weak),
         "versions_of_trials": {"supervise": supervise.version, "cost": cost.version},
     }
-    entry = record("experiments.leaderboard", settings, {}, {"sets": found}) | checkout_of(Path(__file__))
-    write_text(options.results / "results.json", to_json(entry, indent=1) + "\n")
+    entry = record("experiments.leaderboard", settings, {}, {"sets": _rounded(found)}) | checkout_of(Path(__file__))
+    write_text(options.results / "results.json", to_json(entry, indent=None) + "\n")
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to six digits: trials repeat to seven on no two machines."""
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

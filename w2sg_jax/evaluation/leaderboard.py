@@ -111,8 +111,8 @@ class Standing:
         spearman: its correlation with the measured Err_w2s, signed so that 1 is best; NaN where all its values tie.
         to_best: that minus the correlation of the best predictor without hindsight, in the same draws.
         to_baselines: baseline -> that minus the correlation of the baseline.
-        best: share of draws in which it is the best; predictors that tie share a draw. NaN with hindsight, and where it
-            is undefined for a model.
+        best: share of draws in which it is the best; predictors that tie share a draw. NaN with hindsight, where it is
+            undefined for a model, and where its correlation is.
         undefined: models for which it is. Its correlation, and what it is compared with, are over the others.
         skill: about the identity; None where it foretells no error. NaN where all models have the same error.
         ratio: median over models of measured over predicted error; None likewise.
@@ -318,7 +318,7 @@ def _standings(
             spearman=interval(float(value[place, 0]), samples[:, place, 0]),
             to_best=_difference(value, samples, place, 1),
             to_baselines={name: _difference(value, samples, place, 2 + index) for index, name in enumerate(baselines)},
-            best=float(shares[place]) if eligible[place] else float("nan"),
+            best=float(shares[place]) if eligible[place] and np.isfinite(value[place, 0]) else float("nan"),
             undefined=int((~defined[:, place + 1]).sum()),
             skill=interval(_skill_where_defined(whole, place), skills[:, place]) if one.foretells_error else None,
             ratio=_ratio(whole, place) if one.foretells_error else None,
