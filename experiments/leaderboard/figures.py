@@ -44,8 +44,8 @@ def leaderboard_figure(found: Mapping[str, Mapping[str, Any]], heads: str) -> "F
     axes[0].set_yticks(range(len(shown)), [_title(one["title"]) for one in shown], fontsize=8)
     axes[0].invert_yaxis()
     for mark, label in ((MARKS[0], "all weak models"), (MARKS[1], "Err_w above the ceiling")):
-        axes[-1].plot([], [], linestyle="", markersize=4, label=label, **mark)
-    axes[-1].legend(fontsize=7, loc="center left")
+        axes[0].plot([], [], linestyle="", markersize=4, label=label, **mark)
+    axes[0].legend(fontsize=7, loc="center left")
     figure.suptitle(f"{HEADS[heads]}; 95% intervals over shapes of models and splits", fontsize=10)
     return figure
 
