@@ -55,7 +55,7 @@ class Supervision:
     """or those of ``EVERY_SPLIT`` alone"""
 
 
-@trial(version=1)
+@trial(version=2)
 def supervise(config: Supervision) -> dict[str, Any]:
     """Measured errors by kind of heads, and predictors by ridge: a list each, over weak models.
 
