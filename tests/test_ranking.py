@@ -1,6 +1,7 @@
 """rank: the columns are those of gap, the order is right, and the intervals cover."""
 
 import json
+from pathlib import Path
 
 import chex
 import numpy as np
@@ -12,9 +13,12 @@ import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.ranking import rank
+from w2sg_jax.ranking.result import ORDERS
+from w2sg_jax.ranking.track_record import ORDERED, track_record
 from w2sg_jax.theory import gap_operator, solved, spectrum
 from w2sg_jax.theory.uncertainty import Joint, best
 
+ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 LATENT = RNG.normal(size=(400, 30))
 ZOO = {f"w{k}": LATENT[:, :k] @ RNG.normal(size=(k, 12)) + 0.05 * RNG.normal(size=(400, 12)) for k in (2, 5, 10)}
@@ -485,3 +489,18 @@ def test_labels_that_never_vary_predict_no_error():
     found = w2sg.rank(unlabelled, STRONG[150:], train=(labelled, STRONG[:150], np.ones(150)))
     assert found.by == "supervised" and found.rows[0].err_w2s is None
     assert "no error is predicted: train y: the labels are constant; there is nothing to learn" in found.warnings
+
+
+def test_the_track_record_is_what_the_leaderboard_measured():
+    """Of heads with their own ridges, as a ranking takes them."""
+    names = {"err_w2s": "predicted_err_w2s@own", "pred_gap": "predicted_pred_gap@own", "err_weak": "leave_one_out_weak"}
+    found = json.loads((ROOT / "experiments/results/leaderboard/results.json").read_text())["result"]["sets"]
+    boards = [
+        {one["entrant"]["name"]: one["everywhere"]["spearman"]["value"] for one in of["own"]["leaderboard"]["scores"]}
+        for of in found.values()
+    ]
+    assert set(ORDERED) == set(ORDERS)
+    for quantity, ends in ORDERED.items():
+        values = [board[names.get(quantity, f"{quantity}@own")] for board in boards]
+        assert (min(values), max(values)) == pytest.approx(ends, abs=0.001), quantity
+        assert f"{ends[0]:.2f} to {ends[1]:.2f}" in track_record(quantity)

@@ -180,16 +180,21 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
 
 
 def _headline(ranking: "Ranking") -> list[str]:
-    """What a ranking by predicted errors says first, and what its errors are to be held against."""
+    """What a ranking says first, what its errors are to be held against, and how well it has ranked so far."""
+    from ..ranking.track_record import track_record
+
     best = ranking.rows[0]
-    if ranking.by != "err_w2s" or best.err_w2s is None or best.error is not None:
+    if best.error is not None:
         return []
-    ends = interval(best.intervals.get("err_w2s"))
-    found = f"lowest predicted error: {best.name}, {number(best.err_w2s, 3)} ({100 * ranking.confidence:g}%: {ends})"
-    return [
-        f"{found}; its own error {number(best.err_weak, 3)}, the strong model's with true labels "
-        f"{number(ranking.err_ceiling, 3)}, that of knowing nothing {number(ranking.label_variance, 3)}"
-    ]
+    notes = []
+    if ranking.by == "err_w2s" and best.err_w2s is not None:
+        ends = interval(best.intervals.get("err_w2s"))
+        notes = [
+            f"lowest predicted error: {best.name}, {number(best.err_w2s, 3)} ({100 * ranking.confidence:g}%: {ends})",
+            f"its own error {number(best.err_weak, 3)}; the strong model's with true labels "
+            f"{number(ranking.err_ceiling, 3)}; that of knowing nothing {number(ranking.label_variance, 3)}",
+        ]
+    return [*notes, f"▲ {track_record(ranking.by)}"]
 
 
 class _Column(NamedTuple):
