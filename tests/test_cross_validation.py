@@ -117,7 +117,8 @@ def test_a_class_of_one_sample_is_told():
         w2sg.cross_validated_errors((*train[:2], labels), w2s, ridge=1e-2),
         w2sg.predict_errors((*train[:2], labels), w2s, ridge=1e-2),
     ):
-        assert found.warnings[0].startswith("train y: classes with fewer than two samples (2): D~ is too small")
+        assert found.warnings[0].startswith("train y: its integers are taken as 3 classes")
+        assert found.warnings[1].startswith("train y: classes with fewer than two samples (2): D~ is too small")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_class_of_one_sample_is_told():
     [
         ({"folds": 1}, "folds: got 1"),
         ({"folds": 61}, "folds: 61 of 60 samples; give as many at most, or None for one each"),
-        ({"ridge": 0.0}, "ridge: got 0; errors are predicted for ridges from 1e-10 on, or 'auto'"),
+        ({"ridge": 0.0}, "ridge: got 0.0; expected 'auto', a number from 1e-10 to 1e100, or a"),
         ({"ridge": "best"}, "ridge: got 'best'"),
         ({"train_groups": np.zeros(60)}, "train_groups: all samples are of one group"),
         ({"scale": "unit"}, "scale: got 'unit'"),

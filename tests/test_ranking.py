@@ -469,7 +469,7 @@ def test_other_predictors_stand_beside_at_the_ridges_of_the_row():
             assert value == pytest.approx(PREDICTORS[name].value(pair), rel=1e-9, nan_ok=True)
     few = w2sg.rank(unlabelled, STRONG[150:], also=["gulp"])
     assert set(few.rows[0].also) == {"gulp"} and few.to_dict()["rows"][0]["also"]["gulp"] > 0
-    with pytest.raises(w2sg.InputError, match="predictor 'leave_one_out_weak' needs train_labels"):
+    with pytest.raises(w2sg.InputError, match="'leave_one_out_weak' needs the labelled split, train="):
         w2sg.rank(unlabelled, STRONG[150:], also=["leave_one_out_weak"])
     with pytest.raises(w2sg.InputError, match="there is none of the name 'ckaa'; did you mean"):
         w2sg.rank(unlabelled, STRONG[150:], also="ckaa")
@@ -493,7 +493,7 @@ def test_labels_that_never_vary_predict_no_error():
 
 def test_the_track_record_is_what_the_leaderboard_measured():
     """Of heads with their own ridges, as a ranking takes them."""
-    names = {"err_w2s": "predicted_err_w2s@own", "pred_gap": "predicted_pred_gap@own", "err_weak": "leave_one_out_weak"}
+    names = {"err_w2s": "predicted_err_w2s@own", "err_weak": "leave_one_out_weak"}
     found = json.loads((ROOT / "experiments/results/leaderboard/results.json").read_text())["result"]["sets"]
     boards = [
         {one["entrant"]["name"]: one["everywhere"]["spearman"]["value"] for one in of["own"]["leaderboard"]["scores"]}
@@ -504,3 +504,31 @@ def test_the_track_record_is_what_the_leaderboard_measured():
         values = [board[names.get(quantity, f"{quantity}@own")] for board in boards]
         assert (min(values), max(values)) == pytest.approx(ends, abs=0.001), quantity
         assert f"{ends[0]:.2f} to {ends[1]:.2f}" in track_record(quantity)
+
+
+def test_integers_are_numbers_in_a_ranking_and_that_is_told():
+    labelled, unlabelled = halves(150)
+    three = np.digitize(Y[:150], [-1.0, 1.0])
+    found = w2sg.rank(unlabelled, STRONG[150:], train=(labelled, STRONG[:150], three))
+    assert any(note.startswith("train labels: integers of 3 values are taken as numbers") for note in found.warnings)
+    two = w2sg.rank(unlabelled, STRONG[150:], train=(labelled, STRONG[:150], (Y[:150] > 0).astype(int)))
+    assert not any("taken as numbers" in note for note in two.warnings)
+
+
+def test_a_ranking_says_why_it_predicts_no_error():
+    labelled, unlabelled = halves(150)
+    found = w2sg.rank(unlabelled, STRONG[150:], train=(labelled, STRONG[:150], Y[:150]), ridge=0.0)
+    assert found.by == "supervised"
+    assert "no error is predicted: heads have ridges from 1e-10 on" in found.warnings
+
+
+def test_a_predicted_gap_that_cannot_be_positive_is_undefined():
+    labelled = {name: h[:8] for name, h in ZOO.items()}
+    unlabelled = {name: h[8:16] for name, h in ZOO.items()}
+    found = w2sg.rank(unlabelled, STRONG[8:16], train=(labelled, STRONG[:8], Y[:8]), ridge=1e-6)
+    for row in found.rows:
+        alone = w2sg.predict_errors(
+            (labelled[row.name], STRONG[:8], Y[:8]), (unlabelled[row.name], STRONG[8:16]), ridge=1e-6
+        )
+        assert (row.pred_gap is None) == np.isnan(alone.pred_gap) == ("pred_gap" not in alone.intervals)
+        assert np.isfinite(row.err_w2s)

@@ -63,9 +63,7 @@ class RankOptions(PairOptions):
     )
     """Of the heads, added to K/n in units of unit trace (raw units with --scale none). auto: with the labelled set,
     each model's own by leave-one-out; else 0.01."""
-    by: (
-        Literal["err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak", "pred_gap"] | None
-    ) = None
+    by: Literal["err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak"] | None = None
     """Order by this column; by default the first of these that the files allow."""
     also: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ()
     """Further predictors as columns: their names, or all that the files allow."""

@@ -107,9 +107,12 @@ class Inputs:
 
     def __post_init__(self) -> None:
         """Refuse what no predictor can use."""
-        as_ridge(self.ridge)
+        object.__setattr__(self, "ridge", as_ridge(self.ridge))
         for names in (("weak", "strong", "pseudo_labels", "labels", "weak_probabilities"), NEEDS["train_labels"][0]):
             given = {name: array for name in names if (array := getattr(self, name)) is not None}
+            for name, array in given.items():
+                if np.ndim(array) != 2 or not isinstance(array, np.ndarray):
+                    raise InputError(f"{name}: expected a NumPy array (samples, columns), got {type(array).__name__}")
             if "train_weak" in names and given and len(given) < len(names):
                 missing = ", ".join(name for name in names if name not in given)
                 raise InputError(f"{missing}: not given beside {', '.join(given)}; pass all of {', '.join(names)}")

@@ -7,7 +7,7 @@ import numpy as np
 from .._errors import InputError
 from ..numerics.checks import Array
 from ..numerics.settings import rows_of
-from ..predictors import Inputs, Predictor, choose
+from ..predictors import PREDICTORS, Inputs, Predictor, choose
 from .errors import Samples, share
 
 OWN = (
@@ -34,6 +34,8 @@ class Beside:
         given = {"representations"} | ({"train_labels"} if train else set())
         given |= {"labels"} if pool.labels is not None else set()
         asked = [names] if isinstance(names, str) and names != "all" else names
+        if asked != "all":
+            _refuse(asked, given)
         chosen = choose(asked, given)
         self.chosen: tuple[Predictor, ...] = tuple(one for one in chosen if asked != "all" or one.name not in OWN)
         if not center or scale != "trace":
@@ -71,3 +73,13 @@ class Beside:
 
     def _rows(self, split: int, array: Array) -> np.ndarray:
         return np.array(rows_of(array, self.shares[split]), np.float64)
+
+
+def _refuse(names: Sequence[str], given: set[str]) -> None:
+    """Say what a ranking would have to be given for a predictor, in its own words (InputError)."""
+    ways = {"train_labels": "the labelled split, train=(weak, strong, labels)", "labels": "labels of the samples"}
+    for name in names:
+        if name in PREDICTORS:
+            for need in PREDICTORS[name].missing(given):
+                what = ways.get(need, f"{need}, which a ranking is not given")
+                raise InputError(f"also: the predictor {name!r} needs {what}")

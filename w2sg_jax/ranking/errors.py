@@ -113,6 +113,8 @@ class RankedErrors:
         for quantity in JOINT:
             place = ERRORS.index(quantity)
             values = np.array([float(self.influences[name].values[place]) for name in names])
+            if not (values > 0).all():
+                continue
             units = np.where(values > 0, values, 1.0)
             on_train = self._grouped(0, [self.influences[name].train for name in names], place) / units
             on_pool = self._grouped(1, [self.influences[name].pool for name in names], place) / units

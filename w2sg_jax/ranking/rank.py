@@ -185,7 +185,7 @@ def rank(
             ``train``, for each weak model and the strong one with its labels, as one would fit the heads; without
             ``train`` it is 0.01.
         threshold, scale: as in ``gap``; predicted errors are of heads that keep every direction.
-        by: the quantity to order by: "err_w2s", "supervised", "predicted", "norm", "frobenius", "err_weak", "pred_gap"
+        by: the quantity to order by: "err_w2s", "supervised", "predicted", "norm", "frobenius", "err_weak"
             (ascending) or "dof_weak" (descending); by default the first of these that can be computed.
         also: names of further predictors out of ``predictors.PREDICTORS``, or "all" that can be computed: rows have
             their values in ``also``, at the ridges of the row.
@@ -245,6 +245,8 @@ def rank(
     ]
     names = list(samples[0].weak)
     errors_of, reason = None, ""
+    if train is not None and not predicting:
+        reason = "heads have ridges from 1e-10 on"
     parts = [Samples(one.weak, one.strong, one.labels, one.groups) for one in samples]
     pool_of, train_of = parts[0], parts[1] if train is not None else None
     beside = Beside(also, pool_of, train_of, center=center, scale=scale) if len(also) else None
@@ -584,16 +586,18 @@ def _ranking(
             key: tuple(tuple(map(float, line)) for line in joint.in_units()[np.ix_(places, places)])
             for key, joint in joints.items()
         },
-        warnings=_notes(splits, len(known)) + ((f"no error is predicted: {reason}",) if reason else ()),
+        warnings=_notes(splits, len(known))
+        + _integers(splits)
+        + ((f"no error is predicted: {reason}",) if reason else ()),
     )
 
 
 def _errors_of(found: PredictedErrors | None) -> dict[str, float | None]:
-    """The fields of a row that are predicted errors; None for a PGR that is undefined."""
+    """The fields of a row that are predicted errors; None for what is undefined."""
     if found is None:
         return {}
-    fields = {name: getattr(found, name) for name in ("err_w2s", "err_weak", "pred_gap", "gain")}
-    return fields | {"pgr": None if math.isnan(found.pgr) else found.pgr}
+    fields = {name: getattr(found, name) for name in ("err_w2s", "err_weak", "pred_gap", "gain", "pgr")}
+    return {name: None if math.isnan(value) else value for name, value in fields.items()}
 
 
 def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:
@@ -605,6 +609,19 @@ def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> 
         if one.predicted is not None and square > 0 and one.predicted <= VANISHED**2 * square:
             notes.append(f"{quantity}: 0 but for rounding; nothing is told apart at this ridge: choose another")
     return tuple(notes)
+
+
+def _integers(splits: Sequence[_Split]) -> tuple[str, ...]:
+    """A warning where labels may be classes, which here are numbers."""
+    for split in splits:
+        labels = split.sample.labels
+        if labels is None or labels.shape[1] > 1 or np.dtype(labels.dtype).kind not in "iu":
+            continue
+        values = len(np.unique(np.asarray(labels)))
+        if values > 2:
+            told = f"integers of {values} values are taken as numbers; for classes give one-hot columns"
+            return (f"{split.prefix}labels: {told}",)
+    return ()
 
 
 def _notes(splits: Sequence[_Split], models: int) -> tuple[str, ...]:

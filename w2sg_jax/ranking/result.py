@@ -9,9 +9,9 @@ from .._errors import InputError
 from ..numerics.checks import check_option
 from ..theory.uncertainty import difference
 
-ORDERS = ("err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak", "pred_gap")
+ORDERS = ("err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak")
 """What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
-ERRORS = ("err_w2s", "err_weak", "pred_gap")
+ERRORS = ("err_w2s", "err_weak")
 """Those that are predicted errors."""
 
 
@@ -22,7 +22,8 @@ class RankingRow:
     Attributes:
         norm, frobenius, predicted, rank_weak, rank_strong, dof_weak, dof_strong: as in ``Gap``.
         err_w2s, err_weak, pred_gap, gain, pgr: predicted errors, as in ``PredictedErrors``; None unless ``train`` was
-            given with labels that can be learned from, at ridges that heads can have, and for a PGR that is undefined.
+            given with labels that can be learned from, at ridges that heads can have, and for a PredGap or PGR that is
+            undefined.
         ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.

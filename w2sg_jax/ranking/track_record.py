@@ -2,7 +2,6 @@
 
 ORDERED: dict[str, tuple[float, float]] = {
     "err_w2s": (0.995, 0.998),
-    "pred_gap": (0.989, 0.997),
     "err_weak": (0.986, 0.994),
     "supervised": (0.983, 0.996),
     "predicted": (0.986, 0.996),

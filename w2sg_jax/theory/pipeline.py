@@ -40,6 +40,8 @@ Ridge = float | str | tuple[float | str, float | str]
 FEWEST = 8
 """Samples that errors are told from."""
 MODELS = ("weak", "strong")
+LARGEST_SQUARE = 1e140
+"""Mean square of labels; influences take squares of it."""
 
 
 class Rows(NamedTuple):
@@ -178,7 +180,10 @@ def sample_rows(h: ArrayInput, name: str, *, center: bool) -> Rows:
     mean = rows.mean(axis=0) if center else np.zeros(rows.shape[1])
     rows -= mean[None, :]
     n = len(rows)
-    trace = float((rows**2).sum() / n)
+    with np.errstate(over="ignore"):
+        trace = float((rows**2).sum() / n)
+    if not np.isfinite(trace):
+        raise InputError(f"{name}: the values are so large that their squares overflow; divide them by a constant")
     refuse_constant(name, trace, mean, center=center, dtype="float64")
     rows /= np.sqrt(n * trace)
     return Rows(rows, mean, trace, n, exact=True)
@@ -215,13 +220,14 @@ def labelled_split(
     refuse_non_finite(given, "train y")
     targets = as_targets(given, classes)
     values = targets.values
-    mean = values.mean(axis=0) if center else np.zeros(values.shape[1])
-    labels = (values - mean[None, :]) / np.sqrt(strong.n)
-    square = float((labels**2).sum())
-    _refuse_constant_labels(square, float((mean**2).sum()))
+    with np.errstate(over="ignore"):
+        mean = values.mean(axis=0) if center else np.zeros(values.shape[1])
+        labels = (values - mean[None, :]) / np.sqrt(strong.n)
+        square = float((labels**2).sum())
+        _refuse_constant_labels(square, float((mean**2).sum()))
     group = as_groups(groups, strong.n, "train_groups")
     members = members_of(np.arange(strong.n) if group is None else group)
-    return Train(strong, labels, square, members, center, _rare_classes(targets))
+    return Train(strong, labels, square, members, center, _of_classes(targets, given.shape[1], classes))
 
 
 def unlabelled_rows(unlabelled: Any, weak: Rows, train: Train, called: str = "unlabelled") -> tuple[Rows, Rows]:
@@ -251,20 +257,34 @@ def unlabelled_rows(unlabelled: Any, weak: Rows, train: Train, called: str = "un
     return found
 
 
-def _rare_classes(targets: Targets) -> tuple[str, ...]:
-    """A warning where a class has a single sample: the head that is fitted without it does not know the class."""
-    if not targets.classes:
+def _of_classes(targets: Targets, columns: int, classes: bool | None) -> tuple[str, ...]:
+    """What the reader should know of labels that are classes in one column."""
+    if not targets.classes or columns > 1:
         return ()
+    notes = []
     counts = np.bincount(targets.decided(), minlength=len(targets.names))
+    if classes is None and len(targets.names) > 2:
+        notes.append(
+            f"train y: its integers are taken as {len(targets.names)} classes, one column each; for numbers pass "
+            "floats, or classes=False"
+        )
     rare = [name for name, count in zip(targets.names, counts, strict=True) if count < 2]
-    if not rare:
-        return ()
-    return (f"train y: classes with fewer than two samples ({', '.join(rare[:5])}): D~ is too small for its classes",)
+    if rare:
+        notes.append(
+            f"train y: classes with fewer than two samples ({', '.join(rare[:5])}): D~ is too small for its classes"
+        )
+    return tuple(notes)
 
 
 def _refuse_constant_labels(square: float, mean_square: float) -> None:
-    if square <= (CONSTANT * epsilon("float64")) ** 2 * mean_square:
+    """Refuse labels that do not vary, or whose squares do not do as numbers (InputError)."""
+    if square <= (CONSTANT * epsilon("float64")) ** 2 * mean_square and mean_square < LARGEST_SQUARE:
         raise InputError("train y: the labels are constant; there is nothing to learn")
+    if not 1 / LARGEST_SQUARE < square < LARGEST_SQUARE:
+        what = (
+            "large that their squares overflow; divide" if square > 1 else "small that their squares vanish; multiply"
+        )
+        raise InputError(f"train y: the labels are so {what} them by a constant")
 
 
 def _of_moments(m: Moments) -> tuple[Rows, Rows, Float[np.ndarray, "r c"], float]:

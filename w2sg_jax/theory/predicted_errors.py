@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 
 from .._errors import InputError
 from ..numerics.backend import by_backend
-from ..numerics.checks import ArrayInput, as_confidence, as_count, as_ridge, check_option
+from ..numerics.checks import ArrayInput, as_confidence, as_count, check_option
 from ..numerics.rounding import may_solve
 from ..numerics.settings import own_settings
 from ..second_moments.moments import Moments
@@ -59,7 +59,7 @@ from .pipeline import (
     unlabelled_rows,
 )
 from .smoother import Implied, implied, left_over, matching_ridge
-from .uncertainty import Joint, effective_draws, intervals, student
+from .uncertainty import Joint, effective_draws, intervals, rough, student
 from .weak_to_strong import NOISE_ERRORS
 
 ERRORS = ("err_w2s", "err_weak", "err_ceiling", "pred_gap", "gain", "pgr")
@@ -122,9 +122,9 @@ class PredictedErrors:
 
     Attributes:
         err_w2s, err_weak, err_ceiling: Err_w2s, Err_w and Err_sc.
-        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$.
+        pred_gap: PredGap, $\mathbb{E}\,(f_{w2s}(x) - f_{sc}(x))^2$; NaN where its estimate is not positive.
         gain: Err_w - Err_w2s.
-        pgr: gain / (Err_w - Err_sc); NaN, undefined, while the denominator is within two standard errors of 0.
+        pgr: gain / (Err_w - Err_sc); NaN, undefined, unless the denominator is two standard errors above 0.
         bias, inherited, fitting: parts of ``err_w2s``: what neither head can express of the labels, noise of the weak
             labels that the strong model takes over, and what fitting the strong head on few samples adds. Estimates of
             differences: sampling can make a part negative, which is told and not hidden.
@@ -132,7 +132,7 @@ class PredictedErrors:
             what fitting adds.
         label_variance: mean square of D~'s labels less their means: the error of a head that knows nothing.
         intervals: (low, high) over samples of D~ and D^ at these ridges, by the jackknife in closed form, for each of
-            the six quantities; empty where only sums are at hand.
+            the six quantities that is defined; empty where only sums are at hand.
         standard_errors: of the same.
         ridge_weak, ridge_strong: of the heads, in units of ``scale``.
         implicit_ridge_weak, implicit_ridge_strong: what these are to the population, at the sizes asked for, in units
@@ -224,8 +224,8 @@ def predict_errors(
         confidence: of the intervals.
 
     Raises:
-        InputError: shapes that do not fit, NaN or Inf, a constant representation, fewer than 8 samples, a class with
-            fewer than two, a ridge that is not positive, sizes below 2.
+        InputError: shapes that do not fit, NaN or Inf, a constant representation or constant labels, fewer than 8
+            samples, a ridge that is not from 1e-10 to 1e100, sizes below 2.
 
     Cost: an eigendecomposition of either model on D~ and of the strong one on D^, on the smaller side each,
     $9 \min(n, d)^3$; products of $2 n d k$; paths of ridges.
@@ -249,11 +249,14 @@ def predict_errors(
 
 def as_ridges_of_heads(ridge: Any) -> tuple[float | str, float | str]:
     """The (weak, strong) pair of ridges, each "auto" or above 0."""
-    pair = ridge if isinstance(ridge, tuple | list) and len(ridge) == 2 else (ridge, ridge)
-    first, second = (one if isinstance(one, str) and one == AUTO else as_ridge(one)[0] for one in pair)
-    for one in (first, second):
-        if not isinstance(one, str) and not may_solve(one):
-            raise InputError(f"ridge: got {one:g}; errors are predicted for ridges from 1e-10 on, or 'auto'")
+    pair: Any = ridge if isinstance(ridge, tuple | list) and len(ridge) == 2 else (ridge, ridge)
+    for one in pair:
+        number = isinstance(one, int | float | np.integer | np.floating) and not isinstance(one, bool)
+        if not ((isinstance(one, str) and one == AUTO) or (number and may_solve(float(one)))):
+            raise InputError(
+                f"ridge: got {one!r}; expected 'auto', a number from 1e-10 to 1e100, or a (weak, strong) pair of these"
+            )
+    first, second = (one if isinstance(one, str) else float(one) for one in pair)
     return first, second
 
 
@@ -294,14 +297,23 @@ def errors_of_pair(
     values: dict[str, float] = dict(zip(ERRORS, map(float, found.values), strict=True))
     ends: dict[str, tuple[float, float]] = {}
     errors: dict[str, float] = {}
+    few: list[str] = []
     if found.train is not None and found.pool is not None:
-        ends, errors = _intervals(found, train, confidence)
+        ends, errors, draws = _intervals(found, train, confidence)
+        few.extend(rough(draws))
     notes = [*train.notes, *path_notes(weak, strong)]
     notes += _notes(found, strong, train, sizes, values, errors)
     room = values["err_weak"] - values["err_ceiling"]
-    if abs(room) <= (NOISE_ERRORS * errors["room"] if errors else 0.0):
-        values["pgr"] = float("nan")
-        ends.pop("pgr", None)
+    undefined = ["pgr"] if room <= (NOISE_ERRORS * errors["room"] if errors else 0.0) else []
+    if values["pred_gap"] <= 0:
+        undefined.append("pred_gap")
+        notes.append("pred_gap: undefined; pairs of samples leave its sign open where so few carry so many directions")
+    elif errors and errors["pred_gap"] > values["pred_gap"]:
+        notes.append("pred_gap: its standard error is larger than itself; nothing but its order of magnitude is told")
+    for name in undefined:
+        values[name] = float("nan")
+        ends.pop(name, None)
+        errors.pop(name, None)
     errors.pop("room", None)
     units = (weak.rows.trace, strong.rows.trace) if scale == "none" else (1.0, 1.0)
     made = PredictedErrors(
@@ -321,7 +333,7 @@ def errors_of_pair(
         confidence=confidence,
         center=train.center,
         scale=scale,
-        warnings=tuple(dict.fromkeys(notes)),
+        warnings=tuple(dict.fromkeys(notes + few[:1])),
     )
     return made, found
 
@@ -353,8 +365,8 @@ def _for_size(head: TrainedHead, train: Train, size: int) -> float:
 
 def _intervals(
     found: Estimated, train: Train, confidence: float
-) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
-    """Intervals and standard errors of all quantities; and the standard error of Err_w - Err_sc, as "room"."""
+) -> tuple[dict[str, tuple[float, float]], dict[str, float], dict[str, float]]:
+    """Intervals, standard errors, that of Err_w - Err_sc as "room", and effective draws of the errors."""
     assert found.train is not None and found.pool is not None
     room = found.train[:, 1] - found.train[:, 2]
     influences = np.column_stack([found.train, room])
@@ -375,7 +387,7 @@ def _intervals(
             low, high = intervals(joint, confidence)[0]
             ends[name] = float(low), float(high)
     named: dict[str, float] = dict(zip((*ERRORS, "room"), map(float, errors), strict=True))
-    return ends, named
+    return ends, named, dict(zip(ERRORS[:4], map(float, draws), strict=False))
 
 
 def _notes(
@@ -403,7 +415,7 @@ def _notes(
     if not reached_ceiling:
         notes.append(
             f"err_ceiling: {train.n} labels do not resolve what a strong head would learn from {sizes.n_w2s} at this "
-            "ridge: an upper bound, about"
+            "ridge: roughly an upper bound"
         )
     if sizes.n_w2s > strong.rows.n:
         notes.append(f"n_w2s: {sizes.n_w2s} are more than the {strong.rows.n} unlabelled samples; extrapolated")
