@@ -291,7 +291,9 @@ def test_pred_gap_where_the_weak_head_interpolates_samples_of_different_lengths(
     ridges = (1e-4, 1e-2)
     told = np.array(
         [
-            w2sg.predict_errors(train, pool[:2], ridge=ridges, center=False, scale="none").pred_gap
+            experiment._estimate(
+                w2sg.predict_errors(train, pool[:2], ridge=ridges, center=False, scale="none"), "pred_gap"
+            )
             for train, pool in experiment._splits(rng, p, (60, 120), syn.gaussian, 20)
         ]
     )

@@ -174,7 +174,7 @@ def _measured(rng: np.random.Generator, cell: Cell, family: str, config: Config,
     sizes = {"n_train": cell.asked[0], "n_w2s": cell.asked[1]}
     found = [w2sg.predict_errors(train, pool[:2], **sizes, ridge=ridges, **options) for train, pool in splits]
     fitted = [_fitted(p, *one, ridges, center=center) for one in _splits(rng, p, cell.asked, latents, draws)]
-    values = np.array([[getattr(one, name) for name in QUANTITIES] for one in found])
+    values = np.array([[_estimate(one, name) for name in QUANTITIES] for one in found])
     measured = np.array([one.errors for one in fitted])
     notes = [[" do not resolve " in " ".join(one.warnings) for one in found]]
     row = {
@@ -191,6 +191,11 @@ def _measured(rng: np.random.Generator, cell: Cell, family: str, config: Config,
     if chosen:
         row["choice"] = _choice(p, splits, options)
     return _rounded(row)
+
+
+def _estimate(found: w2sg.PredictedErrors, quantity: str) -> float:
+    """The prediction; of PredGap its estimate, also where it is not positive and therefore undefined."""
+    return found.gap_passed + found.gap_fitting if quantity == "pred_gap" else getattr(found, quantity)
 
 
 def _compared(values: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
@@ -210,7 +215,7 @@ def _covered(found: Sequence[w2sg.PredictedErrors], values: np.ndarray, truth: n
     """Shares of intervals that hold the truth, and standard errors over the spread of what they are of."""
     covered, wide = {}, {}
     for place, name in enumerate(QUANTITIES):
-        ends = np.array([one.intervals[name] for one in found])
+        ends = np.array([one.intervals.get(name, (np.inf, -np.inf)) for one in found])  # undefined: holds nothing
         covered[name] = float(((ends[:, 0] <= truth[place]) & (truth[place] <= ends[:, 1])).mean())
         told = np.mean([one.standard_errors[name] for one in found])
         wide[name] = float(told / values[:, place].std(ddof=1))
@@ -234,7 +239,7 @@ def _choice(p: syn.Population, splits: Sequence[tuple[Split, Split]], options: d
         found, measured = told("auto" if good is None else good)
         if good is None:
             good = tuple(np.exp(np.median(np.log([(one.ridge_weak, one.ridge_strong) for one in found]), axis=0)))
-        values = np.array([[getattr(one, quantity) for quantity in QUANTITIES] for one in found])
+        values = np.array([[_estimate(one, quantity) for quantity in QUANTITIES] for one in found])
         outcome[name] = _compared(values, measured) | _covered(found, values, measured.mean(axis=0))
     return outcome
 

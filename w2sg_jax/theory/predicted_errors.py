@@ -133,7 +133,7 @@ class PredictedErrors:
         label_variance: mean square of D~'s labels less their means: the error of a head that knows nothing.
         intervals: (low, high) over samples of D~ and D^ at these ridges, by the jackknife in closed form, for each of
             the six quantities that is defined; empty where only sums are at hand.
-        standard_errors: of the same.
+        standard_errors: of the same; of what is undefined, of its estimate.
         ridge_weak, ridge_strong: of the heads, in units of ``scale``.
         implicit_ridge_weak, implicit_ridge_strong: what these are to the population, at the sizes asked for, in units
             of unit trace.
@@ -313,7 +313,6 @@ def errors_of_pair(
     for name in undefined:
         values[name] = float("nan")
         ends.pop(name, None)
-        errors.pop(name, None)
     errors.pop("room", None)
     units = (weak.rows.trace, strong.rows.trace) if scale == "none" else (1.0, 1.0)
     made = PredictedErrors(
