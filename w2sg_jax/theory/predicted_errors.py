@@ -130,7 +130,8 @@ class PredictedErrors:
             differences: sampling can make a part negative, which is told and not hidden.
         gap_passed, gap_fitting: parts of ``pred_gap``: what the strong model takes over of the weak one's residual, and
             what fitting adds.
-        label_variance: mean square of D~'s labels less their means: the error of a head that knows nothing.
+        label_variance: mean square of D~'s labels, less their means where heads have intercepts: the error of a head
+            that knows nothing.
         intervals: (low, high) over samples of D~ and D^ at these ridges, by the jackknife in closed form, for each of
             the six quantities that is defined; empty where only sums are at hand.
         standard_errors: of the same; of what is undefined, of its estimate.
@@ -213,7 +214,8 @@ def predict_errors(
             merge. Where moments are sums, averages stand for each sample's own leverage, and there are no intervals.
         unlabelled: D^, (weak, strong), or moments; as many samples as there are. None of them may be in ``train``.
         n_train, n_w2s: samples that the heads are to be fitted on; by default those of ``train`` and ``unlabelled``.
-            Others are extrapolated to, also those that nobody has yet.
+            Others are extrapolated to, also those that nobody has yet; they count samples, also where these come in
+            groups.
         ridge: "auto", a number, or a (weak, strong) pair of these. "auto" has the smallest leave-one-out error on D~,
             of either model with its labels; for the weak head at another ``n_train``, the smallest predicted there.
         train_groups: (n~,) which samples belong together, such as several answers to one question: they are left out
@@ -418,6 +420,8 @@ def _notes(
         )
     if sizes.n_w2s > strong.rows.n:
         notes.append(f"n_w2s: {sizes.n_w2s} are more than the {strong.rows.n} unlabelled samples; extrapolated")
+    if sizes.n_train > train.n:
+        notes.append(f"n_train: {sizes.n_train} are more than the {train.n} labelled samples; extrapolated")
     if not reached_weak:
         notes.append(
             f"n_train: {train.n} labels do not resolve what the weak head would learn from {sizes.n_train} at this "
