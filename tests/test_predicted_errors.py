@@ -337,3 +337,9 @@ def test_the_experiment_measures_heads_as_the_populations_do(family):
         measured = syn.measure(drawn, *RIDGES)
         expected = np.array([float(getattr(measured, name)) for name in ERRORS])
     np.testing.assert_allclose(found.errors[:4], expected + float(p.noise) ** 2 * np.array([1, 1, 1, 0]), rtol=1e-6)
+
+
+def test_a_raw_ridge_is_held_against_the_trace():
+    train, pool = samples()
+    with pytest.raises(w2sg.InputError, match="of the trace; expected 1e-10 to 1e100 of it"):
+        w2sg.predict_errors((train[0] * 1e4, *train[1:]), (pool[0] * 1e4, pool[1]), ridge=1e-4, scale="none")

@@ -271,7 +271,11 @@ def in_unit_trace(
         return first, second, second
 
     def divided(ridge: float | str, trace: float) -> float | str:
-        return ridge if isinstance(ridge, str) else ridge / trace
+        if isinstance(ridge, str):
+            return ridge
+        if not may_solve(ridge / trace):
+            raise InputError(f"ridge: got {ridge:g}, {ridge / trace:.3g} of the trace; expected 1e-10 to 1e100 of it")
+        return ridge / trace
 
     return divided(first, weak), divided(second, pool), divided(second, strong)
 
