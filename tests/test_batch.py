@@ -1,6 +1,5 @@
 """The batch driver: trials, plans, records, workers; and what is left of a run that is killed again and again."""
 
-import contextlib
 import json
 import os
 import random
