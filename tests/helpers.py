@@ -128,3 +128,13 @@ def output_of(process, what):
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"waited {MINUTES} minutes for the end of {what}: {process.communicate()}") from None
+
+
+def both_splits(n_train=60, n_w2s=50, d_weak=8, d_strong=12, c=1, seed=0):
+    """Both splits of a pair of models that see the same latents, away from the origin."""
+    rng = np.random.default_rng(seed)
+    latents = rng.normal(size=(n_train + n_w2s, 60))
+    weak = latents @ rng.normal(size=(60, d_weak)) * np.arange(1, d_weak + 1.0) ** -0.5 + 3
+    strong = latents @ rng.normal(size=(60, d_strong)) * np.arange(1, d_strong + 1.0) ** -0.3 - 2
+    y = latents @ rng.normal(size=(60, c)) / 8 + 0.3 * rng.normal(size=(len(latents), c)) + 1
+    return (weak[:n_train], strong[:n_train], y[:n_train]), (weak[n_train:], strong[n_train:])

@@ -20,7 +20,7 @@ import w2sg_jax as w2sg
 from w2sg_jax import store
 from w2sg_jax.cli import files, gap, main, quickstart, rank
 from w2sg_jax.quickstart import QuickstartConfig
-from w2sg_jax.ranking.cost import Work, flops, memory
+from w2sg_jax.ranking.cost import Work, flops, flops_of_errors, memory
 from w2sg_jax.report.ranking_figure import ranking_figure
 from w2sg_jax.report.record import to_json
 from w2sg_jax.terminal import streams
@@ -757,3 +757,5 @@ def test_operations_of_a_ranking_are_those_of_its_products():
         one, ten = (flops(Work((width,) * count, strong, n)) for count in (1, 10))
         assert n * width * min(n, strong) < (ten - one) / 9 < 20 * width * strong * max(n, strong)
         assert memory(Work((width,) * 10, strong, n)) > 8 * n * width
+        one, ten = (flops_of_errors(*[Work((width,) * count, strong, n)] * 2) for count in (1, 10))
+        assert n * width * min(n, strong) < (ten - one) / 9 < 40 * width * strong * max(n, strong)

@@ -2,19 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers import both_splits
 from sklearn.linear_model import Ridge
 
 import w2sg_jax as w2sg
-
-
-def samples(n_train, n_w2s, d_weak, d_strong, c=1, seed=0):
-    """Both splits of a pair of models that see the same latents, away from the origin."""
-    rng = np.random.default_rng(seed)
-    latents = rng.normal(size=(n_train + n_w2s, 60))
-    weak = latents @ rng.normal(size=(60, d_weak)) * np.arange(1, d_weak + 1.0) ** -0.5 + 3
-    strong = latents @ rng.normal(size=(60, d_strong)) * np.arange(1, d_strong + 1.0) ** -0.3 - 2
-    y = latents @ rng.normal(size=(60, c)) / 8 + 0.3 * rng.normal(size=(len(latents), c)) + 1
-    return (weak[:n_train], strong[:n_train], y[:n_train]), (weak[n_train:], strong[n_train:])
 
 
 def unit(h, center=True, scale="trace"):
@@ -41,7 +32,7 @@ def by_refits(train, w2s, ridges, folds, center=True, scale="trace"):
 @pytest.mark.parametrize("groups", [None, np.arange(50) // 3, np.arange(50) % 7], ids=["samples", "threes", "sevens"])
 @pytest.mark.parametrize(("d_weak", "d_strong"), [(8, 12), (30, 70), (80, 20), (45, 44)], ids=str)
 def test_equal_to_refitting_both_heads_without_each_group(d_weak, d_strong, groups):
-    train, w2s = samples(50, 40, d_weak, d_strong, c=2)
+    train, w2s = both_splits(50, 40, d_weak, d_strong, c=2)
     found = w2sg.cross_validated_errors(train, w2s, folds=None, ridge=(1e-2, 1e-3), train_groups=groups)
     left, left_weak = by_refits(train, w2s, (1e-2, 1e-3), np.arange(50) if groups is None else groups)
     np.testing.assert_allclose(found.residuals, left, rtol=1e-8, atol=1e-9)
@@ -52,7 +43,7 @@ def test_equal_to_refitting_both_heads_without_each_group(d_weak, d_strong, grou
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("scale", ["trace", "none"])
 def test_in_all_units(center, scale):
-    train, w2s = samples(40, 30, 10, 50)
+    train, w2s = both_splits(40, 30, 10, 50)
     ridges = (1e-2, 1e-3) if scale == "trace" else (2.0, 5.0)
     found = w2sg.cross_validated_errors(train, w2s, folds=None, ridge=ridges, center=center, scale=scale)
     left, _ = by_refits(train, w2s, ridges, np.arange(40), center, scale)
@@ -61,14 +52,14 @@ def test_in_all_units(center, scale):
 
 
 def test_the_ceiling_is_the_strong_head_on_the_other_folds():
-    train, w2s = samples(40, 30, 10, 20)
+    train, w2s = both_splits(40, 30, 10, 20)
     found = w2sg.cross_validated_errors(train, w2s, folds=None, ridge=1e-2)
     alone = w2sg.leave_one_out(train[1], train[2], ridges=[1e-2])
     assert found.err_ceiling == pytest.approx(alone.error, rel=1e-10)
 
 
 def test_folds_hold_whole_groups_and_differ_by_one_at_most():
-    train, w2s = samples(60, 40, 8, 12)
+    train, w2s = both_splits(60, 40, 8, 12)
     groups = np.arange(60) // 2
     found = w2sg.cross_validated_errors(train, w2s, folds=7, ridge=1e-2, train_groups=groups, seed=3)
     order = np.random.default_rng(3).permutation(30)
@@ -81,7 +72,7 @@ def test_folds_hold_whole_groups_and_differ_by_one_at_most():
 
 
 def test_ridges_choose_themselves_by_leave_one_out():
-    train, w2s = samples(60, 40, 8, 12)
+    train, w2s = both_splits(60, 40, 8, 12)
     found = w2sg.cross_validated_errors(train, w2s)
     alone = [w2sg.leave_one_out(train[place], train[2]).ridge for place in (0, 1)]
     assert [found.ridge_weak, found.ridge_strong] == pytest.approx(alone, rel=1e-6)
@@ -90,7 +81,7 @@ def test_ridges_choose_themselves_by_leave_one_out():
 
 
 def test_many_weak_models_are_each_what_they_are_alone():
-    (weak, strong, y), (pool_weak, pool_strong) = samples(60, 40, 8, 12)
+    (weak, strong, y), (pool_weak, pool_strong) = both_splits(60, 40, 8, 12)
     narrow = weak[:, :3], pool_weak[:, :3]
     both = w2sg.cross_validated_errors(
         ({"a": weak, "b": narrow[0]}, strong, y), ({"a": pool_weak, "b": narrow[1]}, pool_strong)
@@ -101,7 +92,7 @@ def test_many_weak_models_are_each_what_they_are_alone():
 
 
 def test_classes_are_columns():
-    train, w2s = samples(60, 40, 8, 12)
+    train, w2s = both_splits(60, 40, 8, 12)
     three = np.digitize(train[2][:, 0], np.quantile(train[2], [0.3, 0.7]))
     one_hot = np.eye(3)[three]
     by_integers = w2sg.cross_validated_errors((*train[:2], three), w2s, ridge=1e-2)
@@ -111,7 +102,7 @@ def test_classes_are_columns():
 
 
 def test_a_class_of_one_sample_is_told():
-    train, w2s = samples(60, 40, 8, 12)
+    train, w2s = both_splits(60, 40, 8, 12)
     labels = np.r_[np.arange(59) % 2, 2]
     for found in (
         w2sg.cross_validated_errors((*train[:2], labels), w2s, ridge=1e-2),
@@ -134,13 +125,13 @@ def test_a_class_of_one_sample_is_told():
     ids=str,
 )
 def test_what_cannot_be_is_refused(change, message):
-    train, w2s = samples(60, 40, 8, 12)
+    train, w2s = both_splits(60, 40, 8, 12)
     with pytest.raises(w2sg.InputError, match=message):
         w2sg.cross_validated_errors(train, w2s, **change)
 
 
 def test_splits_that_do_not_fit_are_refused():
-    (weak, strong, y), w2s = samples(60, 40, 8, 12)
+    (weak, strong, y), w2s = both_splits(60, 40, 8, 12)
     for train, pool, message in (
         ((weak[:50], strong, y), w2s, "train weak: 50 samples, and 60 in train strong"),
         ((weak, strong, y[:50]), w2s, "train y"),

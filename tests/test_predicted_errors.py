@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers import both_splits
 
 import w2sg_jax as w2sg
 from experiments.theory import predicted_errors as experiment
@@ -15,16 +16,6 @@ RIDGES = (1e-2, 1e-3)
 ERRORS = ("err_w2s", "err_weak", "err_ceiling", "pred_gap")
 
 
-def samples(n_train=60, n_w2s=50, d_weak=8, d_strong=12, c=1, seed=0):
-    """Both splits of a pair of models that see the same latents, away from the origin."""
-    rng = np.random.default_rng(seed)
-    latents = rng.normal(size=(n_train + n_w2s, 60))
-    weak = latents @ rng.normal(size=(60, d_weak)) * np.arange(1, d_weak + 1.0) ** -0.5 + 3
-    strong = latents @ rng.normal(size=(60, d_strong)) * np.arange(1, d_strong + 1.0) ** -0.3 - 2
-    y = latents @ rng.normal(size=(60, c)) / 8 + 0.3 * rng.normal(size=(len(latents), c)) + 1
-    return (weak[:n_train], strong[:n_train], y[:n_train]), (weak[n_train:], strong[n_train:])
-
-
 def values(found, names=ERRORS):
     return np.array([getattr(found, name) for name in names])
 
@@ -33,7 +24,9 @@ def values(found, names=ERRORS):
 @pytest.mark.parametrize(("d_weak", "d_strong"), [(8, 12), (30, 70), (80, 20)], ids=str)
 @pytest.mark.parametrize(("center", "scale"), [(True, "trace"), (False, "none")], ids=str)
 def test_at_the_sizes_at_hand_it_is_the_left_out_error_of_the_pipeline(d_weak, d_strong, groups, center, scale):
-    train, pool = samples(60, 60, d_weak, d_strong, c=2)  # as many of each: the ceiling is asked for on n_w2s samples
+    train, pool = both_splits(
+        60, 60, d_weak, d_strong, c=2
+    )  # as many of each: the ceiling is asked for on n_w2s samples
     options = {"ridge": RIDGES, "train_groups": groups, "center": center, "scale": scale}
     found = w2sg.predict_errors(train, pool, **options)
     left = w2sg.cross_validated_errors(train, pool, folds=None, **options)
@@ -45,7 +38,7 @@ def test_at_the_sizes_at_hand_it_is_the_left_out_error_of_the_pipeline(d_weak, d
 @pytest.mark.parametrize("sizes", [{}, {"n_train": 200, "n_w2s": 30}, {"n_train": 20, "n_w2s": 400}], ids=str)
 @pytest.mark.parametrize(("d_weak", "d_strong"), [(8, 12), (80, 70)], ids=str)
 def test_parts_are_of_the_whole(d_weak, d_strong, sizes, ridge):
-    found = w2sg.predict_errors(*samples(d_weak=d_weak, d_strong=d_strong), ridge=ridge, **sizes)
+    found = w2sg.predict_errors(*both_splits(d_weak=d_weak, d_strong=d_strong), ridge=ridge, **sizes)
     assert found.bias + found.inherited + found.fitting == pytest.approx(found.err_w2s, rel=1e-12)
     assert found.gap_passed + found.gap_fitting == pytest.approx(found.pred_gap, rel=1e-12)
     assert found.gain == pytest.approx(found.err_weak - found.err_w2s, rel=1e-12)
@@ -57,13 +50,13 @@ def test_parts_are_of_the_whole(d_weak, d_strong, sizes, ridge):
 
 
 def test_sizes_at_hand_are_the_default():
-    train, pool = samples()
+    train, pool = both_splits()
     told = w2sg.predict_errors(train, pool, ridge=RIDGES, n_train=60, n_w2s=50)
     assert told.to_dict() == w2sg.predict_errors(train, pool, ridge=RIDGES).to_dict()
 
 
 def test_more_confidence_is_a_wider_interval_about_the_same_value():
-    train, pool = samples()
+    train, pool = both_splits()
     some, more = (w2sg.predict_errors(train, pool, ridge=RIDGES, confidence=one) for one in (0.8, 0.99))
     for name, (low, high) in some.intervals.items():
         assert more.intervals[name][0] < low < getattr(some, name) == getattr(more, name) < high
@@ -73,7 +66,7 @@ def test_more_confidence_is_a_wider_interval_about_the_same_value():
 
 @pytest.mark.parametrize("sizes", [{}, {"n_train": 200, "n_w2s": 30}], ids=str)
 def test_moments_that_keep_their_samples_are_the_samples(sizes):
-    train, pool = samples(d_weak=80, d_strong=70)
+    train, pool = both_splits(d_weak=80, d_strong=70)
     by_samples = w2sg.predict_errors(train, pool, ridge=RIDGES, **sizes)
     by_moments = w2sg.predict_errors(w2sg.moments(*train), w2sg.moments(*pool), ridge=RIDGES, **sizes)
     np.testing.assert_allclose(values(by_moments), values(by_samples), rtol=1e-9)
@@ -83,7 +76,7 @@ def test_moments_that_keep_their_samples_are_the_samples(sizes):
 
 @pytest.mark.parametrize("sizes", [{}, {"n_train": 2000, "n_w2s": 300}], ids=str)
 def test_moments_that_are_sums_are_close_and_say_so(sizes):
-    train, pool = samples(n_train=600, n_w2s=500)
+    train, pool = both_splits(n_train=600, n_w2s=500)
     by_samples = w2sg.predict_errors(train, pool, ridge=RIDGES, **sizes)
     by_moments = w2sg.predict_errors(w2sg.moments(*train), w2sg.moments(*pool), ridge=RIDGES, **sizes)
     for name in ERRORS:
@@ -96,7 +89,7 @@ def test_moments_that_are_sums_are_close_and_say_so(sizes):
 
 @pytest.mark.parametrize(("d_weak", "d_strong"), [(8, 12), (80, 70)], ids=["sums", "samples"])
 def test_merged_moments_are_those_of_the_whole(d_weak, d_strong):
-    train, pool = samples(n_train=120, n_w2s=100, d_weak=d_weak, d_strong=d_strong)
+    train, pool = both_splits(n_train=120, n_w2s=100, d_weak=d_weak, d_strong=d_strong)
 
     def in_two(arrays):
         first, second = (w2sg.moments(*(one[rows] for one in arrays)) for rows in (slice(45), slice(45, None)))
@@ -109,7 +102,7 @@ def test_merged_moments_are_those_of_the_whole(d_weak, d_strong):
 
 @pytest.mark.parametrize("ridge", ["auto", RIDGES], ids=["auto", "fixed"])
 def test_neither_scale_nor_rotation_of_representations_matters(rng, ridge):
-    (weak, strong, y), (pool_weak, pool_strong) = samples()
+    (weak, strong, y), (pool_weak, pool_strong) = both_splits()
     plain = w2sg.predict_errors((weak, strong, y), (pool_weak, pool_strong), ridge=ridge, n_train=100, n_w2s=80)
     turn, other = (np.linalg.qr(rng.normal(size=(d, d)))[0] for d in (8, 12))
     moved = w2sg.predict_errors(
@@ -125,7 +118,7 @@ def test_neither_scale_nor_rotation_of_representations_matters(rng, ridge):
 
 
 def test_errors_are_in_squared_label_units_and_blind_to_their_mean():
-    (weak, strong, y), pool = samples()
+    (weak, strong, y), pool = both_splits()
     plain = w2sg.predict_errors((weak, strong, y), pool, ridge=RIDGES)
     moved = w2sg.predict_errors((weak, strong, 30 * y - 500), pool, ridge=RIDGES)
     np.testing.assert_allclose(values(moved), 900 * values(plain), rtol=1e-9)
@@ -135,7 +128,7 @@ def test_errors_are_in_squared_label_units_and_blind_to_their_mean():
 
 
 def test_columns_of_labels_add_up_where_ridges_are_given():
-    (weak, strong, y), pool = samples(c=3)
+    (weak, strong, y), pool = both_splits(c=3)
     whole = w2sg.predict_errors((weak, strong, y), pool, ridge=RIDGES, n_train=150, n_w2s=30)
     alone = [w2sg.predict_errors((weak, strong, one), pool, ridge=RIDGES, n_train=150, n_w2s=30) for one in y.T]
     for name in (*ERRORS, "bias", "inherited", "fitting", "gap_passed", "gap_fitting", "gain", "label_variance"):
@@ -143,7 +136,7 @@ def test_columns_of_labels_add_up_where_ridges_are_given():
 
 
 def test_with_very_many_samples_only_bias_is_left():
-    train, pool = samples(n_train=400, n_w2s=300)
+    train, pool = both_splits(n_train=400, n_w2s=300)
     found = w2sg.predict_errors(train, pool, ridge=1e-7, n_train=10**9, n_w2s=10**9)
     at_hand = w2sg.predict_errors(train, pool, ridge=1e-7)
     assert found.err_w2s == pytest.approx(found.bias, rel=1e-6)
@@ -153,7 +146,7 @@ def test_with_very_many_samples_only_bias_is_left():
 
 
 def test_errors_fall_with_samples():
-    train, pool = samples(n_train=200, n_w2s=200)
+    train, pool = both_splits(n_train=200, n_w2s=200)
     by_labels = [w2sg.predict_errors(train, pool, ridge=1e-6, n_train=n) for n in (50, 100, 200, 1000)]
     by_pool = [w2sg.predict_errors(train, pool, ridge=1e-6, n_w2s=n) for n in (50, 100, 200, 1000)]
     for series, names in ((by_labels, ("err_weak", "err_w2s")), (by_pool, ("err_ceiling", "err_w2s"))):
@@ -163,7 +156,7 @@ def test_errors_fall_with_samples():
 
 
 def test_nothing_is_lost_where_both_models_express_the_labels():
-    (weak, strong, _), (pool_weak, pool_strong) = samples(60, 60, d_weak=3, d_strong=12)
+    (weak, strong, _), (pool_weak, pool_strong) = both_splits(60, 60, d_weak=3, d_strong=12)
     both, pool = np.hstack([strong, weak]), np.hstack([pool_strong, pool_weak])
     y = weak @ np.array([1.0, -2.0, 0.5])
     found = w2sg.predict_errors((weak, both, y), (pool_weak, pool), ridge=1e-9)
@@ -190,7 +183,7 @@ def test_known_limits(family, overlap):
 
 
 def test_samples_that_are_there_twice_count_once_in_groups():
-    (weak, strong, y), pool = samples()
+    (weak, strong, y), pool = both_splits()
     once = w2sg.predict_errors((weak, strong, y), pool, ridge=RIDGES)
     twice = [np.repeat(one, 2, axis=0) for one in (weak, strong, y)]
     grouped = w2sg.predict_errors(tuple(twice), pool, ridge=RIDGES, train_groups=np.arange(120) // 2)
@@ -228,7 +221,7 @@ def by_refits(train, pool, names, **options):
 )
 def test_standard_errors_are_those_of_leaving_each_sample_out(d_weak, d_strong, ridges, center):
     """Of D~ and of D^; what is left is of second order, a few percent of 70 samples."""
-    train, pool = samples(70, 50, d_weak, d_strong)
+    train, pool = both_splits(70, 50, d_weak, d_strong)
     options = {"ridge": ridges, "center": center, "scale": "none"}
     names = ("err_w2s", "err_weak", "err_ceiling", "gain", "pred_gap")
     own, other = by_refits(train, pool, names, **options)
@@ -240,7 +233,7 @@ def test_standard_errors_are_those_of_leaving_each_sample_out(d_weak, d_strong, 
 
 
 def test_the_ridge_at_another_number_of_labels_has_the_smallest_error_there():
-    train, pool = samples(n_train=200, d_weak=80, d_strong=12)
+    train, pool = both_splits(n_train=200, d_weak=80, d_strong=12)
     for size in (60, 1000):
         found = w2sg.predict_errors(train, pool, n_train=size)
         others = [w2sg.predict_errors(train, pool, n_train=size, ridge=(r, 1e-3)) for r in np.geomspace(1e-4, 1, 13)]
@@ -248,14 +241,14 @@ def test_the_ridge_at_another_number_of_labels_has_the_smallest_error_there():
 
 
 def test_labels_of_chance_are_told(rng):
-    (weak, strong, _), pool = samples(n_train=200)
+    (weak, strong, _), pool = both_splits(n_train=200)
     found = w2sg.predict_errors((weak, strong, rng.normal(size=200)), pool)
     assert any("is not told apart from the labels' variance" in note for note in found.warnings)
     assert any("head: " in note and "leave-one-out error" in note for note in found.warnings)  # an end of the path
 
 
 def test_a_request_beyond_the_pool_is_told():
-    train, pool = samples()
+    train, pool = both_splits()
     within = w2sg.predict_errors(train, pool, ridge=RIDGES, n_w2s=50)
     assert not any("n_w2s" in note for note in within.warnings)
     beyond = w2sg.predict_errors(train, pool, ridge=RIDGES, n_w2s=51)
@@ -263,16 +256,16 @@ def test_a_request_beyond_the_pool_is_told():
 
 
 def test_what_samples_do_not_resolve_is_told():
-    wide = samples(n_train=60, n_w2s=50, d_weak=100, d_strong=100)
+    wide = both_splits(n_train=60, n_w2s=50, d_weak=100, d_strong=100)
     found = w2sg.predict_errors(*wide, ridge=1e-8, n_train=6000, n_w2s=5000)
     told = [note for note in found.warnings if "do not resolve" in note]
     assert [note.split(":")[0] for note in told] == ["err_ceiling", "n_train", "n_w2s"]
-    narrow = w2sg.predict_errors(*samples(), ridge=1e-7, n_train=6000, n_w2s=5000)
+    narrow = w2sg.predict_errors(*both_splits(), ridge=1e-7, n_train=6000, n_w2s=5000)
     assert not any("do not resolve" in note for note in narrow.warnings)
 
 
 def test_a_tiny_ridge_is_resolved_where_models_are_narrower_than_their_samples():
-    train, pool = samples()
+    train, pool = both_splits()
     tiny, small = (w2sg.predict_errors(train, pool, ridge=ridge, n_train=100, n_w2s=90) for ridge in (1e-9, 1e-7))
     assert not any("do not resolve" in note for note in tiny.warnings)
     np.testing.assert_allclose(values(tiny), values(small), rtol=1e-4)
@@ -340,6 +333,6 @@ def test_the_experiment_measures_heads_as_the_populations_do(family):
 
 
 def test_a_raw_ridge_is_held_against_the_trace():
-    train, pool = samples()
+    train, pool = both_splits()
     with pytest.raises(w2sg.InputError, match="of the trace; expected 1e-10 to 1e100 of it"):
         w2sg.predict_errors((train[0] * 1e4, *train[1:]), (pool[0] * 1e4, pool[1]), ridge=1e-4, scale="none")

@@ -24,7 +24,8 @@ from .encoders.language_model import OWN, Key, NotFinite
 from .extraction.texts import Extraction, Model, Settings, extraction, short_data, short_name, suffix_of
 from .numerics.checks import as_count
 from .parallel.mesh import as_mesh
-from .ranking.rank import FEWEST, rank
+from .ranking.candidates import FEWEST
+from .ranking.rank import rank
 from .ranking.result import failed_row
 from .store import load
 from .store.array_files import as_path

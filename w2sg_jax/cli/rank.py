@@ -101,15 +101,17 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
 def _announce(shapes: Mapping[str, tuple[int, ...]], console: Console) -> None:
     """Says how long the ranking will take, and in how much memory, where that is more than a minute."""
     from ..bench.machine import product_rate
-    from ..ranking.cost import Work, flops, memory
+    from ..ranking.cost import Work, flops, flops_of_errors, memory
 
-    works = []
+    works: list[Work] = []
     for prefix in ("", "train_"):
         weak = [shape[1] for role, shape in shapes.items() if role.startswith(f"{prefix}weak/") and len(shape) == 2]
         strong = shapes.get(f"{prefix}strong", ())
         if weak and len(strong) == 2:
             works.append(Work(tuple(weak), strong[1], strong[0]))
     operations = sum(map(flops, works))
+    if len(works) == 2:
+        operations += flops_of_errors(works[1], works[0])
     if operations / SLOWEST < LONG:
         return
     seconds = operations / (SHARE * product_rate("float64", size=1024, at_least=0.1))

@@ -154,6 +154,8 @@ def _program_of(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 divided = by_backend(lambda la, x, by: x / by, fetch=False)
+times = by_backend(lambda la, a, b: la.product(a, b))
+cross = by_backend(lambda la, a, b: la.cross(a, b))
 side_by_side = by_backend(lambda la, *parts: la.columns(*parts), fetch=False)
 
 

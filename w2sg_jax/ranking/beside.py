@@ -8,7 +8,8 @@ from .._errors import InputError
 from ..numerics.checks import Array
 from ..numerics.settings import rows_of
 from ..predictors import PREDICTORS, Inputs, Predictor, choose
-from .errors import Samples, share
+from .candidates import Candidates
+from .errors import share
 
 OWN = (
     *("norm", "frobenius", "predicted", "supervised", "dof_weak", "dof_strong"),
@@ -30,7 +31,9 @@ class Beside:
         InputError: an unknown predictor, one that needs more than is given, or other settings than theirs.
     """
 
-    def __init__(self, names: str | Sequence[str], pool: Samples, train: Samples | None, *, center: bool, scale: str):
+    def __init__(
+        self, names: str | Sequence[str], pool: Candidates, train: Candidates | None, *, center: bool, scale: str
+    ):
         given = {"representations"} | ({"train_labels"} if train else set())
         given |= {"labels"} if pool.labels is not None else set()
         asked = [names] if isinstance(names, str) and names != "all" else names

@@ -30,6 +30,22 @@ def flops(work: Work) -> float:
     return float(total)
 
 
+def flops_of_errors(train: Work, pool: Work) -> float:
+    """Floating-point operations of predicted errors: eigenpairs on the smaller side, and products in their coordinates.
+
+    Args:
+        train, pool: the labelled split, and the samples to be labelled.
+    """
+    n, m, s = train.n, pool.n, pool.strong
+    k_strong = min(m, s)
+    total = 9 * (min(n, s) ** 3 + k_strong**3) + 2 * s * (n * min(n, s) + m * k_strong + n * k_strong)
+    for w in train.weak:
+        k = min(n, w)
+        outside = 4 * n * s * k if k_strong < s else 0
+        total += 9 * k**3 + 4 * n * w * k + 2 * m * w * k + 2 * (m + 4 * n) * k_strong * k + outside + 4 * n * k**2
+    return float(total)
+
+
 def memory(work: Work) -> float:
     """Bytes beyond the samples, of sums and factors in float64; weak models are held together up to 4 GiB."""
     n, s = work.n, work.strong

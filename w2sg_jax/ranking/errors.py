@@ -1,15 +1,21 @@
 """What a ranking predicts of errors: the strong model is factored once for all weak models, on both splits."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 
 from .._errors import InputError
 from ..numerics.checks import Array
 from ..numerics.settings import rows_of
-from ..theory.pipeline import Rows, StrongHead, Train, labelled_split, sample_rows, strong_head, trained_head
+from ..theory.pipeline import (
+    Rows,
+    StrongHead,
+    Train,
+    chosen_ridges,
+    labelled_split,
+    sample_rows,
+    strong_head,
+    trained_head,
+)
 from ..theory.predicted_errors import (
     ERRORS,
     Ceiling,
@@ -21,23 +27,14 @@ from ..theory.predicted_errors import (
     in_unit_trace,
 )
 from ..theory.uncertainty import Joint, effective_draws
+from .candidates import Candidates
 
 ROWS_BYTES = 1 << 30
 """Of the float64 samples of a pair on one split; of more samples an evenly spaced share stands for all of them."""
 LABEL_FREE_RIDGE = 1e-2
 """Where no labels choose it."""
-NAN = float("nan")
 JOINT = ("err_w2s", "err_weak", "pred_gap")
 """Errors whose intervals and differences a ranking tells."""
-
-
-class Samples(NamedTuple):
-    """One split: representations by name, the strong model's, labels, groups counted from 0."""
-
-    weak: Mapping[str, Array]
-    strong: Array
-    labels: Array | None
-    groups: np.ndarray | None
 
 
 class RankedErrors:
@@ -55,8 +52,8 @@ class RankedErrors:
 
     def __init__(
         self,
-        train: Samples,
-        pool: Samples,
+        train: Candidates,
+        pool: Candidates,
         ridges: tuple[float | str, float | str],
         *,
         center: bool,
@@ -86,10 +83,11 @@ class RankedErrors:
         sizes = Sizes(self.train.strong.shape[0], self.pool.strong.shape[0])
         if self.strong is None:
             self.strong = strong_head(self.strong_pool, self.split, ridges[2])
-            chosen = self.strong.ceiling.choice.ridge
-            top = tuple(chosen if isinstance(one, str) else one for one in ridges[1:])
-            self.ceiling = ceiling_of(self.strong, self.split, (NAN, top[0], top[1]), sizes)
         weak = trained_head(rows, self.split, ridges[0])
+        if self.ceiling is None:
+            self.ceiling = ceiling_of(
+                self.strong, self.split, *chosen_ridges(weak, self.strong, ridges)[1:], sizes.n_w2s
+            )
         found, influence = errors_of_pair(
             weak,
             pool,
@@ -140,8 +138,8 @@ def share(n: int, width: int) -> slice:
 
 
 def predicted_errors(
-    train: Samples,
-    pool: Samples,
+    train: Candidates,
+    pool: Candidates,
     ridges: tuple[float | str, float | str],
     *,
     center: bool,

@@ -8,22 +8,16 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
 from ..numerics.backend import device_memory, on_host, padded_widths, product_dtype
 from ..numerics.checks import (
-    Array,
     ArrayInput,
     as_confidence,
-    as_groups,
-    as_labels,
     as_ridge,
-    as_samples,
     as_threshold,
     check_option,
-    same_rows,
 )
 from ..numerics.rounding import TOLERATED, may_solve
 from ..numerics.settings import own_settings
@@ -43,11 +37,10 @@ from ..theory.solved import Strong, Weak, applies, solve, strong_of, trace_of, w
 from ..theory.spectrum import Spectrum
 from ..theory.uncertainty import Joint, best, corrected, intervals, rough
 from .beside import Beside
-from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, Samples, predicted_errors
+from .candidates import Candidates, checked_candidates, same_models, train_parts
+from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, predicted_errors
 from .result import ERRORS, Ranking, RankingRow, failed_row, order, ordered
 
-FEWEST = 8
-"""Samples of a ranking."""
 SUMS_BYTES = 1 << 32
 """Of the sums and factors of weak models that are held together on the host."""
 DEVICE_SHARE = 8
@@ -60,66 +53,6 @@ FEW_MODELS = 10
 """Weak models; fewer do not tell how well a predictor orders them."""
 FEW_GROUPS = 30
 """Groups of samples; from fewer, intervals are too narrow."""
-
-
-class Candidates(NamedTuple):
-    """The samples that one predictor is computed on; ``groups`` are counted from 0."""
-
-    weak: Mapping[str, Array]
-    strong: Array
-    labels: Array | None
-    groups: Int[np.ndarray, " n"] | None
-
-    @property
-    def target(self) -> list[Array]:
-        """Strong representation, and labels if there are any."""
-        return [self.strong] if self.labels is None else [self.strong, self.labels]
-
-    @property
-    def n_groups(self) -> int | None:
-        """How many groups there are; None where samples are drawn one by one."""
-        return None if self.groups is None else int(self.groups.max()) + 1
-
-
-def checked_candidates(
-    weak: Any, strong: ArrayInput, labels: ArrayInput | None, prefix: str, groups: ArrayLike | None = None
-) -> Candidates:
-    """The representations of one split, each of the same samples; ``prefix`` stands before their names in messages."""
-    if not isinstance(weak, Mapping) or not weak:
-        raise InputError(f"{prefix}weak: expected a mapping of at least one name to a representation")
-    for name in weak:
-        if not isinstance(name, str):
-            raise InputError(f"{prefix}weak: the name {name!r} is a {type(name).__name__}; names are strings")
-    checked_strong = as_samples(strong, f"{prefix}strong")
-    checked = {name: as_samples(array, f"{prefix}weak[{name!r}]") for name, array in weak.items()}
-    for name, array in checked.items():
-        same_rows((checked_strong, array), (f"{prefix}strong", f"{prefix}weak[{name!r}]"))
-    n = checked_strong.shape[0]
-    if n < FEWEST:
-        raise InputError(f"{prefix}strong: {n} samples; a ranking needs at least {FEWEST}")
-    checked_labels = None if labels is None else as_labels(labels, n, f"{prefix}labels")
-    return Candidates(checked, checked_strong, checked_labels, as_groups(groups, n, f"{prefix}groups"))
-
-
-def train_parts(train: Any) -> tuple[Any, Any, Any]:
-    """The three parts of the supervised split, or what is expected."""
-    if not isinstance(train, tuple | list) or len(train) != 3 or train[2] is None:
-        raise InputError("train: expected a tuple (mapping of names to representations, strong, labels)")
-    return tuple(train)
-
-
-def same_models(samples: Candidates, train: Candidates) -> None:
-    """Refuse weak models that are in one of the splits alone, and models whose widths differ between them."""
-    different = set(samples.weak) ^ set(train.weak)
-    if different:
-        raise InputError(f"train: the weak models differ from those to rank: {', '.join(sorted(different))}")
-    pairs = {f"weak model {name!r}": (array, train.weak[name]) for name, array in samples.weak.items()}
-    for called, (one, other) in ({"strong": (samples.strong, train.strong)} | pairs).items():
-        if one.shape[1] != other.shape[1]:
-            raise InputError(
-                f"train {called}: {other.shape[1]} columns, and {one.shape[1]} of the samples to rank on; give one "
-                "model's representations"
-            )
 
 
 class _Settings(NamedTuple):
@@ -247,8 +180,7 @@ def rank(
     errors_of, reason = None, ""
     if train is not None and not predicting:
         reason = "heads have ridges from 1e-10 on"
-    parts = [Samples(one.weak, one.strong, one.labels, one.groups) for one in samples]
-    pool_of, train_of = parts[0], parts[1] if train is not None else None
+    pool_of, train_of = samples[0], samples[1] if train is not None else None
     beside = Beside(also, pool_of, train_of, center=center, scale=scale) if len(also) else None
     if predicting and train_of is not None:
         told = {"center": center, "scale": scale, "confidence": confidence}

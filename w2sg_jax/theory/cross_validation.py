@@ -23,6 +23,7 @@ from .pipeline import (
     Rows,
     StrongHead,
     Train,
+    chosen_ridges,
     labelled_split,
     left_out,
     path_notes,
@@ -151,18 +152,14 @@ def _folded(
 ) -> CrossValidatedErrors:
     """One weak model."""
     weak = trained_head(rows, train, ridges[0])
-    top = strong.ceiling.choice.ridge
-    chosen = [
-        choice if isinstance(one, str) else one
-        for one, choice in zip(ridges, (weak.choice.ridge, top, top), strict=True)
-    ]
+    chosen = chosen_ridges(weak, strong, ridges)
     folded = train._replace(members=parts)
     made = pipeline(weak, pool, strong, folded, (chosen[0], chosen[1]))
     assert made.left_w2s is not None and made.left_weak is not None
     ceiling = left_out(strong.ceiling, folded, chosen[2]).residuals
     squares = np.stack([(left**2).sum(axis=1) for left in (made.left_w2s, made.left_weak, ceiling)], axis=1)
     values = squares.mean(axis=0)
-    grouped = np.concatenate([(squares - values)[places].sum(axis=1) for places in train.members])
+    grouped = train.sums(squares - values)
     relative = (grouped**2).sum(axis=0) / train.n**2 / np.where(values > 0, values, 1.0) ** 2
     ends = intervals(Joint(values, np.diag(relative), None, effective_draws(grouped)), confidence)
     notes = [*train.notes, *path_notes(weak, strong)]

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._errors import InputError
-from ..numerics.backend import by_backend, compiled
+from ..numerics.backend import compiled, times
+from ..numerics.backend import cross as cross_of
 from ..numerics.checks import ArrayInput, as_groups, as_ridges, at_least_two
 from ..numerics.linalg import product
 from ..numerics.rounding import may_square
@@ -232,14 +233,14 @@ def _along(factored: Factored, members: tuple[np.ndarray, ...], ridges: np.ndarr
     own = center / n  # the intercept's share of each entry of S
     regular = np.where(keep[:, None], np.asarray(factored.eigenvalues)[:, None] + ridges[None, :], 1.0)
     inverse = np.where(keep[:, None], 1 / regular, 0.0)
-    moments = _cross(rows, y)
+    moments = cross_of(rows, y)
     heads = (inverse[:, :, None] * moments[:, None, :]).reshape(len(inverse), -1)
-    rest = y[:, None, :] - _times(rows, heads).reshape(n, len(ridges), c)
+    rest = y[:, None, :] - times(rows, heads).reshape(n, len(ridges), c)
     left, gcv = np.empty_like(rest), np.zeros(len(ridges))
     for places in members:
         size = places.shape[1]
         if size == 1:
-            diagonal = _times(rows[places[:, 0]] ** 2, inverse) + own
+            diagonal = times(rows[places[:, 0]] ** 2, inverse) + own
             left[places[:, 0]] = rest[places[:, 0]] / (1 - diagonal)[:, :, None]
             mean = diagonal.mean(axis=0)
             gcv += (rest[places[:, 0]] ** 2).sum(axis=(0, 2)) / (1 - mean) ** 2
@@ -260,5 +261,3 @@ def _along(factored: Factored, members: tuple[np.ndarray, ...], ridges: np.ndarr
 
 
 _factor = compiled(_factored, static=("center", "scale", "squared"))
-_times = by_backend(lambda la, a, b: la.product(a, b))
-_cross = by_backend(lambda la, a, b: la.cross(a, b))

@@ -15,7 +15,6 @@ Coordinates: rows are divided by $\sqrt n$ of their split, representations in un
 their head is fitted on, and turned to its principal components there.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,13 +23,14 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import by_backend, cut
+from ..numerics.backend import by_backend, cut, times
+from ..numerics.backend import cross as cross_of
 from ..numerics.checks import ArrayInput, as_groups, as_labels, as_samples, check_option, refuse_non_finite
 from ..numerics.rounding import CONSTANT, SMALLEST_SQUARED_RIDGE, epsilon
 from ..second_moments.moments import Moments
 from .kernel import joint_factor, refuse_constant
 from .leave_one_out import PATH, Factored, LeaveOneOut, along_path, members_of, minimum
-from .smoother import left_over
+from .smoother import remaining
 from .spectrum import kept, spectrum, spectrum_of_rows
 from .targets import Targets, as_targets
 
@@ -92,10 +92,9 @@ class Train(NamedTuple):
         """Whether every sample is a group by itself."""
         return all(rows.shape[1] == 1 for rows in self.members)
 
-    @property
-    def degrees(self) -> int:
-        """Degrees of freedom: samples, but for one that the intercept takes."""
-        return self.n - self.center
+    def sums(self, values: Float[np.ndarray, "n j"]) -> Float[np.ndarray, "_ j"]:
+        """Sums over the samples of each group."""
+        return np.concatenate([values[rows].sum(axis=1) for rows in self.members])
 
 
 class TrainedHead(NamedTuple):
@@ -120,7 +119,7 @@ class StrongHead(NamedTuple):
 
     Attributes:
         rows: of D^.
-        eigenvalues, vectors, components: as in ``TrainedHead``, of D^.
+        eigenvalues, components: as in ``TrainedHead``, of D^.
         train: (r~, k), D~ in these coordinates, less its own mean.
         shift: (k,), mean of D~ minus mean of D^ in these coordinates.
         outside: D~ in all d coordinates and its shift, where some directions have no variance on D^; else None.
@@ -129,7 +128,6 @@ class StrongHead(NamedTuple):
 
     rows: Rows
     eigenvalues: Float[np.ndarray, " k"]
-    vectors: Float[Any, "d k"]
     components: Float[np.ndarray, "r k"]
     train: Float[np.ndarray, "r k"]
     shift: Float[np.ndarray, " k"]
@@ -311,18 +309,18 @@ def principal(rows: Rows, ridge: float) -> tuple[Float[np.ndarray, " k"], Any, F
     eigenvalues = np.asarray(found.eigenvalues[:k])
     vectors = cut(found.eigenvectors, slice(None), slice(k))
     if not few:
-        return eigenvalues, vectors, _times(rows.rows, vectors)
+        return eigenvalues, vectors, times(rows.rows, vectors)
     left, roots = np.asarray(vectors), np.sqrt(eigenvalues)
-    return eigenvalues, _cross(rows.rows, left / roots[None, :]), left * roots[None, :]
+    return eigenvalues, cross_of(rows.rows, left / roots[None, :]), left * roots[None, :]
 
 
-def trained_head(rows: Rows, train: Train, ridge: float | str, path: Sequence[float] = PATH) -> TrainedHead:
+def trained_head(rows: Rows, train: Train, ridge: float | str) -> TrainedHead:
     r"""A head on D~: factored, and with the errors of samples that are left out, at one ridge or along the path.
 
     Cost: a decomposition, $9 \min(n, d)^3$, and the path of ``leave_one_out``.
     """
     eigenvalues, vectors, components = principal(rows, SMALLEST_SQUARED_RIDGE if isinstance(ridge, str) else ridge)
-    ridges = np.array(path if ridge == AUTO else [ridge], np.float64)
+    ridges = np.array(PATH if ridge == AUTO else [ridge], np.float64)
     choice = _along(eigenvalues, components, train, ridges)
     if ridge != AUTO:
         choice = replace(choice, warnings=())  # an end of a path of one ridge
@@ -347,21 +345,33 @@ def path_notes(weak: TrainedHead, strong: StrongHead) -> list[str]:
     return [f"{name} head: {note}" for name, one in found for note in one.warnings if called in note]
 
 
+def chosen_ridges(
+    weak: TrainedHead, strong: StrongHead, ridges: tuple[float | str, float | str, float | str]
+) -> tuple[float, float, float]:
+    """Of the weak head, of the strong one on D^ and of that on D~: those that were given, or chosen on D~."""
+    top = strong.ceiling.choice.ridge
+    first, second, third = (
+        choice if isinstance(one, str) else one
+        for one, choice in zip(ridges, (weak.choice.ridge, top, top), strict=True)
+    )
+    return first, second, third
+
+
 def left_out(head: TrainedHead, train: Train, ridge: float) -> LeaveOneOut:
     """A head's errors without each group of D~, at one ridge."""
     return replace(_along(head.eigenvalues, head.components, train, np.array([ridge])), warnings=())
 
 
-def strong_head(pool: Rows, train: Train, ridge: float | str, path: Sequence[float] = PATH) -> StrongHead:
+def strong_head(pool: Rows, train: Train, ridge: float | str) -> StrongHead:
     """The strong model on both splits; ``ridge`` is that of its head, or chosen on D~."""
     eigenvalues, vectors, components = principal(pool, SMALLEST_SQUARED_RIDGE if isinstance(ridge, str) else ridge)
     unit = np.sqrt(train.strong.trace / pool.trace)
     shift = (train.strong.mean - pool.mean) / np.sqrt(pool.trace)
     rows = train.strong.rows * unit
     outside = (rows, shift) if len(eigenvalues) < rows.shape[1] else None
-    inside = np.asarray(_times(shift[None, :], vectors))[0]
-    ceiling = trained_head(train.strong, train, ridge, path)
-    return StrongHead(pool, eigenvalues, vectors, components, _times(rows, vectors), inside, outside, ceiling)
+    inside = np.asarray(times(shift[None, :], vectors))[0]
+    ceiling = trained_head(train.strong, train, ridge)
+    return StrongHead(pool, eigenvalues, components, times(rows, vectors), inside, outside, ceiling)
 
 
 def pipeline(weak: TrainedHead, pool: Rows, strong: StrongHead, train: Train, ridges: tuple[float, float]) -> Pipeline:
@@ -376,13 +386,13 @@ def pipeline(weak: TrainedHead, pool: Rows, strong: StrongHead, train: Train, ri
     """
     inverse_weak, inverse_strong = 1 / (weak.eigenvalues + ridges[0]), 1 / (strong.eigenvalues + ridges[1])
     root, unit = np.sqrt(train.n), np.sqrt(weak.rows.trace)
-    seen = _times(pool.rows * (np.sqrt(pool.trace) / unit), weak.vectors)
-    shift = np.asarray(_times((pool.mean - weak.rows.mean)[None, :] / unit, weak.vectors))[0]
-    cross, cross_train = _cross(strong.components, seen), _cross(strong.train, weak.components)
+    seen = times(pool.rows * (np.sqrt(pool.trace) / unit), weak.vectors)
+    shift = np.asarray(times((pool.mean - weak.rows.mean)[None, :] / unit, weak.vectors))[0]
+    cross, cross_train = cross_of(strong.components, seen), cross_of(strong.train, weak.components)
     head = inverse_weak[:, None] * (weak.components.T @ train.labels)
     heads = inverse_strong[:, None] * (cross @ head)
     sample = strong.train + strong.shift[None, :] / root if train.strong.exact else strong.train
-    through = _times(sample * inverse_strong[None, :], cross) + shift[None, :] / root
+    through = times(sample * inverse_strong[None, :], cross) + shift[None, :] / root
     residual_weak = train.labels - weak.components @ head
     offset = -(shift @ head + strong.shift @ heads)
     residual = train.labels - strong.train @ heads
@@ -436,7 +446,7 @@ def _by_generalised_cross_validation(
     def error(ridge: float) -> float:
         inverse = 1 / (eigenvalues + ridge)
         rest = train.label_square - (squares * inverse * (2 - eigenvalues * inverse)).sum()
-        left = left_over(eigenvalues, ridge, n) - train.center / n
+        left = remaining(eigenvalues, ridge, n, center=train.center)
         return float(max(rest, 0.0) / left**2)
 
     errors = np.array([error(float(ridge)) for ridge in ridges])
@@ -449,6 +459,4 @@ def _by_generalised_cross_validation(
     )
 
 
-_times = by_backend(lambda la, a, b: la.product(a, b))
-_cross = by_backend(lambda la, a, b: la.cross(a, b))
 _gram = by_backend(lambda la, a: la.gram(a), fetch=False)

@@ -36,7 +36,8 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
-from ..numerics.backend import by_backend
+from ..numerics.backend import cross as cross_of
+from ..numerics.backend import times
 from ..numerics.checks import ArrayInput, as_confidence, as_count, check_option
 from ..numerics.rounding import may_solve
 from ..numerics.settings import own_settings
@@ -50,6 +51,7 @@ from .pipeline import (
     StrongHead,
     Train,
     TrainedHead,
+    chosen_ridges,
     labelled,
     left_out,
     path_notes,
@@ -58,7 +60,7 @@ from .pipeline import (
     trained_head,
     unlabelled_rows,
 )
-from .smoother import Implied, implied, left_over, matching_ridge
+from .smoother import Implied, implied, left_over, matching_ridge, remaining
 from .uncertainty import Joint, effective_draws, intervals, rough, student
 from .weak_to_strong import NOISE_ERRORS
 
@@ -293,12 +295,9 @@ def errors_of_pair(
     ceiling: Ceiling | None = None,
 ) -> tuple[PredictedErrors, Estimated]:
     """``predict_errors`` of heads that are factored, and influences; ridges as ``in_unit_trace`` returns them."""
-    first, second, third = ridges
-    chosen = (
-        _for_size(weak, train, sizes.n_train) if isinstance(first, str) else first,
-        strong.ceiling.choice.ridge if isinstance(second, str) else second,
-        strong.ceiling.choice.ridge if isinstance(third, str) else third,
-    )
+    chosen = chosen_ridges(weak, strong, ridges)
+    if isinstance(ridges[0], str):
+        chosen = _for_size(weak, train, sizes.n_train), *chosen[1:]
     found = estimated(weak, pool, strong, train, chosen, sizes, ceiling)
     values: dict[str, float] = dict(zip(ERRORS, map(float, found.values), strict=True))
     ends: dict[str, tuple[float, float]] = {}
@@ -363,8 +362,8 @@ def _for_size(head: TrainedHead, train: Train, size: int) -> float:
     here = head.choice.errors if train.strong.exact else head.choice.gcv
     errors = np.array([one * grown(float(ridge)) for ridge, one in zip(head.choice.ridges, here, strict=True)])
     best = minimum(head.choice.ridges, errors, error, "predicted error", [])[0]
-    dof = float((unbiased / (unbiased + best * n / degrees)).sum())
-    matched = best * (1 - dof / wanted) / left_over(unbiased, best * n / degrees, degrees)
+    dof = float((head.eigenvalues / (head.eigenvalues + best)).sum())
+    matched = best * (1 - dof / wanted) / left_over(head.eigenvalues, best, degrees)
     return max(matched * (n / degrees) * (wanted / size), LEAST)
 
 
@@ -375,7 +374,7 @@ def _intervals(
     assert found.train is not None and found.pool is not None
     room = found.train[:, 1] - found.train[:, 2]
     influences = np.column_stack([found.train, room])
-    grouped = np.concatenate([influences[rows].sum(axis=1) for rows in train.members])
+    grouped = train.sums(influences)
     pooled = (found.pool**2).sum(axis=0) / len(found.pool) ** 2
     variances = (grouped**2).sum(axis=0) / train.n**2
     variances[: len(ERRORS)] += pooled
@@ -456,9 +455,8 @@ def _noise_of_skill(strong: StrongHead, train: Train) -> float:
     left = strong.ceiling.choice.residuals
     if not len(left):
         return 0.0
-    learned = (train.labels**2).sum(axis=1) * train.n - (left**2).sum(axis=1)
-    grouped = np.concatenate([(learned - learned.mean())[rows].sum(axis=1) for rows in train.members])
-    return float(NOISE_ERRORS * np.sqrt((grouped**2).sum()) / train.n)
+    learned = ((train.labels**2).sum(axis=1) * train.n - (left**2).sum(axis=1))[:, None]
+    return float(NOISE_ERRORS * np.sqrt((train.sums(learned - learned.mean()) ** 2).sum()) / train.n)
 
 
 class _Resized(NamedTuple):
@@ -521,7 +519,7 @@ def estimated(
     w = _resized(weak.eigenvalues, ridges[0], n, sizes.n_train, center=center)
     s = _resized(strong.eigenvalues, ridges[1], size, sizes.n_w2s, center=center)
     found = pipeline(weak, pool, strong, train, (w.ridge, s.ridge))
-    h = left_over(weak.eigenvalues, w.ridge, n) - center / n
+    h = remaining(weak.eigenvalues, w.ridge, n, center=center)
     missing = train.label_square - float((train.labels**2).sum())
     square_weak = float((found.residual_weak**2).sum()) + missing
     risk, own = square_weak / h**2, _generalised(found, train, h, missing)
@@ -533,7 +531,7 @@ def estimated(
     more = (err_weak / sizes.n_train) / (risk / n)
 
     noise, inside, passed, mean = _noise(found, weak, strong, train, risk, w.own, s.own)
-    left = left_over(strong.eigenvalues, s.ridge, size) - center / size
+    left = remaining(strong.eigenvalues, s.ridge, size, center=center)
     unfitted = float(((found.pool @ found.weak - strong.components @ found.strong) ** 2).sum()) / left**2
     unfitted *= (1 - s.own) / (1 + center / size)
 
@@ -555,7 +553,7 @@ def estimated(
     parts |= {"gap_passed": shared, "gap_fitting": beside}
     pred_gap = shared + beside
 
-    top = ceiling_of(strong, train, ridges, sizes) if ceiling is None else ceiling
+    top = ceiling_of(strong, train, *ridges[1:], sizes.n_w2s) if ceiling is None else ceiling
     err_ceiling = top.error
     gain = err_weak - err_w2s
     room = err_weak - err_ceiling
@@ -568,22 +566,22 @@ def estimated(
     )
 
 
-def ceiling_of(strong: StrongHead, train: Train, ridges: tuple[float, float, float], sizes: Sizes) -> Ceiling:
-    """Err_sc, the same for all weak models; ridges as in ``estimated``, whose first one does not matter."""
+def ceiling_of(strong: StrongHead, train: Train, ridge: float, ridge_train: float, n_w2s: int) -> Ceiling:
+    """Err_sc, the same for all weak models, at the ridge of the strong head in units of D^'s and of D~'s trace."""
     n, center = train.n, train.center
-    own = _resized(strong.ceiling.eigenvalues, ridges[2], n, sizes.n_w2s, center=center)
+    own = _resized(strong.ceiling.eigenvalues, ridge_train, n, n_w2s, center=center)
     factor = own.factor
     if not own.reached:
         # D~ does not resolve a head on so many samples: it says what is left at its own smallest implicit ridge, an
         # upper bound, and D^ what fitting adds. Pairs of samples of D~ would be unbiased, and nothing but noise.
-        s = _resized(strong.eigenvalues, ridges[1], strong.rows.n, sizes.n_w2s, center=center)
+        s = _resized(strong.eigenvalues, ridge, strong.rows.n, n_w2s, center=center)
         factor *= (1 - own.other) / (1 - s.other)
     left = left_out(strong.ceiling, train, own.ridge)
     if not train.strong.exact:
         return Ceiling(float(left.gcv[0]) * factor, None, own.reached)
-    intercept = np.full((n, int(center)), n**-0.5)
-    rows = np.hstack([strong.ceiling.components, intercept])
-    turned = np.hstack([strong.ceiling.components / (strong.ceiling.eigenvalues + own.ridge)[None, :], intercept])
+    components = strong.ceiling.components
+    turned = components / (strong.ceiling.eigenvalues + own.ridge)[None, :]
+    rows, turned = (_with_intercept(one, train) for one in (components, turned))
     remains = 1 - (turned * rows).sum(axis=1)
     moved = _risk(left.residuals, left.residuals, rows / remains[:, None], turned)
     return Ceiling(float(left.errors[0]) * factor, moved * factor, own.reached)
@@ -612,8 +610,8 @@ def _noise(
         pool, crossed, mean = found.pool * spread[None, :], found.cross * spread[None, :], risk / n * center
     else:
         moves, means = _by_group(weak.components * found.inverse_weak[None, :], found.left_weak, train)
-        spread = _cross(moves, moves) / n
-        pool, crossed = _times(found.pool, spread), _times(found.cross, spread)
+        spread = cross_of(moves, moves) / n
+        pool, crossed = times(found.pool, spread), times(found.cross, spread)
         mean = float((means**2).sum()) / n**2 * center
     degrees = size - center
     # From here on divided by degrees of freedom; what the strong model's directions hold, and what lies beside them.
@@ -621,8 +619,7 @@ def _noise(
     held = (1 - own) * (crossed * found.cross).sum(axis=1) / strong.eigenvalues * (size / degrees)
     beside = max(whole - float(held.sum()), 0.0) if len(held) < degrees else 0.0
     share = found.ridge_strong * found.inverse_strong
-    left = left_over(strong.eigenvalues, found.ridge_strong, size) - center / size
-    left *= size / degrees
+    left = left_over(strong.eigenvalues, found.ridge_strong, degrees)
     outside = (beside + float((share * held).sum())) / left
     square = (beside + float((share**2 * held).sum())) / left**2 * (1 - own_strong)
     return whole, whole - outside, whole - 2 * outside + square, mean
@@ -657,7 +654,7 @@ def _forms(
     """
     n, size, center = train.n, strong.rows.n, train.center
     degrees, kappa, inverse = size - center, s.found.ridge, found.inverse_strong
-    left = left_over(strong.eigenvalues * (size / degrees), s.ridge * size / degrees, degrees)
+    left = left_over(strong.eigenvalues, s.ridge, degrees)
     # On directions without variance on D^ the smoother's resolvent is 1 / kappa.
     of_square = (1 - s.own) * (degrees / size) * strong.eigenvalues * inverse**2
     of_product = (degrees / size) * left * inverse - 1 / kappa
@@ -665,12 +662,12 @@ def _forms(
     residual = found.residual_weak / h if found.left_weak is None else found.left_weak / np.sqrt(n)
     terms, samples, moments = [], [], []
     for rows, shift in coordinates:
-        moment = _cross(rows, residual)
+        moment = cross_of(rows, residual)
         if train.strong.exact:
             sample = rows + shift[None, :] * (center / np.sqrt(n))
             alone, moved = _with_themselves(sample, found, weak, train, residual)
         else:
-            sample, cross = rows, _cross(rows, weak.components)
+            sample, cross = rows, cross_of(rows, weak.components)
             alone = square / h**2 * ((rows**2).sum(axis=0) + center * shift**2) / n
             moved = square / h**3 * ((cross**2 * found.inverse_weak).sum(axis=1) + center * shift**2) / n
             moved -= alone * (1 - h) / h
@@ -682,7 +679,7 @@ def _forms(
     products += _slope(samples[-1], np.full(samples[-1].shape[1], 1 / kappa), moments[-1], residual)
     # Without a sample of D^ the resolvent gains a multiple of one matrix of rank one: forms follow exactly.
     once, twice = inverse[:, None] * moments[0], (strong.eigenvalues * inverse**2)[:, None] * moments[0]
-    seen, seen_twice = (_times(strong.components, x) * np.sqrt(size) for x in (once, twice))
+    seen, seen_twice = (times(strong.components, x) * np.sqrt(size) for x in (once, twice))
     own = 1 - strong.components**2 @ inverse - center / size
     remains = 1 - strong.components**2 @ (strong.eigenvalues * inverse**2) - center / size
     squared = (seen**2).sum(axis=1)
@@ -698,7 +695,7 @@ def _slope(
     residual: Float[np.ndarray, "r c"],
 ) -> Float[np.ndarray, "r c"]:
     """A weighted product of each sample with the moment of all others and their residuals."""
-    return _times(sample, weights[:, None] * moment) - (sample**2 @ weights)[:, None] * residual
+    return times(sample, weights[:, None] * moment) - (sample**2 @ weights)[:, None] * residual
 
 
 def _with_themselves(
@@ -714,10 +711,10 @@ def _with_themselves(
         sample: D~ as the strong model sees it.
         residual: what is left of each sample without its group, over $\sqrt n$.
     """
-    every, weights = _with_intercept(weak.components, train), _with_intercept(weak.components, train)
-    weights[:, : len(found.inverse_weak)] *= found.inverse_weak[None, :]
+    weighted = weak.components * found.inverse_weak[None, :]
+    every, weights = (_with_intercept(rows, train) for rows in (weak.components, weighted))
     turned = _regressed(sample, every, weights, train)
-    seen = _times(weights, _cross(every, turned))
+    seen = times(weights, cross_of(every, turned))
     fitted = residual - found.residual_weak
     if train.alone and residual.shape[1] == 1:
         square = residual[:, 0] ** 2
@@ -781,14 +778,13 @@ def _influences(
     left_weak, left_w2s = found.left_weak, found.left_w2s
     assert left_weak is not None and left_w2s is not None
     weighted = weak.components * found.inverse_weak[None, :]
-    intercept = np.full((n, int(train.center)), n**-0.5)
-    every, weights, passed = (np.hstack([rows, intercept]) for rows in (weak.components, weighted, found.through))
+    every, weights, passed = (_with_intercept(rows, train) for rows in (weak.components, weighted, found.through))
     h = 1 - (every * weights).sum(axis=1)
 
     def turned_by(slope: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """What each sample of D~ does to a sum of slopes times residuals: by its own, and through the weak head."""
         own = ((every * weights).sum(axis=1) / h)[:, None] * slope
-        others = _times(weights, _cross(every, slope / h[:, None])) - own
+        others = times(weights, cross_of(every, slope / h[:, None])) - own
         return 2 * root * ((slope - others) * left_weak).sum(axis=1)
 
     through = passed + ((passed * weights).sum(axis=1) / h)[:, None] * every
@@ -801,7 +797,7 @@ def _influences(
     pgr = (gain - values[5] * room) / (values[1] - values[2])
     moved = np.stack([err_w2s, err_weak, err_ceiling, pred_gap, gain, pgr], axis=1)
     # D^ moves the strong head alone, by its residuals on the pseudo-labels.
-    left = left_over(strong.eigenvalues, s.ridge, size) - train.center / size
+    left = remaining(strong.eigenvalues, s.ridge, size, center=train.center)
     apart = (found.pool @ found.weak - strong.components @ found.strong) * (np.sqrt(size) / left)
     sample = strong.train + strong.shift[None, :] / root
     slope = found.inverse_strong[:, None] * (sample.T @ left_w2s) / root
@@ -830,10 +826,6 @@ def _risk(
         through, weighted: $\tau$ is their product, over rows j and i.
     """
     alone = (through * weighted).sum(axis=1)
-    first = _times(weighted, _cross(through, left)) - alone[:, None] * left
-    second = (_times(weighted, _cross(through, through)) * weighted).sum(axis=1) - alone**2
+    first = times(weighted, cross_of(through, left)) - alone[:, None] * left
+    second = (times(weighted, cross_of(through, through)) * weighted).sum(axis=1) - alone**2
     return (left**2).sum(axis=1) - 2 * (first * moving).sum(axis=1) - second * (moving**2).sum(axis=1)
-
-
-_times = by_backend(lambda la, a, b: la.product(a, b))
-_cross = by_backend(lambda la, a, b: la.cross(a, b))

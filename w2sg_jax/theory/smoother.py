@@ -151,6 +151,11 @@ def left_over(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int) -> flo
     return (max(n - len(eigenvalues), 0.0) + float((ridge / (eigenvalues + ridge)).sum())) / n
 
 
+def remaining(eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, *, center: bool) -> float:
+    r"""$1 - \operatorname{tr} S / n$ of n samples: what P and the intercept leave; eigenvalues divided by n."""
+    return left_over(eigenvalues, ridge, n - center) * (n - center) / n
+
+
 def matching_ridge(
     eigenvalues: Float[np.ndarray, " k"], ridge: float, n: int, other: int, least: float
 ) -> tuple[float, bool]:
