@@ -490,10 +490,16 @@ def _ranking(
                 intervals={key: (float(pair[place, 0]), float(pair[place, 1])) for key, pair in ends.items()},
                 probability_best=None if first is None else float(first.probability[place]),
                 may_be_best=None if first is None else bool(first.possible[place]),
-                warnings=tuple(dict.fromkeys(note for each in own for note in each.warnings))
-                + _vanished(own, [split.label_square for split in splits])
-                + rough({key: float(draws[place]) for key, draws in few.items()})
-                + (predicted[name].warnings if name in predicted else ()),
+                warnings=tuple(
+                    dict.fromkeys(
+                        (
+                            *(note for each in own for note in each.warnings),
+                            *_vanished(own, [split.label_square for split in splits]),
+                            *rough({key: float(draws[place]) for key, draws in few.items()}),
+                            *(predicted[name].warnings if name in predicted else ()),
+                        )
+                    )
+                ),
             )
         )
     rows = ordered(rows, by)

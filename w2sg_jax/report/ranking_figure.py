@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..ranking.result import Ranking, RankingRow
 
 MOST_ROWS = 60
+NARROWEST = 0.01
+"""Of the values in a panel, that its axis spans."""
 DRAWN = tuple(name for name in WITH_INTERVAL if name != "pred_gap")
 """Of the quantities with intervals; the predicted PredGap stands in the table."""
 
@@ -60,6 +62,10 @@ def _draw(axis: "Axes", ranking: "Ranking", rows: "list[RankingRow]", name: str)
     for place, row in enumerate(rows):
         if getattr(row, name) is not None:
             _point(axis, place, row, getattr(row, name), row.intervals.get(name))
+    low, high = axis.get_xlim()
+    least = NARROWEST * max(abs(low), abs(high))
+    if high - low < least:  # values that are as good as equal: a common offset would stand in the label
+        axis.set_xlim((low + high - least) / 2, (low + high + least) / 2)
     _without_rules(axis)
     if name == ranking.by:
         axis.set_title("ranked by this", fontsize="small")

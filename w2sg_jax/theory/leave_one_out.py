@@ -68,7 +68,7 @@ class LeaveOneOut:
     warnings: tuple[str, ...]
 
 
-class Factored(NamedTuple):
+class LabelledComponents(NamedTuple):
     r"""A representation whose smoothers are $Z (\Lambda + \beta)^{-1} Z^\top$, and labels, both less their means.
 
     ``rows`` is Z, principal components of the samples over $\sqrt n$; ``constant``: whether it has no variance.
@@ -134,7 +134,12 @@ def leave_one_out(
 
 
 def along_path(
-    factored: Factored, members: tuple[np.ndarray, ...], path: Float[np.ndarray, " R"], *, center: bool, scale: str
+    factored: LabelledComponents,
+    members: tuple[np.ndarray, ...],
+    path: Float[np.ndarray, " R"],
+    *,
+    center: bool,
+    scale: str,
 ) -> LeaveOneOut:
     """``leave_one_out`` of a representation that is factored already.
 
@@ -218,15 +223,17 @@ def members_of(group: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) -> Factored:
+def _factored(h: Array, y: Array, *, center: bool, scale: str, squared: bool) -> LabelledComponents:
     parts = components(h, center=center, scale=scale, squared=squared)
     n = jnp.asarray(h.shape[0], h.dtype)
     rows = parts.rows if parts.rotation is None else product(parts.rows, parts.rotation)
     left = y - y.mean(axis=0)[None, :] if center else y
-    return Factored(rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant)
+    return LabelledComponents(
+        rows * jnp.sqrt(n), parts.spectrum.eigenvalues, kept(parts.spectrum), left, parts.constant
+    )
 
 
-def _along(factored: Factored, members: tuple[np.ndarray, ...], ridges: np.ndarray, *, center: bool) -> _Left:
+def _along(factored: LabelledComponents, members: tuple[np.ndarray, ...], ridges: np.ndarray, *, center: bool) -> _Left:
     """Errors at some ridges: products for all of them at once where samples are left out one by one."""
     rows, y, keep = factored.rows, factored.y, np.asarray(factored.keep)
     n, c = y.shape

@@ -29,7 +29,7 @@ from ..numerics.checks import ArrayInput, as_groups, as_labels, as_samples, chec
 from ..numerics.rounding import CONSTANT, SMALLEST_SQUARED_RIDGE, epsilon
 from ..second_moments.moments import Moments
 from .kernel import joint_factor, refuse_constant
-from .leave_one_out import PATH, Factored, LeaveOneOut, along_path, members_of, minimum
+from .leave_one_out import PATH, LabelledComponents, LeaveOneOut, along_path, members_of, minimum
 from .smoother import remaining
 from .spectrum import kept, spectrum, spectrum_of_rows
 from .targets import Targets, as_targets
@@ -334,7 +334,7 @@ def _along(
     if not train.strong.exact:
         return _by_generalised_cross_validation(eigenvalues, components, train, ridges)
     root, keep = np.sqrt(train.n), np.ones(len(eigenvalues), bool)
-    factored = Factored(components, eigenvalues, keep, train.labels * root, np.zeros((), bool))
+    factored = LabelledComponents(components, eigenvalues, keep, train.labels * root, np.zeros((), bool))
     return along_path(factored, train.members, ridges, center=train.center, scale="trace")
 
 
