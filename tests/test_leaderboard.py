@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import w2sg_jax as w2sg
 from experiments.leaderboard.analyse import ERR_WEAK, column
-from experiments.leaderboard.measure import EVERY_SPLIT, RIDGE_FREE, RIDGES, supervise
+from experiments.leaderboard.measure import EVERY_SPLIT, RIDGES, supervise
 from experiments.leaderboard.obtain import task_of
 from experiments.leaderboard.options import Options
 from experiments.leaderboard.results import markdown
@@ -21,6 +21,7 @@ from experiments.molecules.zoo import EDGES, NAMING
 from w2sg_jax.datasets import load_freesolv
 from w2sg_jax.datasets.splits import make_splits
 from w2sg_jax.evaluation.leaderboard import BASELINES, Entrant, Table, leaderboard, skill, tables_of
+from w2sg_jax.evaluation.predictions import RIDGE_FREE
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.training import PretrainConfig
 from w2sg_jax.training.zoo import ModelPlan, Zoo

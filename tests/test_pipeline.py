@@ -88,6 +88,19 @@ def test_pgr_is_undefined_when_its_denominator_is_noise():
     assert np.isnan(run(y=RNG.normal(size=600)).pgr)
 
 
+def test_standard_error_of_pgr_is_that_of_drawing_test_samples_anew():
+    train, w2s, fresh = np.arange(150), np.arange(150, 400), np.arange(400, 600)
+
+    def measured(test):
+        heads = (WEAK[train], Y[train]), (WEAK[w2s], STRONG[w2s], Y[w2s])
+        return w2sg.weak_to_strong(*heads, (WEAK[test], STRONG[test], Y[test]), 1e-2)
+
+    said = measured(fresh)
+    drawn = [measured(np.random.default_rng(seed).choice(fresh, 200)).pgr for seed in range(100)]
+    assert said.pgr_standard_error == pytest.approx(np.nanstd(drawn), rel=0.25)
+    assert np.isnan(run(weak=STRONG, strong=WEAK).pgr_standard_error)
+
+
 @pytest.mark.driver
 def test_vmapped_splits_and_ridges_equal_the_loop():
     permutations = np.stack([np.random.default_rng(seed).permutation(600) for seed in range(3)])

@@ -483,6 +483,21 @@ def test_the_strong_model_is_factored_once(monkeypatch):
         first.with_weak(arrays["weak"])
 
 
+def test_a_weak_model_beside_another_strong_one_shares_both(monkeypatch):
+    from w2sg_jax.predictors import predictor
+
+    names = []
+    monkeypatch.setattr(predictor, "factor", lambda h, name: names.append(name) or factor(h, name))
+    arrays = pair("wide samples")
+    other = arrays | {name: arrays[name][:, 1:] for name in ("strong", "train_strong")}
+    first, second = Inputs(**arrays, ridge=RIDGE), Inputs(**other, ridge=RIDGE)
+    values(first), values(second)
+    before = len(names)
+    found = values(first.beside(second))
+    assert len(names) == before, "nothing is factored again"
+    assert found == pytest.approx(values(second), nan_ok=True)
+
+
 def test_what_is_missing_is_named():
     arrays = pair("wide samples")
     bare = Inputs(arrays["weak"], arrays["strong"])

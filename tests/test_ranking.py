@@ -61,11 +61,20 @@ def test_every_model_is_ranked_at_the_ridge_that_its_head_would_have():
     found = w2sg.rank(
         unlabelled, STRONG[150:], train=(labelled, STRONG[:150], Y[:150]), train_groups=groups, confidence=0.9
     )
-    top = w2sg.leave_one_out(STRONG[:150], Y[:150], groups=groups).ridge
-    assert found.ridge_strong == pytest.approx(top, rel=1e-5)
+    top = w2sg.leave_one_out(STRONG[:150], Y[:150], groups=groups)
+    assert found.ridge_strong == pytest.approx(top.ridge, rel=1e-5)
+    assert found.curve_strong.leave_one_out == pytest.approx(top.errors, rel=1e-6)
     for row in found.rows:
-        own = w2sg.leave_one_out(labelled[row.name], Y[:150], groups=groups).ridge
-        assert row.ridge_weak == pytest.approx(own, rel=1e-5)
+        chosen = w2sg.leave_one_out(labelled[row.name], Y[:150], groups=groups)
+        assert row.ridge_weak == pytest.approx(chosen.ridge, rel=1e-5)
+        curve = row.curve_weak
+        for path, truth in (
+            (curve.ridges, chosen.ridges),
+            (curve.leave_one_out, chosen.errors),
+            (curve.gcv, chosen.gcv),
+        ):
+            assert path == pytest.approx(truth, rel=1e-6)
+        assert curve.gcv_ridge == pytest.approx(chosen.gcv_ridge, rel=1e-4)
         g = w2sg.gap(w2sg.moments(unlabelled[row.name], STRONG[150:]), (row.ridge_weak, found.ridge_strong))
         assert row.norm == pytest.approx(g.norm, rel=1e-9)
         truth = dense_gap(labelled[row.name], STRONG[:150], Y[:150], ridge=(row.ridge_weak, found.ridge_strong))
@@ -80,6 +89,7 @@ def test_every_model_is_ranked_at_the_ridge_that_its_head_would_have():
         assert row.intervals["err_w2s"] == pytest.approx(alone.intervals["err_w2s"], rel=1e-9)
     without = w2sg.rank(unlabelled, STRONG[150:])
     assert (without.ridge_strong, without.rows[0].ridge_weak, without.rows[0].err_w2s) == (1e-2, 1e-2, None)
+    assert without.curve_strong is None and without.rows[0].curve_weak is None
     assert without == w2sg.rank(unlabelled, STRONG[150:], ridge=1e-2)
 
 

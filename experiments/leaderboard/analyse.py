@@ -7,22 +7,13 @@ from typing import Any
 import numpy as np
 
 from w2sg_jax.evaluation.correlation import rank_correlation
-from w2sg_jax.evaluation.leaderboard import Entrant, Leaderboard, Table, leaderboard, skill, tables_of
-from w2sg_jax.predictors import PREDICTORS
+from w2sg_jax.evaluation.leaderboard import Leaderboard, Table, leaderboard, skill, tables_of
+from w2sg_jax.evaluation.predictions import ERR_WEAK, FORETELL, baselines, column, entrants
 
-from .measure import KNOWN, MEASURED, RIDGE_FREE, RIDGES
+from .measure import KNOWN, MEASURED, RIDGES
 from .obtain import Measured
 
-FORETELL = ("predicted_err_w2s", "cross_validated_err_w2s", "leave_one_out_weak")
-"""Predictors in the unit of Err_w2s. The last is Err_w: a bet that the strong model neither gains nor loses."""
 OF_RIDGE = {KNOWN: "ridge 1e-4", "own": "own ridges"}
-ERR_WEAK = "measured_err_weak"
-"""Name of the measured Err_w among predictors."""
-
-
-def column(name: str, ridge: str) -> str:
-    """Of a predictor at a ridge, in a table."""
-    return name if name in RIDGE_FREE else f"{name}@{ridge}"
 
 
 def rows_of(measured: Measured, strong: str, families: Mapping[str, str], heads: str) -> Iterator[dict[str, Any]]:
@@ -48,29 +39,12 @@ def rows_of(measured: Measured, strong: str, families: Mapping[str, str], heads:
             }
 
 
-def entrants(seconds: Mapping[str, float]) -> list[Entrant]:
-    """Every predictor at either ridge, once where it has none; and the measured Err_w."""
-    found = [Entrant(ERR_WEAK, "Err_w, measured", hindsight=True, foretells_error=True)]
-    for name, predictor in PREDICTORS.items():
-        for ridge in (KNOWN,) if name in RIDGE_FREE else RIDGES:
-            title = predictor.title if name in RIDGE_FREE else f"{predictor.title}, {OF_RIDGE[ridge]}"
-            hindsight = "labels" in predictor.needs
-            options = {"foretells_error": name in FORETELL, "hindsight": hindsight, "seconds": seconds[name]}
-            found.append(Entrant(column(name, ridge), title, predictor.sign, **options))
-    return found
-
-
-def baselines(heads: str) -> tuple[str, ...]:
-    """What all are compared with, at the ridges of a kind of heads: both baselines, and the supervised-split gap."""
-    return "leave_one_out_weak", f"cross_validated_err_w2s@{heads}", f"supervised@{heads}"
-
-
 def boards(
     measured: Measured, strong: str, families: Mapping[str, str], *, seed: int, draws: int
 ) -> dict[str, tuple[Table, Leaderboard]]:
     """The leaderboard of a task for either kind of heads."""
     found = {}
-    taking_part = entrants(measured.seconds)
+    taking_part = entrants(OF_RIDGE, measured.seconds)
     for heads in RIDGES:
         (table,) = tables_of(rows_of(measured, strong, families, heads))
         # The gap of both strong heads was measured; no predictor.

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from w2sg_jax.evaluation.predictions import FORETELL, column
 from w2sg_jax.predictors import PREDICTORS
 from w2sg_jax.report.style import MARKS, panels
 
-from .analyse import FORETELL, column
 from .measure import RIDGES
 from .results import HEADS
 

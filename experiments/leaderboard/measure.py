@@ -1,7 +1,6 @@
 """One split of one labelled set: what weak-to-strong fine-tuning did, and what every predictor said before."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from jaxtyping import Float64
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
 from w2sg_jax.datasets.splits import make_splits
+from w2sg_jax.evaluation.predictions import predictions
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.predictors.predicted_error import own_ridges
 
@@ -20,12 +20,6 @@ KNOWN, OWN = "1e-4", "own"
 RIDGE = 1e-4
 RIDGES = (KNOWN, OWN)
 MEASURED = ("err_w2s", "err_weak", "err_ceiling", "pred_gap")
-RIDGE_FREE = (
-    *("correlation_dimension", "exact_variance", "cka", "debiased_cka", "procrustes", "svcca", "pwcca", "mutual_knn"),
-    *("eigenspace_overlap", "leave_one_out_weak", "leave_one_out_strong", "probe_difference"),
-    *("stable_rank_weak", "stable_rank_strong", "width"),
-)
-"""Predictors without a ridge, or that find their own."""
 EVERY_SPLIT = (
     *("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"),
     *("leave_one_out_weak", "leave_one_out_strong", "probe_difference", "supervised", "predicted", "width"),
@@ -77,7 +71,8 @@ def supervise(config: Supervision) -> dict[str, Any]:
                 measured[heads][name].append(value)
         every = config.every_predictor
         labels = samples.pseudo_labels(path, [RIDGE, own[0]]) if every else None
-        for name, ridge, value in _said(inputs, own, labels):
+        names = PREDICTORS if every else EVERY_SPLIT
+        for name, ridge, value in predictions(_at_ridges(inputs, own, labels), names):
             said.setdefault(name, {}).setdefault(ridge, []).append(value)
     test = samples.target[samples.rows[2]]
     return {
@@ -162,23 +157,21 @@ def _measured(samples: _Samples, weak: Path, own: tuple[float, float]) -> dict[s
     }
 
 
-def _said(
+def _at_ridges(
     inputs: Inputs, own: tuple[float, float], labels: Float64[np.ndarray, "R n 1"] | None
-) -> Iterator[tuple[str, str, float]]:
-    """Name, ridge and value of predictors; one without a ridge is under the first.
+) -> dict[str, Inputs]:
+    """The inputs at the known and at their own ridges.
 
     Args:
         inputs: of one weak model, with the known ridge.
         own: its own ridges.
-        labels: pseudo-labels of either ridge; without them, the predictors of ``EVERY_SPLIT`` alone.
+        labels: pseudo-labels of either ridge, or None.
     """
     both = [inputs.with_ridge(inputs.ridge), inputs.with_ridge(own)]
     if labels is not None:
         # A predictor sees nothing else of them: what is known of both models stays.
         both = [replace(one, pseudo_labels=of_ridge) for one, of_ridge in zip(both, labels, strict=True)]
-    for name in EVERY_SPLIT if labels is None else PREDICTORS:
-        for ridge, one in list(zip(RIDGES, both, strict=True))[: 1 if name in RIDGE_FREE else 2]:
-            yield name, ridge, PREDICTORS[name].value(one)
+    return dict(zip(RIDGES, both, strict=True))
 
 
 def _representation(path: Path) -> Float64[np.ndarray, "n d"]:

@@ -158,6 +158,19 @@ class Inputs:
         """
         return replace(self, ridge=ridge, _weak_model=self.weak_model, _strong_model=self.strong_model)
 
+    def beside(self, other: "Inputs") -> "Inputs":
+        """The weak model of these inputs beside the strong model of others, which have the same samples.
+
+        What has been computed of either model alone is kept, and what will be is shared.
+        """
+        return replace(
+            self,
+            strong=other.strong,
+            train_strong=other.train_strong,
+            _weak_model=self.weak_model,
+            _strong_model=other.strong_model,
+        )
+
     def once(self, function: "Callable[[Inputs], T]") -> T:
         """``function(self)``, computed at the first call and kept."""
         if function not in self._known:

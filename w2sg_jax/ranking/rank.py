@@ -29,6 +29,7 @@ from ..theory.gap import accuracy, close, gap_of_pair, rounding_of_norm
 from ..theory.gap_operator import functions_of_pair, make_pair
 from ..theory.influence import Functions
 from ..theory.kernel import Traces, joint_factor
+from ..theory.leave_one_out import LeaveOneOut
 from ..theory.pipeline import AUTO, Ridge
 from ..theory.predicted_errors import PredictedErrors
 from ..theory.second_pass import Covariances, Model, covariances
@@ -39,7 +40,7 @@ from ..theory.uncertainty import Joint, best, corrected, intervals, rough
 from .beside import Beside
 from .candidates import Candidates, checked_candidates, same_models, train_parts
 from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, predicted_errors
-from .result import ERRORS, Ranking, RankingRow, failed_row, order, ordered
+from .result import ERRORS, Ranking, RankingRow, RidgeCurve, failed_row, order, ordered
 
 SUMS_BYTES = 1 << 32
 """Of the sums and factors of weak models that are held together on the host."""
@@ -486,7 +487,7 @@ def _ranking(
                 dof_weak=own[0].dof,
                 dof_strong=splits[0].dof_strong,
                 ridge_weak=settings.ridges[name],
-                **_errors_of(predicted.get(name)),  # pyright: ignore[reportArgumentType]
+                **_errors_of(predicted.get(name)),
                 intervals={key: (float(pair[place, 0]), float(pair[place, 1])) for key, pair in ends.items()},
                 probability_best=None if first is None else float(first.probability[place]),
                 may_be_best=None if first is None else bool(first.possible[place]),
@@ -512,6 +513,7 @@ def _ranking(
         ridge_strong=settings.ridge[0],
         err_ceiling=next((one.err_ceiling for one in predicted.values()), None),
         label_variance=next((one.label_variance for one in predicted.values()), None),
+        curve_strong=next((_curve(one.choice_strong) for one in predicted.values()), None),
         threshold=settings.threshold,
         n=target.strong.shape[0],
         n_train=splits[1].sample.strong.shape[0] if len(splits) > 1 else None,
@@ -530,12 +532,19 @@ def _ranking(
     )
 
 
-def _errors_of(found: PredictedErrors | None) -> dict[str, float | None]:
-    """The fields of a row that are predicted errors; None for what is undefined."""
+def _errors_of(found: PredictedErrors | None) -> dict[str, Any]:
+    """The fields of a row that come with predicted errors; None for what is undefined."""
     if found is None:
         return {}
     fields = {name: getattr(found, name) for name in ("err_w2s", "err_weak", "pred_gap", "gain", "pgr")}
-    return {name: None if math.isnan(value) else value for name, value in fields.items()}
+    told = {name: None if math.isnan(value) else value for name, value in fields.items()}
+    return told | {"curve_weak": _curve(found.choice_weak)}
+
+
+def _curve(choice: LeaveOneOut) -> RidgeCurve:
+    """Plain numbers of a choice of ridges."""
+    paths = (tuple(map(float, path)) for path in (choice.ridges, choice.errors, choice.gcv))
+    return RidgeCurve(*paths, float(choice.gcv_ridge))
 
 
 def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:

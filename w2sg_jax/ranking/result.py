@@ -16,6 +16,23 @@ ERRORS = ("err_w2s", "err_weak")
 
 
 @dataclass(frozen=True)
+class RidgeCurve:
+    """Errors on the labelled split along the path of ridges that one is chosen on, ascending, in units of ``scale``.
+
+    Attributes:
+        ridges: the path.
+        leave_one_out: mean squared leave-one-out errors of heads, the smallest of which chooses where "auto" is asked.
+        gcv: generalised cross-validation beside it.
+        gcv_ridge: where that is smallest.
+    """
+
+    ridges: tuple[float, ...]
+    leave_one_out: tuple[float, ...]
+    gcv: tuple[float, ...]
+    gcv_ridge: float
+
+
+@dataclass(frozen=True)
 class RankingRow:
     """One weak model.
 
@@ -25,6 +42,7 @@ class RankingRow:
             given with labels that can be learned from, at ridges that heads can have, and for a PredGap or PGR that is
             undefined.
         ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
+        curve_weak: what it is or would be chosen by; None without predicted errors.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
         also: further predictors that were asked for, by their names; NaN where one is undefined.
@@ -47,6 +65,7 @@ class RankingRow:
     dof_weak: float
     dof_strong: float
     ridge_weak: float = float("nan")
+    curve_weak: RidgeCurve | None = field(default=None, repr=False)
     err_w2s: float | None = None
     err_weak: float | None = None
     pred_gap: float | None = None
@@ -85,6 +104,7 @@ class Ranking:
         rows: one a weak model, in the order of ``by``; those without a value last.
         by: the quantity that orders them.
         ridge_strong: of the strong model, in units of ``scale``; those of weak models are in their rows.
+        curve_strong: what it is or would be chosen by; None without predicted errors.
         err_ceiling: predicted error of the strong model with true labels.  label_variance: error of a head that knows
             nothing. None without predicted errors.
         threshold: a (weak, strong) pair.  n: samples.  n_train: samples of the supervised split, or None.
@@ -108,6 +128,7 @@ class Ranking:
     scale: str
     dtype: str
     covariances: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    curve_strong: RidgeCurve | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
     @property

@@ -31,7 +31,7 @@ NOISE_ERRORS = 2.0
 BATCH_BYTES = 1 << 28
 """Of representations of the splits that are measured together on an accelerator."""
 TWINS = ("err_weak_01", "err_w2s_01", "err_ceiling_01", "pred_gap_01", "pgr_01")
-INTERNAL = ("pgr_denominator_01", "pgr_noise_01", "constant_weak", "constant_strong")
+INTERNAL = ("pgr_denominator_01", "pgr_noise_01", "pgr_standard_error_01", "constant_weak", "constant_strong")
 
 Numbers = float | Float[np.ndarray, "..."]
 
@@ -49,6 +49,7 @@ class WeakToStrong:
         pred_gap_01: share of samples where the two disagree.
         pgr: $(Err_w - Err_{w2s}) / (Err_w - Err_{sc})$; NaN, undefined, while the denominator is within two standard
             errors of 0 (paired over test samples).
+        pgr_standard_error: of the ratio, over test samples (delta method); NaN where the ratio is.
         pgr_denominator, pgr_noise: that denominator and its standard error.
         residual_w2s: mean squared residual of the strong head on the pseudo-labels that it was fitted on.
         ridge_weak, ridge_strong: what was added to K/n, in units of ``scale``.
@@ -60,6 +61,7 @@ class WeakToStrong:
     err_ceiling: Numbers
     pred_gap: Numbers
     pgr: Numbers
+    pgr_standard_error: Numbers
     pgr_denominator: Numbers
     pgr_noise: Numbers
     residual_w2s: Numbers
@@ -236,12 +238,15 @@ def _errors(losses: list[jax.Array], between: jax.Array, suffix: str) -> dict[st
     rounding = DENOMINATOR * epsilon(noise.dtype) * (err_weak + err_ceiling)
     defined = denominator > NOISE_ERRORS * noise + rounding
     pgr = jnp.where(defined, (err_weak - err_w2s) / jnp.where(defined, denominator, 1.0), jnp.nan)
+    influence = losses[0] - losses[1] - pgr[..., None] * difference
+    spread = influence.std(axis=-1) / jnp.sqrt(difference.shape[-1])
     return {
         f"err_weak{suffix}": err_weak,
         f"err_w2s{suffix}": err_w2s,
         f"err_ceiling{suffix}": err_ceiling,
         f"pred_gap{suffix}": between.mean(axis=-1),
         f"pgr{suffix}": pgr,
+        f"pgr_standard_error{suffix}": spread / jnp.where(defined, denominator, 1.0),
         f"pgr_denominator{suffix}": denominator,
         f"pgr_noise{suffix}": noise,
     }
