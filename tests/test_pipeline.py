@@ -99,6 +99,8 @@ def test_standard_error_of_pgr_is_that_of_drawing_test_samples_anew():
     drawn = [measured(np.random.default_rng(seed).choice(fresh, 200)).pgr for seed in range(100)]
     assert said.pgr_standard_error == pytest.approx(np.nanstd(drawn), rel=0.25)
     assert np.isnan(run(weak=STRONG, strong=WEAK).pgr_standard_error)
+    one = measured(fresh[:1])
+    assert np.isnan(one.pgr) and np.isnan(one.pgr_standard_error), "nothing tells how sure it is"
 
 
 @pytest.mark.driver

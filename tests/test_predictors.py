@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from oracles import prepared, residual_maker, smoother
 from scipy.linalg import orthogonal_procrustes
 
 import w2sg_jax as w2sg
-from w2sg_jax.predictors import NEEDS, PREDICTORS, Inputs, Predictor, choose, factor
+from w2sg_jax.predictors import NEEDS, PREDICTORS, Inputs, Predictor, choose, factor, mutual_knn
 from w2sg_jax.predictors.cka import linear_cka
 from w2sg_jax.predictors.predicted_error import own_ridges
 
@@ -481,6 +482,41 @@ def test_the_strong_model_is_factored_once(monkeypatch):
     assert second.available == first.available
     with pytest.raises(w2sg.InputError, match="train_weak: not given beside train_strong, train_labels"):
         first.with_weak(arrays["weak"])
+
+
+@pytest.mark.parametrize("n", [12, 40, 600])
+def test_influences_of_nearest_neighbours_are_those_of_leaving_each_sample_out(n):
+    rng = np.random.default_rng(n)
+    strong = rng.normal(size=(n, 6))
+    weak = strong[:, :3] + 0.3 * rng.normal(size=(n, 3))
+    value = PREDICTORS["mutual_knn"].value(Inputs(weak, strong))
+    lists = mutual_knn.nearest(weak), mutual_knn.nearest(strong)
+    found = mutual_knn.influences(*lists)
+    assert mutual_knn.share_of(*lists) == value
+    for sample in range(0, n, max(1, n // 12)):
+        kept = np.delete(np.arange(n), sample)
+        without = PREDICTORS["mutual_knn"].value(Inputs(weak[kept], strong[kept]))
+        assert found[sample] == pytest.approx((n - 1) * (value - without), abs=1e-9)
+
+
+def test_nearest_neighbours_of_groups_and_where_there_are_none():
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(60, 5))
+    twins, groups = np.repeat(h, 2, axis=0) + 1e-3 * rng.normal(size=(120, 5)), np.arange(120) // 2
+    assert (mutual_knn.nearest(twins)[:, 0] // 2 == groups).all(), "twins are nearest"
+    found = mutual_knn.nearest(twins, groups)
+    assert not (found // 2 == groups[:, None]).any()
+    cosines = (twins @ twins.T) / np.outer(*2 * [np.linalg.norm(twins, axis=1)])
+    cosines[groups[:, None] == groups] = -2
+    np.testing.assert_array_equal(found, np.argsort(-cosines, axis=1)[:, :11])
+    for samples, kept, why in (
+        (np.concatenate([h[:3], np.zeros((2, 5)), h[3:]]), None, "2 of 62 samples are zero .* the first is 3"),
+        (h + 1e9, None, "all samples have one direction, as far as rounding tells: take off the offset"),
+        (h[:24], np.arange(24) // 14, "groups leave some sample fewer than 11 others"),
+    ):
+        assert mutual_knn.nearest(samples, kept) is None
+        assert re.search(why, mutual_knn.why_undefined(samples))
+    assert math.isnan(PREDICTORS["mutual_knn"].value(Inputs(h + 1e9, h)))
 
 
 def test_a_weak_model_beside_another_strong_one_shares_both(monkeypatch):

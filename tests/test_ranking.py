@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import chex
+import jax
 import numpy as np
 import pytest
 from helpers import rotation
@@ -12,9 +13,11 @@ from oracles import dense_gap
 import w2sg_jax as w2sg
 from w2sg_jax.numerics.backend import compiled
 from w2sg_jax.predictors import PREDICTORS, Inputs
-from w2sg_jax.ranking import rank
+from w2sg_jax.predictors.mutual_knn import influences, nearest, share_of
+from w2sg_jax.ranking import neighbours, rank
+from w2sg_jax.ranking.candidates import checked_candidates
 from w2sg_jax.ranking.result import ORDERS
-from w2sg_jax.ranking.track_record import ORDERED, track_record
+from w2sg_jax.ranking.track_record import MOLECULES, TEXTS, track_record
 from w2sg_jax.theory import gap_operator, solved, spectrum
 from w2sg_jax.theory.uncertainty import Joint, best
 
@@ -268,8 +271,95 @@ def test_order_and_progress():
     ranking = w2sg.rank(ZOO, STRONG, by="dof_weak", progress=lambda *done: seen.append(done))
     assert [row.dof_weak for row in ranking.rows] == sorted((row.dof_weak for row in ranking.rows), reverse=True)
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert w2sg.rank(ZOO, STRONG).by == "norm"
+    assert w2sg.rank(ZOO, STRONG).by == "mutual_knn"
     assert all(row.probability_best is None and row.may_be_best is None for row in ranking.rows)
+
+
+def test_without_labels_models_are_ranked_by_shared_neighbours():
+    ranking = w2sg.rank(ZOO, STRONG)
+    values = [row.mutual_knn for row in ranking.rows]
+    assert values == sorted(values, reverse=True) and ranking.names[0] == "w10"
+    for row in ranking.rows:
+        inputs = Inputs(np.float64(ZOO[row.name]), np.float64(STRONG))
+        assert row.mutual_knn == PREDICTORS["mutual_knn"].value(inputs)
+        low, high = row.intervals["mutual_knn"]
+        assert 0 < low < row.mutual_knn < high < 1
+    assert sum(row.probability_best for row in ranking.rows) == pytest.approx(1)
+    assert ranking.rows[0].probability_best > 0.99 and ranking.may_be_best == ("w10",)
+    moved = [influences(nearest(ZOO[name]), nearest(STRONG)) for name in ranking.names[:2]]
+    found = ranking.difference(*ranking.names[:2])
+    assert found.value == pytest.approx(values[0] - values[1])
+    half = 1.959964 * np.sqrt(((moved[0] - moved[1]) ** 2).sum()) / len(STRONG)
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), rel=1e-5)
+    assert w2sg.rank(ZOO, STRONG, by="norm").rows[0].mutual_knn is None
+
+
+def test_samples_of_a_group_are_no_neighbours_and_count_as_one_draw():
+    """Twins that any model finds alike would say that any model is like the strong one."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(400) // 2
+    noise = np.repeat(rng.normal(size=(200, 12)), 2, axis=0) + 1e-3 * rng.normal(size=(400, 12))
+    twins = {"unlike": noise, "like": np.repeat(ZOO["w5"][:200], 2, axis=0) + 5 * rng.normal(size=(400, 12))}
+    strong = np.repeat(STRONG[:200], 2, axis=0) + 1e-3 * rng.normal(size=(400, STRONG.shape[1]))
+    alone, together = (w2sg.rank(twins, strong, groups=given) for given in (None, groups))
+    assert (alone.names[0], together.names[0]) == ("unlike", "like")
+    for row in together.rows:
+        lists = nearest(twins[row.name], groups), nearest(strong, groups)
+        assert row.mutual_knn == share_of(*lists)
+        sums = influences(*lists).reshape(200, 2).sum(axis=1)
+        place = together.names.index(row.name)
+        assert together.covariances["mutual_knn"][place][place] == pytest.approx((sums**2).sum() / 400**2)
+
+
+def test_of_many_samples_some_are_drawn_whole_groups_at_a_time(monkeypatch):
+    monkeypatch.setattr("w2sg_jax.ranking.neighbours.MOST", 150)
+    found = w2sg.rank(ZOO, STRONG)
+    assert "mutual_knn: of 150 of 400 samples, drawn at random" in found.warnings
+    assert found == w2sg.rank(ZOO, STRONG), "the same ones every time"
+    sample = neighbours.chosen_rows(checked_candidates(ZOO, STRONG, None, ""))
+    assert len(set(np.diff(sample))) > 3, "no stride, that could be in step with the data"
+    for row in found.rows:
+        lists = nearest(ZOO[row.name][sample]), nearest(STRONG[sample])
+        assert row.mutual_knn == share_of(*lists)
+    groups = np.arange(400) // 3
+    sample = neighbours.chosen_rows(checked_candidates(ZOO, STRONG, None, "", groups))
+    assert len(sample) <= 150 and set(np.bincount(groups[sample])) <= {0, 3, 1}
+    found = w2sg.rank(ZOO, STRONG, groups=groups)
+    assert f"mutual_knn: of {len(sample)} of 400 samples, drawn at random" in found.warnings
+    on_device = {name: jax.device_put(h) for name, h in ZOO.items()}
+    assert [row.mutual_knn for row in w2sg.rank(on_device, jax.device_put(STRONG)).rows] == pytest.approx(
+        [row.mutual_knn for row in w2sg.rank(ZOO, STRONG).rows], abs=0.01
+    )
+
+
+def test_where_shared_neighbours_are_undefined_the_norm_ranks_and_that_is_told():
+    zero = {name: np.concatenate([np.zeros((1, h.shape[1])), h[1:]]) for name, h in ZOO.items()}
+    found = w2sg.rank(zero, STRONG)
+    assert found.by == "norm" and found.rows[0].mutual_knn is None
+    told = "ranked by the norm: shared neighbours are undefined for 'w2': 1 of 400 samples are zero"
+    assert any(note.startswith(told) for note in found.warnings)
+    far = w2sg.rank(ZOO, STRONG + 1e9)
+    assert far.by == "norm" and any(
+        "for the strong model: all samples have one direction" in note for note in far.warnings
+    )
+    with pytest.raises(w2sg.InputError, match=r"by: mutual_knn is undefined for 'w2': 1 of 400 .*; or rank by norm"):
+        w2sg.rank(zero, STRONG, by="mutual_knn")
+    with pytest.raises(w2sg.InputError, match="by: 'mutual_knn' needs 30 samples or more"):
+        w2sg.rank(halves(29)[0], STRONG[:29], by="mutual_knn")
+    few = w2sg.rank(halves(29)[0], STRONG[:29])
+    assert few.by == "norm" and "ranked by the norm: shared neighbours need 30 samples" in few.warnings
+
+
+def test_a_share_on_its_bound_has_an_interval_that_holds_it():
+    same = w2sg.rank({"same": STRONG, "other": RNG.normal(size=(400, 3))}, STRONG)
+    assert same.rows[0].mutual_knn == 1 and same.rows[0].intervals["mutual_knn"] == (1, 1)
+    assert same.names == ("same", "other") and same.may_be_best == ("same",)
+
+
+def test_a_predictor_that_a_ranking_is_by_is_no_column_beside_it():
+    ranking = w2sg.rank(ZOO, STRONG, also=["mutual_knn", "cka"])
+    assert set(ranking.rows[0].also) == {"cka"}
+    assert set(w2sg.rank(ZOO, STRONG, also=["mutual_knn"], by="norm").rows[0].also) == {"mutual_knn"}
 
 
 def test_a_constant_model_is_a_row_with_its_reason():
@@ -501,19 +591,25 @@ def test_labels_that_never_vary_predict_no_error():
     assert "no error is predicted: train y: the labels are constant; there is nothing to learn" in found.warnings
 
 
-def test_the_track_record_is_what_the_leaderboard_measured():
-    """Of heads with their own ridges, as a ranking takes them."""
-    names = {"err_w2s": "predicted_err_w2s@own", "err_weak": "leave_one_out_weak"}
+def test_the_track_record_is_what_was_measured():
+    """Of heads with their own ridges; on texts, what needs no labels has the ridge that it has without them."""
+    names = {"err_w2s": "predicted_err_w2s@own", "err_weak": "leave_one_out_weak", "mutual_knn": "mutual_knn"}
     found = json.loads((ROOT / "experiments/results/leaderboard/results.json").read_text())["result"]["sets"]
     boards = [
         {one["entrant"]["name"]: one["everywhere"]["spearman"]["value"] for one in of["own"]["leaderboard"]["scores"]}
         for of in found.values()
     ]
-    assert set(ORDERED) == set(ORDERS)
-    for quantity, ends in ORDERED.items():
+    assert set(MOLECULES) == set(TEXTS) == set(ORDERS)
+    for quantity, ends in MOLECULES.items():
         values = [board[names.get(quantity, f"{quantity}@own")] for board in boards]
         assert (min(values), max(values)) == pytest.approx(ends, abs=0.001), quantity
         assert f"{ends[0]:.2f} to {ends[1]:.2f}" in track_record(quantity)
+    names |= {name: f"{name}@1e-2" for name in ("norm", "frobenius", "dof_weak")}
+    found = json.loads((ROOT / "experiments/results/embeddings/results.json").read_text())["result"]["overview"]
+    texts = {one["name"]: (one["spearman"], one["least"], one["most"]) for one in found}
+    for quantity, said in TEXTS.items():
+        assert said == pytest.approx(texts[names.get(quantity, f"{quantity}@own")], abs=0.006), quantity
+        assert f"{said[0]:.2f} on average" in track_record(quantity)
 
 
 def test_integers_are_numbers_in_a_ranking_and_that_is_told():

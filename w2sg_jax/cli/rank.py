@@ -34,11 +34,13 @@ SLOWEST = 1e10
 class RankOptions(PairOptions):
     """Which of several weak models would supervise a strong one best, with intervals.
 
-    Row i of every file belongs to sample i: the samples that a weak model would label. Without labels the
-    ranking is by the gap norm |P_s (I - P_w)|, the share of what the strong model can express and the weak
-    one cannot. With the labelled set that the weak models are fitted on anyway (--train-strong,
-    --train-weak, --train-labels) it is by the predicted error of the strong model after fine-tuning on weak
-    labels, in squared label units; no label of the samples themselves is needed. Smaller is better. The
+    Row i of every file belongs to sample i: the samples that a weak model would label. With the labelled set
+    that the weak models are fitted on anyway (--train-strong, --train-weak, --train-labels) the ranking is by
+    the predicted error of the strong model after fine-tuning on weak labels, in squared label units; no label
+    of the samples themselves is needed. Without labels it is by the nearest neighbours that a weak model
+    shares with the strong one, by cosines of representations as they are, not centred: take off an offset
+    that is none of the model's own. There is no ridge to choose. Beside it stands the gap norm
+    |P_s (I - P_w)|, the share of what the strong model can express and the weak one cannot (--by norm). The
     ridge is what is added to K/n, in units of unit trace: pass the weight decay of the heads if it is known.
 
     A weak model is called by its file's stem, by the array's name in FILE::name, or as NAME=FILE says.
@@ -63,8 +65,11 @@ class RankOptions(PairOptions):
     )
     """Of the heads, added to K/n in units of unit trace (raw units with --scale none). auto: with the labelled set,
     each model's own by leave-one-out; else 0.01."""
-    by: Literal["err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak"] | None = None
-    """Order by this column; by default the first of these that the files allow."""
+    by: (
+        Literal["err_w2s", "supervised", "predicted", "mutual_knn", "norm", "frobenius", "dof_weak", "err_weak"] | None
+    ) = None
+    """Order by this column, smaller first, of mutual_knn and dof_weak larger; by default the first of these that the
+    files allow."""
     also: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ()
     """Further predictors as columns: their names, or all that the files allow."""
     train_groups: Annotated[str | None, FILE] = None
@@ -101,7 +106,7 @@ def run(options: RankOptions, tables: Console, progress: Console) -> dict[str, A
 def _announce(shapes: Mapping[str, tuple[int, ...]], console: Console) -> None:
     """Says how long the ranking will take, and in how much memory, where that is more than a minute."""
     from ..bench.machine import product_rate
-    from ..ranking.cost import Work, flops, flops_of_errors, memory
+    from ..ranking.cost import Work, flops, flops_of_errors, flops_of_neighbours, memory
 
     works: list[Work] = []
     for prefix in ("", "train_"):
@@ -112,6 +117,8 @@ def _announce(shapes: Mapping[str, tuple[int, ...]], console: Console) -> None:
     operations = sum(map(flops, works))
     if len(works) == 2:
         operations += flops_of_errors(works[1], works[0])
+    elif works and "labels" not in shapes:
+        operations += flops_of_neighbours(works[0])
     if operations / SLOWEST < LONG:
         return
     seconds = operations / (SHARE * product_rate("float64", size=1024, at_least=0.1))

@@ -79,9 +79,10 @@ def interval(value: float, samples: Float[np.ndarray, " draws"]) -> Correlation:
 
 
 def rank_correlation(
-    x: Float[np.ndarray, "draws models"], y: Float[np.ndarray, "draws models"]
+    x: Float[np.ndarray, "draws models"], y: Float[np.ndarray, "_ models"]
 ) -> Float[np.ndarray, " draws"]:
-    """Spearman's correlation of each row of x with that of y, ties at their mean rank; NaN for a constant row."""
+    """Spearman's correlation of each row of x with that of y, or with its only one, ties at their mean rank; NaN for a
+    constant row."""
     ranks = [rankdata(table, axis=1) for table in (x, y)]
     a, b = (table - table.mean(axis=1, keepdims=True) for table in ranks)
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))

@@ -352,7 +352,7 @@ def _against(x: Float[np.ndarray, "m columns"], references: Sequence[int]) -> Fl
 def _correlations(x: Float[np.ndarray, "m columns"]) -> Float[np.ndarray, " columns-1"]:
     """Spearman's correlation of every further column with the first."""
     others = x.T[1:]
-    return rank_correlation(others, np.broadcast_to(x.T[0], others.shape)) if len(others) else np.zeros(0)
+    return rank_correlation(others, x.T[:1]) if len(others) else np.zeros(0)
 
 
 def _difference(

@@ -26,13 +26,21 @@ class Beside:
         pool: the samples that weak models would label.
         train: the labelled split, or None.
         center, scale: of the ranking; predictors are of centred representations of unit trace.
+        without: predictors that the ranking has a field for.
 
     Raises:
         InputError: an unknown predictor, one that needs more than is given, or other settings than theirs.
     """
 
     def __init__(
-        self, names: str | Sequence[str], pool: Candidates, train: Candidates | None, *, center: bool, scale: str
+        self,
+        names: str | Sequence[str],
+        pool: Candidates,
+        train: Candidates | None,
+        *,
+        center: bool,
+        scale: str,
+        without: Sequence[str] = (),
     ):
         given = {"representations"} | ({"train_labels"} if train else set())
         given |= {"labels"} if pool.labels is not None else set()
@@ -40,7 +48,8 @@ class Beside:
         if asked != "all":
             _refuse(asked, given)
         chosen = choose(asked, given)
-        self.chosen: tuple[Predictor, ...] = tuple(one for one in chosen if asked != "all" or one.name not in OWN)
+        kept = (one for one in chosen if asked != "all" or one.name not in OWN)
+        self.chosen: tuple[Predictor, ...] = tuple(one for one in kept if one.name not in without)
         if not center or scale != "trace":
             raise InputError(
                 'also: predictors are of centred representations of unit trace; center=True, scale="trace"'

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .neighbours import MOST
 from .rank import SUMS_BYTES
 
 
@@ -44,6 +45,11 @@ def flops_of_errors(train: Work, pool: Work) -> float:
         outside = 4 * n * s * k if k_strong < s else 0
         total += 9 * k**3 + 4 * n * w * k + 2 * m * w * k + 2 * (m + 4 * n) * k_strong * k + outside + 4 * n * k**2
     return float(total)
+
+
+def flops_of_neighbours(work: Work) -> float:
+    """Floating-point operations of shared nearest neighbours: similarities of all pairs of some samples."""
+    return 2.0 * min(work.n, MOST) ** 2 * (work.strong + sum(work.weak))
 
 
 def memory(work: Work) -> float:

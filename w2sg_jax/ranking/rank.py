@@ -40,6 +40,8 @@ from ..theory.uncertainty import Joint, best, corrected, intervals, rough
 from .beside import Beside
 from .candidates import Candidates, checked_candidates, same_models, train_parts
 from .errors import JOINT, LABEL_FREE_RIDGE, RankedErrors, predicted_errors
+from .neighbours import FEWEST as NEIGHBOURED
+from .neighbours import Neighbours
 from .result import ERRORS, Ranking, RankingRow, RidgeCurve, failed_row, order, ordered
 
 SUMS_BYTES = 1 << 32
@@ -120,7 +122,9 @@ def rank(
             ``train`` it is 0.01.
         threshold, scale: as in ``gap``; predicted errors are of heads that keep every direction.
         by: the quantity to order by: "err_w2s", "supervised", "predicted", "norm", "frobenius", "err_weak"
-            (ascending) or "dof_weak" (descending); by default the first of these that can be computed.
+            (ascending), "mutual_knn" or "dof_weak" (descending); by default "err_w2s" with ``train``, "predicted" with
+            labels alone, and "mutual_knn" without any, which is of representations as they are, not centred ("norm"
+            where it is undefined, which a warning tells).
         also: names of further predictors out of ``predictors.PREDICTORS``, or "all" that can be computed: rows have
             their values in ``also``, at the ridges of the row.
         confidence: of the intervals, and of the set of models that may be best.
@@ -161,7 +165,8 @@ def rank(
     skip = errors == "row" and len(samples[0].weak) > 1
     wanted = _as_ridges(ridge)
     predicting = train is not None and all(isinstance(one, str) or may_solve(one) for one in wanted)
-    by = order(by, labels is not None, train is not None, predicting)
+    has_neighbours = samples[0].strong.shape[0] >= NEIGHBOURED
+    asked, by = by, order(by, labels is not None, train is not None, predicting, has_neighbours)
     settings = _Settings(
         {},
         [],
@@ -182,13 +187,15 @@ def rank(
     if train is not None and not predicting:
         reason = "heads have ridges from 1e-10 on"
     pool_of, train_of = samples[0], samples[1] if train is not None else None
-    beside = Beside(also, pool_of, train_of, center=center, scale=scale) if len(also) else None
+    columns = (by,) if by == "mutual_knn" else ()
+    beside = Beside(also, pool_of, train_of, center=center, scale=scale, without=columns) if len(also) else None
     if predicting and train_of is not None:
         told = {"center": center, "scale": scale, "confidence": confidence}
         errors_of, reason = predicted_errors(train_of, pool_of, wanted, **told)
         if errors_of is None and by in ERRORS:
-            by = order(None, labels is not None, train is not None, False)
-    total = len(names) * (1 if errors_of is None else 2)
+            by = order(None, labels is not None, train is not None, False, has_neighbours)
+    neighbours = Neighbours(samples[0]) if by == "mutual_knn" else None
+    total = len(names) * (1 + (errors_of is not None) + (neighbours is not None))
     if progress is not None:
         progress(0, total)
     done = count(1)
@@ -205,7 +212,12 @@ def rank(
         _default_ridges(settings, wanted, batch)
         for split in splits:
             split.measure(batch, report if split is splits[-1] else lambda: None)
-    made = _ranking(splits, names, by, settings, confidence, errors_of, reason)
+        if neighbours is not None:
+            for name in batch:
+                if name in splits[0].measured:
+                    neighbours.measure(name)
+                report()
+    made = _ranking(splits, names, by, settings, confidence, errors_of, reason, neighbours, asked)
     if beside is not None:
         rows = tuple(_with_others(row, beside, made.ridge_strong) for row in made.rows)
         made = replace(made, rows=rows)
@@ -439,6 +451,8 @@ def _ranking(
     confidence: float,
     errors: RankedErrors | None,
     reason: str,
+    neighbours: Neighbours | None,
+    asked: str | None,
 ) -> Ranking:
     """What all models' measurements say together."""
     failed = {name: reason for split in splits for name, reason in split.failed.items()}
@@ -470,7 +484,25 @@ def _ranking(
     if errors is not None and set(predicted) >= set(known):
         joints |= errors.joints(known)
         few |= {name: one.draws for name, one in joints.items() if name in JOINT and one.draws is not None}
+    alike: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    if neighbours is not None:
+        if not neighbours.undefined:
+            alike, notes = neighbours.values, neighbours.notes
+            joints["mutual_knn"] = joint = neighbours.joint(known)
+            few |= {} if joint.draws is None else {"mutual_knn": joint.draws}
+        else:
+            called, why = next(iter(neighbours.undefined.items()))
+            if asked is not None:
+                raise InputError(f"by: mutual_knn is undefined for {called}: {why}; or rank by norm")
+            by, notes = "norm", (f"ranked by the norm: shared neighbours are undefined for {called}: {why}",)
+    elif asked is None and by == "norm" and splits[0].sample.strong.shape[0] < NEIGHBOURED:
+        notes = (f"ranked by the norm: shared neighbours need {NEIGHBOURED} samples",)
     ends = {quantity: intervals(joint, confidence) for quantity, joint in joints.items()}
+    if "mutual_knn" in ends:  # of what is shared, not of what is not; a share of 0 or 1 is on its bound
+        shares = 1 - joints["mutual_knn"].values[:, None]
+        low, high = (1 - ends["mutual_knn"][:, ::-1]).T[:, :, None]
+        ends["mutual_knn"] = np.concatenate([np.minimum(low, shares), np.maximum(high, shares)], axis=1)
     first = best(joints[by], confidence) if by in joints else None
     rows = []
     for place, name in enumerate(known):
@@ -486,6 +518,7 @@ def _ranking(
                 rank_strong=splits[0].rank_strong,
                 dof_weak=own[0].dof,
                 dof_strong=splits[0].dof_strong,
+                mutual_knn=alike.get(name),
                 ridge_weak=settings.ridges[name],
                 **_errors_of(predicted.get(name)),
                 intervals={key: (float(pair[place, 0]), float(pair[place, 1])) for key, pair in ends.items()},
@@ -526,7 +559,8 @@ def _ranking(
             key: tuple(tuple(map(float, line)) for line in joint.in_units()[np.ix_(places, places)])
             for key, joint in joints.items()
         },
-        warnings=_notes(splits, len(known))
+        warnings=notes
+        + _notes(splits, len(known))
         + _integers(splits)
         + ((f"no error is predicted: {reason}",) if reason else ()),
     )
@@ -543,8 +577,8 @@ def _errors_of(found: PredictedErrors | None) -> dict[str, Any]:
 
 def _curve(choice: LeaveOneOut) -> RidgeCurve:
     """Plain numbers of a choice of ridges."""
-    paths = (tuple(map(float, path)) for path in (choice.ridges, choice.errors, choice.gcv))
-    return RidgeCurve(*paths, float(choice.gcv_ridge))
+    ridges, errors, gcv = (tuple(map(float, path)) for path in (choice.ridges, choice.errors, choice.gcv))
+    return RidgeCurve(ridges, errors, gcv, float(choice.gcv_ridge))
 
 
 def _vanished(measured: Sequence[_Measured], label_squares: Sequence[float]) -> tuple[str, ...]:

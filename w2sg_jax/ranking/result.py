@@ -9,8 +9,10 @@ from .._errors import InputError
 from ..numerics.checks import check_option
 from ..theory.uncertainty import difference
 
-ORDERS = ("err_w2s", "supervised", "predicted", "norm", "frobenius", "dof_weak", "err_weak")
-"""What a ranking can be ordered by; the first that was computed is the default. Smaller is better, but for dof_weak."""
+ORDERS = ("err_w2s", "supervised", "predicted", "mutual_knn", "norm", "frobenius", "dof_weak", "err_weak")
+"""What a ranking can be ordered by; the first that can be computed is the default."""
+LARGER_IS_BETTER = ("mutual_knn", "dof_weak")
+"""Of these; of all others smaller is better."""
 ERRORS = ("err_w2s", "err_weak")
 """Those that are predicted errors."""
 
@@ -41,14 +43,17 @@ class RankingRow:
         err_w2s, err_weak, pred_gap, gain, pgr: predicted errors, as in ``PredictedErrors``; None unless ``train`` was
             given with labels that can be learned from, at ridges that heads can have, and for a PredGap or PGR that is
             undefined.
+        mutual_knn: the share of each sample's nearest neighbours that the weak model shares with the strong one, by
+            the cosine of representations that are not centred (``predictors.mutual_knn``); samples of one group are no
+            neighbours, and of more than 4096 samples some stand for all. None unless the ranking is by it.
         ridge_weak: of this model, in units of ``scale``: given, or chosen on ``train``.
         curve_weak: what it is or would be chosen by; None without predicted errors.
         supervised: the supervised-split predicted gap: |P_s (I - P_w) y~|^2 / n~ on the weak model's own training
             samples and labels; None unless ``train`` was given.
         also: further predictors that were asked for, by their names; NaN where one is undefined.
         intervals: (low, high) over samples of ``norm``, ``predicted``, ``supervised``, ``err_w2s``, ``err_weak`` and
-            ``pred_gap``, inside their ranges; and of ``frobenius`` where the ranking is by it.
-        probability_best: that this model has the smallest value of what the ranking is by, given how the values of all
+            ``pred_gap``, inside their ranges; and of ``frobenius`` or ``mutual_knn`` where the ranking is by it.
+        probability_best: that this model has the best value of what the ranking is by, given how the values of all
             models vary together over samples; None where that quantity has no intervals.
         may_be_best: whether it is in the set that holds the best model with the confidence of the intervals.
         warnings: of either gap.
@@ -64,6 +69,7 @@ class RankingRow:
     rank_strong: int
     dof_weak: float
     dof_strong: float
+    mutual_knn: float | None = None
     ridge_weak: float = float("nan")
     curve_weak: RidgeCurve | None = field(default=None, repr=False)
     err_w2s: float | None = None
@@ -176,18 +182,19 @@ def failed_row(name: str, error: str) -> RankingRow:
 
 def ordered(rows: list[RankingRow], by: str) -> list[RankingRow]:
     """Best first."""
-    return sorted(rows, key=lambda row: getattr(row, by), reverse=by == "dof_weak")
+    return sorted(rows, key=lambda row: getattr(row, by), reverse=by in LARGER_IS_BETTER)
 
 
-def order(by: str | None, has_labels: bool, has_train: bool, has_errors: bool) -> str:
+def order(by: str | None, has_labels: bool, has_train: bool, has_errors: bool, has_neighbours: bool = True) -> str:
     """The quantity that was asked for, or the first that can be computed (InputError for one that cannot)."""
-    lacking = {"supervised": not has_train, "predicted": not has_labels} | dict.fromkeys(ERRORS, not has_errors)
+    lacking = {"supervised": not has_train, "predicted": not has_labels, "mutual_knn": not has_neighbours}
+    lacking |= dict.fromkeys(ERRORS, not has_errors)
     possible = [name for name in ORDERS if not lacking.get(name)]
     if by is None:
         return possible[0]
     check_option(by, "by", ORDERS)
     if by not in possible:
-        needed = "labels" if by == "predicted" else "train=(weak, strong, labels)"
+        needed = {"predicted": "labels", "mutual_knn": "30 samples or more"}.get(by, "train=(weak, strong, labels)")
         if by in ERRORS and has_train:
             needed = "ridges from 1e-10 on"
         raise InputError(f"by: {by!r} needs {needed}")

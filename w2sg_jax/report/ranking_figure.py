@@ -19,6 +19,10 @@ DRAWN = tuple(name for name in WITH_INTERVAL if name != "pred_gap")
 """Of the quantities with intervals; the predicted PredGap stands in the table."""
 
 
+PURE = ("norm", "mutual_knn")
+"""Numbers without a unit."""
+
+
 def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label units") -> "Figure":
     """Draws every predictor that the ranking has, weak models in the ranking's order.
 
@@ -38,7 +42,7 @@ def ranking_figure(ranking: "Ranking", strong: str, unit: str = "squared label u
     figure, axes = panels(1, len(shown) + paired, width, 1.9 + 0.3 * len(rows), sharey=True)
     for name, axis in zip(shown, axes[0], strict=False):
         _draw(axis, ranking, rows, name)
-        axis.set_xlabel(RANKING_HEADINGS[name] + ("" if name == "norm" else f"\n({unit})"))
+        axis.set_xlabel(RANKING_HEADINGS[name] + ("" if name in PURE else f"\n({unit})"))
     if paired:
         _draw_differences(axes[0, -1], ranking, rows)
     axes[0, 0].set_yticks(range(len(rows)), names)

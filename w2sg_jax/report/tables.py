@@ -23,15 +23,17 @@ RANKING_HEADINGS = {
     "pred_gap": "predicted PredGap",
     "supervised": "predicted gap, supervised split",
     "predicted": "predicted gap",
+    "mutual_knn": "shared neighbours",
     "norm": "gap norm",
     "probability_best": "probability best",
     "frobenius": "expected gap (root)",
     "dof_weak": "effective dimension",
 }
 """What a reader is told that a field of a ranking is; in this order."""
-WITH_INTERVAL = ("err_w2s", "err_weak", "pred_gap", "supervised", "predicted", "norm")
+WITH_INTERVAL = ("err_w2s", "err_weak", "pred_gap", "supervised", "predicted", "mutual_knn", "norm")
 """Fields of a ranking that can have an interval."""
-LEFT_OUT_FIRST = ("dof_weak", "frobenius", "pred_gap", "predicted", "norm", "supervised", "err_weak", "err_w2s")
+LEFT_OUT_FIRST = ("dof_weak", "frobenius", "pred_gap", "predicted", "norm", "supervised", "err_weak", "mutual_knn",
+                  "err_w2s")  # fmt: skip
 """Fields of a ranking that leave a narrow terminal, in this order, unless it is ordered by them."""
 DIFFERENCE = "difference"
 """Stands for the column with differences to the first model."""
@@ -166,7 +168,9 @@ def ranking_table(ranking: "Ranking", title: str, width: int | None = None) -> T
     left_out: list[str] = []
     last = [name for name in LEFT_OUT_FIRST if name != ranking.by]
     others = [
-        name for name in dict.fromkeys(column.field for column in reversed(columns)) if name in ranking.rows[0].also
+        name
+        for name in dict.fromkeys(column.field for column in reversed(columns))
+        if name in ranking.rows[0].also and name != ranking.by
     ]
     for field in (*others, *last, DIFFERENCE, "probability_best"):
         if width is None or Console(width=10_000).measure(made).maximum <= width:

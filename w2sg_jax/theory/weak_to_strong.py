@@ -234,19 +234,20 @@ def _errors(losses: list[jax.Array], between: jax.Array, suffix: str) -> dict[st
     err_weak, err_w2s, err_ceiling = (loss.mean(axis=-1) for loss in losses)
     difference = losses[0] - losses[2]
     denominator = difference.mean(axis=-1)
-    noise = difference.std(axis=-1) / jnp.sqrt(difference.shape[-1])
+    count = difference.shape[-1]
+    noise = difference.std(axis=-1) / jnp.sqrt(count) if count > 1 else jnp.full(denominator.shape, jnp.nan)
     rounding = DENOMINATOR * epsilon(noise.dtype) * (err_weak + err_ceiling)
     defined = denominator > NOISE_ERRORS * noise + rounding
     pgr = jnp.where(defined, (err_weak - err_w2s) / jnp.where(defined, denominator, 1.0), jnp.nan)
-    influence = losses[0] - losses[1] - pgr[..., None] * difference
-    spread = influence.std(axis=-1) / jnp.sqrt(difference.shape[-1])
+    size = jnp.where(defined, denominator, 1.0)[..., None]  # of the influence, whose squares would vanish or overflow
+    influence = (losses[0] - losses[1]) / size - pgr[..., None] * difference / size
     return {
         f"err_weak{suffix}": err_weak,
         f"err_w2s{suffix}": err_w2s,
         f"err_ceiling{suffix}": err_ceiling,
         f"pred_gap{suffix}": between.mean(axis=-1),
         f"pgr{suffix}": pgr,
-        f"pgr_standard_error{suffix}": spread / jnp.where(defined, denominator, 1.0),
+        f"pgr_standard_error{suffix}": influence.std(axis=-1) / jnp.sqrt(count),
         f"pgr_denominator{suffix}": denominator,
         f"pgr_noise{suffix}": noise,
     }

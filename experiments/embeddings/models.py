@@ -1,0 +1,103 @@
+"""The representations of the experiment: layers of networks, and features that are counted without one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from w2sg_jax import InputError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose layers are candidates.
+
+    Attributes:
+        name: in tables.
+        hub: where it is published.
+        pools: how tokens become one row.
+        step: from one layer to the next that is a candidate; neighbours in a deep network are much alike.
+        own: whether there is one candidate, which the model's own pipeline gives, in the place of layers.
+    """
+
+    name: str
+    hub: str
+    pools: tuple[str, ...]
+    step: int = 1
+    own: bool = False
+
+    def keys(self, depth: int) -> list[tuple[int, str]]:
+        """Layers with poolings, those of strong models among them.
+
+        The embedding of the last token says little of the text: layer 0 is pooled by its mean alone.
+        """
+        every = [(layer, pool) for pool in self.pools for layer in range(depth + 1) if layer or pool == "mean"]
+        return [key for key in every if key[0] % self.step == 0 or called(self, key) in STRONG]
+
+
+NETWORKS = (
+    Network("minilm", "sentence-transformers/all-MiniLM-L6-v2", ("mean",)),
+    Network("mpnet", "sentence-transformers/all-mpnet-base-v2", ("mean",)),
+    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", ("mean", "last"), 2),
+    Network("gemma", "google/gemma-3-270m", ("mean", "last"), 2),
+)
+STRONG = ("minilm#6:mean", "mpnet#12:mean", "smollm2#15:mean", "smollm2#20:last", "gemma#11:last", "gemma#17:last")
+"""Strong models: of each network a layer that carries much, of decoders a middle and a late one."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as it is run here.
+
+    Attributes:
+        name: of ``datasets.load_text``.
+        rows: taken, at most; a third of them and more are labelled, as many are weakly labelled, the rest is the test.
+        max_length: tokens that longer texts are cut to.
+    """
+
+    name: str
+    rows: int
+    max_length: int
+
+
+TASKS = (
+    Task("justice", 2400, 128),
+    Task("sciq", 2400, 128),
+    Task("commonsense", 1800, 128),
+    Task("amazon", 1800, 128),
+    Task("cosmos_qa", 1000, 256),
+    Task("boolq", 1000, 256),
+)
+"""Fewer rows where texts are long: a pass costs what its tokens do."""
+
+
+def located(models: Sequence[str], networks: Sequence[Network]) -> Mapping[Network, str]:
+    """Networks of `NAME` or `NAME=PATH`, and where each is read; all of them from the hub where none is named.
+
+    Raises:
+        InputError: a name that there is not, or twice.
+    """
+    known, found = {one.name: one for one in networks}, {}
+    for text in models or tuple(known):
+        name, _, path = text.partition("=")
+        if name not in known:
+            raise InputError(f"models: {name!r} is none of {', '.join(known)}; give NAME, or NAME=PATH")
+        if known[name] in found:
+            raise InputError(f"models: {name} twice; give each network once")
+        found[known[name]] = path or known[name].hub
+    return found
+
+
+def called(network: Network, key: tuple[int, str]) -> str:
+    """A representation in tables, such as "smollm2#20:last"."""
+    return network.name if network.own else f"{network.name}#{key[0]}:{key[1]}"
+
+
+def family(representation: str) -> str:
+    """What representations have in common that are much alike: one network and pooling, or one kind of features."""
+    network = network_of(representation)
+    _, _, pool = representation.partition(":")
+    return f"{network}, {pool}" if pool else network
+
+
+def network_of(representation: str) -> str:
+    """The network, or kind of features, of "smollm2#20:last"."""
+    return representation.partition("#")[0]

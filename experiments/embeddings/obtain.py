@@ -1,0 +1,163 @@
+"""What is measured: representations are extracted, and trials run that have no record yet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from w2sg_jax import InputError, batch
+from w2sg_jax.batch.local import cores
+from w2sg_jax.batch.tables import overview
+from w2sg_jax.batch.trial import TrialFunction
+from w2sg_jax.terminal.progress import progress_bar
+
+from . import hub
+from .measure import Ceilings, Labelled, Supervision, ceilings, supervise
+from .models import NETWORKS, STRONG, TASKS, Network, Task, family, located, network_of
+from .options import Options
+from .represent import Plan, Represented, plan, represent
+from .trials import CEILING, Pairs, above_chance
+
+CHUNK = 16
+"""Weak models of a trial, at most: a minute's work, or a few."""
+
+
+def networks_of(options: Options) -> tuple[Network, ...]:
+    """Of the zoo that was asked for."""
+    return NETWORKS if options.zoo == "layers" else tuple(hub.SHAPES)
+
+
+def strong_of(options: Options) -> tuple[str, ...]:
+    """Names of the strong models of the zoo that was asked for."""
+    return STRONG if options.zoo == "layers" else tuple(network.name for network in hub.STRONG)
+
+
+def asked(options: Options) -> tuple[list[Task], Mapping[Network, str]]:
+    """Tasks, and networks with where each is read (InputError: a name that there is not, or no strong model)."""
+    known = {task.name: task for task in TASKS}
+    unknown = [name for name in options.tasks if name not in known]
+    if unknown or not options.tasks:
+        raise InputError(f"tasks: {', '.join(unknown) or 'none'}; choose of {', '.join(known)}")
+    networks, strong = located(options.models, networks_of(options)), strong_of(options)
+    if not {network_of(name) for name in strong} & {network.name for network in networks}:
+        raise InputError(
+            f"models: none of them has a strong model ({', '.join(strong)}); give one of those networks too"
+        )
+    return [known[name] for name in dict.fromkeys(options.tasks)], networks
+
+
+def plans(options: Options) -> list[Plan]:
+    """What is to be extracted, task by task (InputError: as ``asked``, or a model that cannot be used)."""
+    tasks, networks = asked(options)
+    store = options.out / "store"
+    return [plan(task, networks, options.data_dir, store, options.dtype) for task in tasks]
+
+
+def represent_all(found: Sequence[Plan], options: Options, console: Console) -> list[Represented]:
+    """Extract what is missing, with a bar over texts."""
+    done, total = 0, sum(one.rows for task in found for one in task.networks.values())
+    represented = []
+    with progress_bar(console, "texts") as bar:
+        for task in found:
+
+            def report(rows: int, _: int, done: int = done) -> None:
+                if bar is not None:
+                    bar(done + rows, total)
+
+            represented.append(represent(task, options.splits, options.out / "tasks", options.out / "store", report))
+            done += sum(one.rows for one in task.networks.values())
+    return represented
+
+
+def measure_all(tasks: Sequence[Represented], options: Options, console: Console) -> Pairs | None:
+    """Run every trial that has no record yet; None, after a report, where one failed.
+
+    Every predictor is computed on the first split, beside strong models that are surely better than chance; otherwise
+    those alone that need little time.
+    """
+    wanted = strong_of(options)
+    rows: list[dict[str, Any]] = []
+    about: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        strong = tuple(name for name in wanted if name in task.models)
+        paths = tuple(task.models[name] for name in strong)
+        one_split = [Labelled(task.label, task.group, part) for part in task.parts]
+        found = _run(ceilings, [Ceilings(paths, labelled) for labelled in one_split], options, console)
+        if found is None:
+            return None
+        about[task.task.name] = _about(task, strong, found)
+        able = tuple(name for name in strong if above_chance(about[task.task.name]["strong"][name]))
+        planned = list(_planned(task, able, tuple(name for name in strong if name not in able), one_split))
+        results = _run(supervise, [config for _, _, config in planned], options, console)
+        if results is None:
+            return None
+        for (names, beside, config), result in zip(planned, results, strict=True):
+            rows += _rows(task, names, beside, one_split.index(config.labelled), result)
+    return Pairs(rows, about)
+
+
+def _planned(
+    task: Represented, able: tuple[str, ...], others: tuple[str, ...], one_split: Sequence[Labelled]
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Supervision]]:
+    """Weak models, strong models, and their trial; weak ones by family, and of a family in neighbouring layers."""
+    families: dict[str, list[str]] = {}
+    for name in task.models:
+        families.setdefault(family(name), []).append(name)
+    for split, labelled in enumerate(one_split):
+        for names in families.values():
+            for start in range(0, len(names), CHUNK):
+                weak = tuple(names[start : start + CHUNK])
+                for strong, every in ((able, split == 0), (others, False)):
+                    if strong:
+                        weak_paths, strong_paths = (
+                            tuple(task.models[name] for name in some) for some in (weak, strong)
+                        )
+                        yield weak, strong, Supervision(weak_paths, strong_paths, labelled, every)
+
+
+def _about(task: Represented, strong: Sequence[str], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is reported of a task beside its pairs."""
+    return {
+        "title": task.data.name,
+        "rows": len(task.rows),
+        "max_length": task.task.max_length,
+        "sizes": [one["sizes"] for one in found],
+        "label_variance": [one["label_variance"] for one in found],
+        "strong": {
+            name: {key: [one[key][place] for one in found] for key in CEILING} for place, name in enumerate(strong)
+        },
+    }
+
+
+def _rows(
+    task: Represented, weak: Sequence[str], strong: Sequence[str], split: int, result: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Plain rows of a trial."""
+    for place, name in enumerate(strong):
+        numbers = {key: values[place] for kind in ("measured", "predictors") for key, values in result[kind].items()}
+        numbers |= {f"ridge_{model}": values[place] for model, values in result["own_ridges"].items()}
+        for index, model in enumerate(weak):
+            if model != name:  # its own supervisor is none
+                keys = {"task": task.task.name, "strong": name, "model": model, "family": family(model), "split": split}
+                yield {**keys, **{key: values[index] for key, values in numbers.items()}, **task.about[model]}
+
+
+def _run(
+    function: TrialFunction[Any], configs: Sequence[Any], options: Options, console: Console
+) -> list[Mapping[str, Any]] | None:
+    """Results in the order of their configurations; None, after a report, where one failed."""
+    results = batch.run(
+        function,
+        configs,
+        options.out / "trials",
+        workers=options.workers if options.workers is not None else len(cores()),
+        ray=options.ray,
+        retry_failed=options.retry_failed,
+        console=console,
+    )
+    if results.failed:
+        console.print(overview(results.records, planned=len(results.records)))
+        console.print(results.failed[0]["error"], markup=False)
+        console.print("--retry-failed runs them again", markup=False)
+        return None
+    return [record["result"] for record in results.records]
