@@ -41,6 +41,7 @@ NEEDS = {
     "models in folders",
     "minutes, an hour for the last",
     "20 minutes",
+    "two hours, and models of 700 MB",
     "published files",
     "mkdocs; .ci/run does it",
     "a Ray cluster",

@@ -116,8 +116,8 @@ def order_figure(found: Sequence[Mapping[str, Any]]) -> "Figure":
         y = [one["knows"]["predicted_err_w2s@own"] for one in own]
         axis.plot(x, y, linestyle="", markersize=4.5, label=task, **MARKS[place % len(MARKS)])
     axis.axhline(0, color="0.6", linewidth=0.8)
-    axis.set_xlabel("Spearman correlation of Err_w2s under one strong model with the other's")
-    axis.set_ylabel("difference of predicted against difference\nof measured Err_w2s, Spearman correlation")
+    axis.set_xlabel("Spearman correlation of Err_w2s under one strong model\nwith that under the other", fontsize=8)
+    axis.set_ylabel("difference of predicted against difference\nof measured Err_w2s, Spearman correlation", fontsize=8)
     axis.legend(fontsize=7)
     return figure
 
