@@ -21,9 +21,6 @@ RIDGE = 1e-2
 PATH = (1e-4, 1e-3, 1e-2, 1e-1)
 """Fixed ridges of heads, and of maps of predictors, beside the models' own."""
 HEADS = (*(f"{ridge:.0e}".replace("e-0", "e-") for ridge in PATH), OWN)
-MEASURED = ("err_w2s", "err_weak", "err_ceiling", "pred_gap", "err_w2s_01", "err_weak_01", "err_ceiling_01",
-            "pred_gap_01", "pgr", "pgr_standard_error")  # fmt: skip
-"""Of heads with their own ridges; of others Err_w2s alone."""
 MAPPED = ("norm", "supervised")
 """Predictors of which there is a map over ridges."""
 MAPS = ("1e-4", FIXED, OWN)
@@ -213,7 +210,10 @@ def _errors(
     f_ceiling: Float64[np.ndarray, " n"],
     group: np.ndarray,
 ) -> dict[str, float]:
-    """``MEASURED``; PGR with its standard error by the delta method, undefined as in ``weak_to_strong``."""
+    """Errors in squares and in shares of wrong classes, and PGR with its standard error by the delta method.
+
+    PGR is undefined as in ``weak_to_strong``; here a group of rows counts once.
+    """
     said = {"weak": f_weak, "w2s": f_w2s, "ceiling": f_ceiling}
     losses = {name: (f - y) ** 2 for name, f in said.items()}
     found = {f"err_{name}": float(loss.mean()) for name, loss in losses.items()}

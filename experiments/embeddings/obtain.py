@@ -7,7 +7,7 @@ from rich.console import Console
 
 from w2sg_jax import InputError, batch
 from w2sg_jax.batch.local import cores
-from w2sg_jax.batch.tables import overview
+from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.batch.trial import TrialFunction
 from w2sg_jax.terminal.progress import progress_bar
 
@@ -155,9 +155,6 @@ def _run(
         retry_failed=options.retry_failed,
         console=console,
     )
-    if results.failed:
-        console.print(overview(results.records, planned=len(results.records)))
-        console.print(results.failed[0]["error"], markup=False)
-        console.print("--retry-failed runs them again", markup=False)
+    if told_failures(results, console):
         return None
     return [record["result"] for record in results.records]

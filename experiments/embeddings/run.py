@@ -16,7 +16,7 @@ from w2sg_jax.bench.machine import product_rate
 from w2sg_jax.datasets import load_text
 from w2sg_jax.extraction.texts import SHARE, seconds, told
 from w2sg_jax.numerics.checks import as_count
-from w2sg_jax.report.record import checkout_of, record, to_json
+from w2sg_jax.report.record import checkout_of, record, rounded, to_json
 from w2sg_jax.report.style import draw
 from w2sg_jax.report.tables import correlation, table
 from w2sg_jax.store.atomic import check_writable, write_text
@@ -228,16 +228,6 @@ def _write(found: dict[str, Any], made_from: Any, options: Options) -> None:
         "ridges": [FIXED, OWN],
         "made_from": made_from,
     }
-    entry = record("experiments.embeddings", settings, {}, _rounded(found)) | checkout_of(Path(__file__))
+    # Trials repeat to more digits on no two machines.
+    entry = record("experiments.embeddings", settings, {}, rounded(found, 4)) | checkout_of(Path(__file__))
     write_text(options.results / "results.json", to_json(entry, indent=None) + "\n")
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers to four digits, since trials repeat to more on no two machines; None for what is undefined."""
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [_rounded(one) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if math.isfinite(value) else None
-    return value

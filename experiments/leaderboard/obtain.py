@@ -13,7 +13,7 @@ from experiments.molecules.represent import Represented
 from experiments.molecules.sets import checked, labelled_sets
 from w2sg_jax import batch
 from w2sg_jax.batch.local import cores
-from w2sg_jax.batch.tables import overview
+from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.training.zoo import Zoo
 
 from .measure import Supervision, cost, supervise
@@ -79,10 +79,7 @@ def measure_all(tasks: Sequence[Task], options: Options, console: Console) -> li
             retry_failed=options.retry_failed,
             console=console,
         )
-        if results.failed:
-            console.print(overview(results.records, planned=len(results.records)))
-            console.print(results.failed[0]["error"], markup=False)
-            console.print("--retry-failed runs them again", markup=False)
+        if told_failures(results, console):
             return None
         found.append(iter([record["result"] for record in results.records]))
     return [Measured(task, [next(found[0]) for _ in task.splits], next(found[1])) for task in tasks]

@@ -12,7 +12,7 @@ from experiments.molecules.zoo import paper_zoo
 from w2sg_jax import InputError
 from w2sg_jax.batch.records import locked
 from w2sg_jax.numerics.checks import as_count
-from w2sg_jax.report.record import checkout_of, record, to_json
+from w2sg_jax.report.record import checkout_of, record, rounded, to_json
 from w2sg_jax.report.style import draw
 from w2sg_jax.report.tables import table
 from w2sg_jax.store.atomic import check_writable, write_text
@@ -120,14 +120,6 @@ def _write(found: dict[str, Any], zoo: Zoo, options: Options) -> None:
         "weak_models": len(zoo.weak),
         "versions_of_trials": {"supervise": supervise.version, "cost": cost.version},
     }
-    entry = record("experiments.leaderboard", settings, {}, {"sets": _rounded(found)}) | checkout_of(Path(__file__))
+    # Trials repeat to seven digits on no two machines.
+    entry = record("experiments.leaderboard", settings, {}, {"sets": rounded(found, 6)}) | checkout_of(Path(__file__))
     write_text(options.results / "results.json", to_json(entry, indent=None) + "\n")
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers to six digits: trials repeat to seven on no two machines."""
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [_rounded(one) for one in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from w2sg_jax import InputError, batch, load
 from w2sg_jax.batch.local import cores, gpus
-from w2sg_jax.batch.tables import overview
+from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.datasets import MoleculeSet, load_corpus
 from w2sg_jax.encoders import Encoder
 from w2sg_jax.training.zoo import Zoo
@@ -65,10 +65,7 @@ def measure_all(
         retry_failed=options.retry_failed,
         console=console,
     )
-    if results.failed:
-        console.print(overview(results.records, planned=len(results.records)))
-        console.print(results.failed[0]["error"], markup=False)
-        console.print("--retry-failed runs them again", markup=False)
+    if told_failures(results, console):
         return None
     by_weak = {record["config"]["weak"]: record["result"] for record in results.done}
     measured = {

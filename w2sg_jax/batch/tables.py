@@ -7,10 +7,12 @@ from pathlib import PurePath
 from typing import Any
 
 import rich.table
+from rich.console import Console
 from rich.markup import escape
 
 from .execute import DONE, FAILED
 from .records import flat
+from .run import Results
 
 MOST_COLUMNS = 10
 WIDEST = 48
@@ -21,6 +23,16 @@ def overview(records: Sequence[dict[str, Any]], *, planned: int) -> str:
     counts = Counter(record["status"] for record in records)
     left = planned - counts[DONE] - counts[FAILED]
     return f"{counts[DONE]} done, {counts[FAILED]} failed" + (f", {left} left" if left > 0 else "")
+
+
+def told_failures(results: Results, console: Console) -> bool:
+    """Whether trials failed; then how many, why the first did, and what runs them again are printed."""
+    if not results.failed:
+        return False
+    console.print(overview(results.records, planned=len(results.records)))
+    console.print(results.failed[0]["error"], markup=False)
+    console.print("--retry-failed runs them again", markup=False)
+    return True
 
 
 def table(records: Sequence[dict[str, Any]], *, most: int = 40) -> rich.table.Table:

@@ -22,9 +22,7 @@ def column(name: str, ridge: str) -> str:
     return name if name in RIDGE_FREE else f"{name}@{ridge}"
 
 
-def predictions(
-    inputs: Mapping[str, Inputs], names: Collection[str] = tuple(PREDICTORS)
-) -> Iterator[tuple[str, str, float]]:
+def predictions(inputs: Mapping[str, Inputs], names: Collection[str]) -> Iterator[tuple[str, str, float]]:
     """Name, ridge and value of predictors; one without a ridge is under the first.
 
     Args:

@@ -11,8 +11,6 @@ from .predictor import Inputs, Model, Predictor
 NEIGHBOURS = 10
 BLOCK_ROWS = 512
 """Samples whose similarities to all others are held at a time."""
-
-
 ALIKE = 1e-12
 """Cosines that differ by less are told apart by rounding alone: a common offset hides all directions."""
 
@@ -89,8 +87,8 @@ def share_of(weak: Int[np.ndarray, "n k"], strong: Int[np.ndarray, "n k"]) -> fl
     return int(_agreement(weak, strong)[0].sum()) / (len(weak) * NEIGHBOURS)
 
 
-def influences(weak: Int[np.ndarray, "n k"], strong: Int[np.ndarray, "n k"]) -> Float64[np.ndarray, " n"]:
-    r"""How much each sample moves ``share_of``: $\psi_i = (n - 1) (v - v_{(i)})$, exactly; $v_{(i)}$ is without it.
+def influences(weak: Int[np.ndarray, "n k"], strong: Int[np.ndarray, "n k"]) -> tuple[float, Float64[np.ndarray, " n"]]:
+    r"""``share_of``, and how much each sample moves it: $\psi_i = (n - 1) (v - v_{(i)})$, exactly; $v_{(i)}$ without i.
 
     Where a neighbour leaves, the next nearest takes its place, in the lists of either model. The sum of squares over
     $n^2$ is the jackknife's variance, which on average is not too small (Efron & Stein 1981); lists that change as a
@@ -102,8 +100,8 @@ def influences(weak: Int[np.ndarray, "n k"], strong: Int[np.ndarray, "n k"]) -> 
     """
     n, (own, moved) = len(weak), _agreement(weak, strong)
     total = int(own.sum())
-    without = (total - own + moved) / ((n - 1) * NEIGHBOURS)
-    return (n - 1) * (total / (n * NEIGHBOURS) - without)
+    value, without = total / (n * NEIGHBOURS), (total - own + moved) / ((n - 1) * NEIGHBOURS)
+    return value, (n - 1) * (value - without)
 
 
 def _nearest_of(model: Model) -> Int[np.ndarray, "n k"] | None:

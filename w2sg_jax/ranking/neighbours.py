@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int
 
 from ..numerics.checks import Array
 from ..numerics.settings import rows_of
-from ..predictors.mutual_knn import NEIGHBOURS, influences, nearest, share_of, why_undefined
+from ..predictors.mutual_knn import NEIGHBOURS, influences, nearest, why_undefined
 from ..theory.uncertainty import Joint, effective_draws
 from .candidates import Candidates
 
@@ -52,8 +52,7 @@ class Neighbours:
             return
         weak = self._nearest(repr(name), self.pool.weak[name])
         if weak is not None:
-            self.values[name] = share_of(weak, self.strong)
-            self.influences[name] = influences(weak, self.strong)
+            self.values[name], self.influences[name] = influences(weak, self.strong)
 
     def joint(self, names: list[str]) -> Joint:
         """Shares of neighbours that are not shared, of which the smallest is best; by the jackknife over groups."""

@@ -114,6 +114,17 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
     return json.dumps(_spelled(plain(value)), indent=indent, allow_nan=False)
 
 
+def rounded(value: Any, digits: int) -> Any:
+    """Numbers in mappings and sequences to so many significant digits; None for what is not finite."""
+    if isinstance(value, dict):
+        return {key: rounded(one, digits) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [rounded(one, digits) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return value
+
+
 def plain(value: Any) -> Any:
     """A value of `to_json` in the types of JSON: dictionaries, lists, texts, numbers (NaN too), truth values and None.
 
