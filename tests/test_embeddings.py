@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -182,6 +183,20 @@ def test_another_model_under_a_networks_name_is_refused(llama, tmp_path, monkeyp
         InputError, match=r"has 2 layers, and gemma would have gemma#11:last, gemma#17:last; is it another"
     ):
         experiment.run(Options(tmp_path / "out", models=(f"gemma={llama}",)), console=QUIET)
+
+
+@pytest.mark.parametrize("name", ["molecules", "leaderboard", "embeddings"])
+def test_an_extra_that_is_missing_is_told_in_one_line(name):
+    code = f"""
+import importlib.util, runpy, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda package, *where: None if package == "msgspec" else real(package, *where)
+sys.argv[1:] = ["--out", "never"]
+runpy.run_module("experiments.{name}", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=DOCS.parent)
+    told = f'experiments.{name}: msgspec is not installed: pip install "w2sg_jax[batch]"\n'
+    assert (done.returncode, done.stderr) == (2, told)
 
 
 def test_damaged_trials_are_refused(tmp_path, monkeypatch):

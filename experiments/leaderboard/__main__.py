@@ -6,8 +6,15 @@ from w2sg_jax.terminal.guard import guarded
 from w2sg_jax.terminal.usage import parse
 
 from .options import Options
-from .run import run
+
+
+def main() -> int:
+    """Run what the command line asks for; returns the exit code."""
+    options = parse(Options, sys.argv[1:], "python -m experiments.leaderboard")
+    from .run import run  # here: where an extra is missing, that is told in one line
+
+    return run(options)
+
 
 if __name__ == "__main__":
-    prog = "python -m experiments.leaderboard"
-    sys.exit(guarded("experiments.leaderboard", lambda: run(parse(Options, sys.argv[1:], prog))))
+    sys.exit(guarded("experiments.leaderboard", main))
