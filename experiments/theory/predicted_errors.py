@@ -40,13 +40,13 @@ class Config:
     """Standard deviations of the label noise; the target has variance 1."""
     ridges: tuple[float, float] = (1e-6, 1)
     """The smallest and the largest, over the trace."""
-    fewest: int = 8
+    fewest: int = 16
     """Draws of a configuration."""
-    most: int = 40
-    work: float = 1e10
+    most: int = 160
+    work: float = 4e10
     """Floating point operations of a configuration that further draws are made for."""
-    limit: float = 1.2e11
-    """And most that the fewest draws may take."""
+    largest: float = 1.5e10
+    """Floating point operations of one draw, at most."""
     every: int = 4
     """One configuration in so many is also measured with ridges that are chosen."""
     dof: float = 5.0
@@ -69,7 +69,7 @@ ROWS = 2048
 """Samples that are drawn at once, so that few shapes are compiled."""
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 """weak, strong, y"""
-CLEARED = 48
+CLEARED = 12
 """Configurations after which compiled programs are given up."""
 SPIKES = 6
 """Latents of spiked representations, at most."""
@@ -134,6 +134,7 @@ def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
     rows = []
     for done, (cell, family) in enumerate(jobs):
         step(done, len(jobs))
+        rng = np.random.default_rng((config.seed, done))  # more draws of one configuration leave the others as they are
         chosen = (done + done // len(config.families)) % config.every == 0  # no family always, none never
         rows.append(_measured(rng, cell, family, config, chosen=chosen))
         if (done + 1) % CLEARED == 0:
@@ -152,7 +153,7 @@ def _cells(rng: np.random.Generator, config: Config) -> list[Cell]:
         widths = [max(int(count * rng.choice(config.widths)), 4) for count in (n, size)]
         times = rng.choice(config.requests, 2) if rng.random() < 0.5 else (1, 1)
         cell = Cell(n, size, (max(int(n * times[0]), 10), max(int(size * times[1]), 10)), *widths)
-        affordable = cell.operations * config.fewest <= config.limit and max(widths) <= config.widest
+        affordable = cell.operations <= config.largest and max(widths) <= config.widest
         kind = cell.other, cell.small
         if affordable and left[kind]:
             left[kind] -= 1
