@@ -90,6 +90,7 @@ def test_everything_is_written(finished):
         names = {column(name, OWN) for name in PREDICTORS}
         names |= {column(name, FIXED) for name in PREDICTORS if name not in AT_OWN}
         assert ({column(name, OWN) for name in EVERY_SPLIT} | (names if every else set())) <= set(row)
+    assert set(found["tasks"]["one"]["seconds"]) == set(PREDICTORS) and min(found["tasks"]["one"]["seconds"].values()) > 0
     tables = markdown(found)
     assert "predicted Err_w2s" in tables and "| one | llama#2:mean |" in tables
     assert {"leaderboard.png", "calibration.png", "trends.png", "ridges.png"} <= {
@@ -161,7 +162,7 @@ def test_a_dry_run_writes_no_representation(llama, small, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"models": ("bart",)}, "models: 'bart' is none of minilm, mpnet, smollm2, gemma"),
+        ({"models": ("bart",)}, "models: 'bart' is none of paraphrase, minilm, e5, mpnet, smollm2, gemma"),
         ({"models": ("minilm", "minilm=x")}, "models: minilm twice"),
         ({"tasks": ("justise",)}, "tasks: justise; choose of justice"),
         ({"tasks": ()}, "tasks: none; choose of"),
@@ -269,7 +270,7 @@ def made(task: str, strong: str, rng: np.random.Generator, models: int = 12) -> 
     ceiling = {"lead": 0.1, "standard_error": 0.01, "err_ceiling": -1.0, "err_ceiling_01": 0.2}
     extra = {f"err_w2s@{ridge}": error for ridge in ("1e-4", "1e-3", "1e-2", "1e-1")}
     pgr = {"pgr": rng.normal(size=(models, 2)), "pgr_standard_error": np.ones((models, 2))}
-    return analyse.Pair(task, strong, True, ceiling, table, measured | extra | pgr)
+    return analyse.Pair(task, strong, True, ceiling, table, measured | extra | pgr, {"norm": 0.1})
 
 
 def test_overview_is_the_mean_over_pairs_with_paired_leads():
@@ -278,7 +279,7 @@ def test_overview_is_the_mean_over_pairs_with_paired_leads():
     found = {one["name"]: one for one in analyse.overview(pairs, seed=0, draws=100)}
     assert "cka" not in found, "no values"
     each = [float(spearmanr(pair.value("norm@own"), pair.error).statistic) for pair in pairs]
-    assert found["norm@own"]["spearman"] == pytest.approx(np.mean(each))
+    assert found["norm@own"]["spearman"] == pytest.approx(np.mean(each)) and found["norm@own"]["seconds"] == 0.1
     assert (found["norm@own"]["least"], found["norm@own"]["most"]) == pytest.approx((min(each), max(each)))
     for one in found.values():
         if not np.isnan(one["spearman"]):

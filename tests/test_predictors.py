@@ -509,6 +509,12 @@ def test_nearest_neighbours_of_groups_and_where_there_are_none():
     cosines = (twins @ twins.T) / np.outer(*2 * [np.linalg.norm(twins, axis=1)])
     cosines[groups[:, None] == groups] = -2
     np.testing.assert_array_equal(found, np.argsort(-cosines, axis=1)[:, :11])
+    other = twins + 2 * rng.normal(size=twins.shape)
+    value = PREDICTORS["mutual_knn"].value(Inputs(other, twins, groups=groups))
+    assert value == mutual_knn.share_of(mutual_knn.nearest(other, groups), found)
+    assert value != PREDICTORS["mutual_knn"].value(Inputs(other, twins))
+    with pytest.raises(w2sg.InputError, match="weak has 120 rows and groups has 60"):
+        Inputs(other, twins, groups=groups[:60])
     for samples, kept, why in (
         (np.concatenate([h[:3], np.zeros((2, 5)), h[3:]]), None, "2 of 62 samples are zero .* the first is 3"),
         (h + 1e9, None, "all samples have one direction, as far as rounding tells: take off the offset"),

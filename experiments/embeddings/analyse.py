@@ -40,6 +40,7 @@ class Pair:
         ceiling: its ``CEILING``, means over splits.
         table: errors and predictors.
         measured: every measured quantity, (models, splits).
+        seconds: predictor -> what it takes for one more weak model.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Pair:
     ceiling: Mapping[str, float]
     table: Table
     measured: Mapping[str, Float64[np.ndarray, "models splits"]]
+    seconds: Mapping[str, float]
 
     @property
     def error(self) -> Float64[np.ndarray, " models"]:
@@ -94,6 +96,7 @@ def pairs_of(measured: Pairs) -> list[Pair]:
                 {name: float(np.mean(ceiling[name])) for name in CEILING},
                 replace(table, values=values),
                 {**others, **table.measured},
+                measured.about[table.task]["seconds"],
             )
         )
     return found
@@ -147,7 +150,7 @@ def overview(pairs: Sequence[Pair], *, seed: int, draws: int) -> list[dict[str, 
 
     The best first; in each: "spearman" with "low" and "high", "least" and "most" of a pair, "above" the ceiling,
     "foreign" without the strong model's own network, "skill" (median over pairs) where an error is foretold, and
-    "lead" over the baselines, paired, with intervals.
+    "lead" over the baselines, paired, with intervals; and "seconds" for one more weak model (median over pairs).
     """
     able = [pair for pair in pairs if pair.able]
     chosen = [one for one in taking_part() if all(one.name in pair.table.values for pair in able)]
@@ -178,6 +181,7 @@ def overview(pairs: Sequence[Pair], *, seed: int, draws: int) -> list[dict[str, 
                 "skill": _median(skill(pair.value(one.name), pair.error) for pair in able)
                 if one.foretells_error
                 else None,
+                "seconds": _median(pair.seconds.get(one.name.partition("@")[0], np.nan) for pair in able),
                 "lead": lead,
                 "each": {f"{pair.task}, {pair.strong}": float(x) for pair, x in zip(able, each[:, place], strict=True)},
             }

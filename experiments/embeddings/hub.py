@@ -88,8 +88,8 @@ def _llama(kind: str, *, vocabulary: int, width: int, depth: int, heads: int, he
     return Shape(told)
 
 
-def _own(name: str, hub: str) -> Network:
-    return Network(name, hub, (), own=True)
+def _own(name: str, hub: str, prompt: str | None = None) -> Network:
+    return Network(name, hub, (), own=True, prompt=prompt)
 
 
 WEAK = {
@@ -101,12 +101,12 @@ WEAK = {
     _own("mpnet-qa", "sentence-transformers/multi-qa-mpnet-base-dot-v1"): _mpnet(),
     _own("distilroberta", "sentence-transformers/all-distilroberta-v1"): _roberta(768, 6),
     _own("roberta-large", "sentence-transformers/all-roberta-large-v1"): _roberta(1024, 24),
-    _own("e5-small", "intfloat/e5-small-v2"): _bert(384, 12),
-    _own("e5-base", "intfloat/e5-base-v2"): _bert(768, 12),
-    _own("e5-large", "intfloat/e5-large-v2"): _bert(1024, 24),
-    _own("m-e5-small", "intfloat/multilingual-e5-small"): _bert(384, 12, vocabulary=250_037),
-    _own("m-e5-base", "intfloat/multilingual-e5-base"): _xlm(768, 12),
-    _own("m-e5-large", "intfloat/multilingual-e5-large"): _xlm(1024, 24),
+    _own("e5-small", "intfloat/e5-small-v2", "query: "): _bert(384, 12),
+    _own("e5-base", "intfloat/e5-base-v2", "query: "): _bert(768, 12),
+    _own("e5-large", "intfloat/e5-large-v2", "query: "): _bert(1024, 24),
+    _own("m-e5-small", "intfloat/multilingual-e5-small", "query: "): _bert(384, 12, vocabulary=250_037),
+    _own("m-e5-base", "intfloat/multilingual-e5-base", "query: "): _xlm(768, 12),
+    _own("m-e5-large", "intfloat/multilingual-e5-large", "query: "): _xlm(1024, 24),
     _own("bge-small", "BAAI/bge-small-en-v1.5"): _bert(384, 12),
     _own("bge-base", "BAAI/bge-base-en-v1.5"): _bert(768, 12),
     _own("bge-large", "BAAI/bge-large-en-v1.5"): _bert(1024, 24),

@@ -1,6 +1,6 @@
 """Weak models beside every strong one, on one split: what weak labels cost, and what every predictor said before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
-from w2sg_jax.evaluation.predictions import column, predictions
+from w2sg_jax.evaluation.predictions import column, costs, predictions
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.predictors.predicted_error import own_ridges
 
@@ -90,7 +90,7 @@ def ceilings(config: Ceilings) -> dict[str, Any]:
     return found | {"label_variance": float(y.var()), "sizes": [len(rows) for rows in task.rows]}
 
 
-@trial(version=1)
+@trial(version=2)
 def supervise(config: Supervision) -> dict[str, Any]:
     """Measured errors and predictors by ridge: for each a list a strong model, in it a number a weak model.
 
@@ -131,6 +131,18 @@ def supervise(config: Supervision) -> dict[str, Any]:
     return found
 
 
+@trial(version=1)
+def cost(config: Supervision) -> dict[str, float]:
+    """Seconds of each predictor of one more weak model, alone: the strong model is factored, the weak one is not."""
+    task, base = _Task.read(config.labelled), _strong(config.labelled, config.strong[0])
+
+    def pair(path: Path) -> Callable[[], Inputs]:
+        labels = _weak_heads(task, path, RIDGE).w2s[-1, :, None]
+        return lambda: replace(task.inputs(path, config.strong[0]).beside(base), pseudo_labels=labels)
+
+    return costs(pair(path) for path in config.weak)
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     """Labels, groups and the rows of the parts of a split."""
@@ -158,6 +170,7 @@ class _Task:
             train_strong=other[train],
             train_labels=self.label[train, None],
             labels=self.label[w2s, None],
+            groups=self.group[w2s],
             train_groups=self.group[train],
             ridge=(RIDGE, RIDGE),
         )

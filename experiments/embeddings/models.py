@@ -14,30 +14,31 @@ class Network:
         name: in tables.
         hub: where it is published.
         pools: how tokens become one row.
-        step: from one layer to the next that is a candidate; neighbours in a deep network are much alike.
         own: whether there is one candidate, which the model's own pipeline gives, in the place of layers.
+        prompt: before each text, which the model's makers ask for; or None.
     """
 
     name: str
     hub: str
     pools: tuple[str, ...]
-    step: int = 1
     own: bool = False
+    prompt: str | None = None
 
     def keys(self, depth: int) -> list[tuple[int, str]]:
-        """Layers with poolings, those of strong models among them.
+        """Layers with poolings.
 
         The embedding of the last token says little of the text: layer 0 is pooled by its mean alone.
         """
-        every = [(layer, pool) for pool in self.pools for layer in range(depth + 1) if layer or pool == "mean"]
-        return [key for key in every if key[0] % self.step == 0 or called(self, key) in STRONG]
+        return [(layer, pool) for pool in self.pools for layer in range(depth + 1) if layer or pool == "mean"]
 
 
 NETWORKS = (
+    Network("paraphrase", "sentence-transformers/paraphrase-MiniLM-L3-v2", ("mean",)),
     Network("minilm", "sentence-transformers/all-MiniLM-L6-v2", ("mean",)),
+    Network("e5", "intfloat/multilingual-e5-small", ("mean",), prompt="query: "),
     Network("mpnet", "sentence-transformers/all-mpnet-base-v2", ("mean",)),
-    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", ("mean", "last"), 2),
-    Network("gemma", "google/gemma-3-270m", ("mean", "last"), 2),
+    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", ("mean", "last")),
+    Network("gemma", "google/gemma-3-270m", ("mean", "last")),
 )
 STRONG = ("minilm#6:mean", "mpnet#12:mean", "smollm2#15:mean", "smollm2#20:last", "gemma#11:last", "gemma#17:last")
 """Strong models: of each network a layer that carries much, of decoders a middle and a late one."""

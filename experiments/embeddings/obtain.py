@@ -1,8 +1,10 @@
 """What is measured: representations are extracted, and trials run that have no record yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from w2sg_jax import InputError, batch
@@ -12,7 +14,7 @@ from w2sg_jax.batch.trial import TrialFunction
 from w2sg_jax.terminal.progress import progress_bar
 
 from . import hub
-from .measure import Ceilings, Labelled, Supervision, ceilings, supervise
+from .measure import Ceilings, Labelled, Supervision, ceilings, cost, supervise
 from .models import NETWORKS, STRONG, TASKS, Network, Task, family, located, network_of
 from .options import Options
 from .represent import Plan, Represented, plan, represent
@@ -20,6 +22,8 @@ from .trials import CEILING, Pairs, above_chance
 
 CHUNK = 16
 """Weak models of a trial, at most: a minute's work, or a few."""
+TIMED = 4
+"""Weak models of a task that costs of predictors are measured on."""
 
 
 def networks_of(options: Options) -> tuple[Network, ...]:
@@ -89,8 +93,11 @@ def measure_all(tasks: Sequence[Represented], options: Options, console: Console
         able = tuple(name for name in strong if above_chance(about[task.task.name]["strong"][name]))
         planned = list(_planned(task, able, tuple(name for name in strong if name not in able), one_split))
         results = _run(supervise, [config for _, _, config in planned], options, console)
-        if results is None:
+        timed = [Supervision(_timed(task), (task.models[able[0]],), one_split[0], True)] if able else []
+        costs = _run(cost, timed, options, console)  # after the others, which would take its core
+        if results is None or costs is None:
             return None
+        about[task.task.name]["seconds"] = costs[0] if costs else {}
         for (names, beside, config), result in zip(planned, results, strict=True):
             rows += _rows(task, names, beside, one_split.index(config.labelled), result)
     return Pairs(rows, about)
@@ -113,6 +120,12 @@ def _planned(
                             tuple(task.models[name] for name in some) for some in (weak, strong)
                         )
                         yield weak, strong, Supervision(weak_paths, strong_paths, labelled, every)
+
+
+def _timed(task: Represented) -> tuple[Path, ...]:
+    """Some weak models, of every kind."""
+    paths = list(task.models.values())
+    return tuple(paths[place] for place in np.linspace(0, len(paths) - 1, TIMED).astype(int))
 
 
 def _about(task: Represented, strong: Sequence[str], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

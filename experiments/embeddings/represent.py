@@ -76,7 +76,7 @@ def plan(task: Task, networks: Mapping[Network, str], data_dir: Path | None, sto
                 f"models: {where} has {model.depth} layers, and {network.name} would have {', '.join(lacking)}; "
                 "is it another model?"
             )
-        settings = Settings(max_length=task.max_length, dtype=dtype)
+        settings = Settings(max_length=task.max_length, prompt=network.prompt, dtype=dtype)
         found[network] = extraction(model, texts, keys, store, f"{task.name}-{len(rows)}", settings, name=network.name)
     return Plan(task, data, rows, texts, found, opened)
 

@@ -84,10 +84,11 @@ def overview_table(found: Sequence[Mapping[str, Any]]) -> str:
                 _number(one["foreign"]),
                 _number(one["skill"]),
                 _interval(one["lead"]["leave_one_out_weak"]),
+                "" if one["seconds"] is None else f"{1e3 * one['seconds']:.0f}",
             ]
         )
     header = ["predictor", "mean [95%]", "of a pair", "above the ceiling", "without its own network", "skill, median",
-              "lead over leave-one-out Err_w"]  # fmt: skip
+              "lead over leave-one-out Err_w", "ms"]  # fmt: skip
     return markdown_table(header, lines)
 
 

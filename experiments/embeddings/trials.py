@@ -32,7 +32,8 @@ class Pairs:
 
     Attributes:
         rows: plain rows, one a task, strong model, weak model and split.
-        about: task -> its title, sizes, and "strong": each strong model's ``CEILING`` over splits.
+        about: task -> its title, sizes, "strong": each strong model's ``CEILING`` over splits, and "seconds": predictor
+            -> what it takes for one more weak model; empty where no strong model is above chance.
     """
 
     rows: Sequence[Mapping[str, Any]]

@@ -1,6 +1,6 @@
 """One split of one labelled set: what weak-to-strong fine-tuning did, and what every predictor said before."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Float64
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
 from w2sg_jax.datasets.splits import make_splits
-from w2sg_jax.evaluation.predictions import predictions
+from w2sg_jax.evaluation.predictions import costs, predictions
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.predictors.predicted_error import own_ridges
 
@@ -93,18 +93,12 @@ def cost(config: Supervision) -> dict[str, Any]:
     samples = _Samples.read(config)
     chosen = [config.weak[place] for place in np.linspace(0, len(config.weak) - 1, TIMED).astype(int)]
     base = samples.inputs(chosen[0], None)
-    seconds: dict[str, list[float]] = {name: [] for name in PREDICTORS}
-    for path in chosen:
+
+    def pair(path: Path) -> Callable[[], Inputs]:
         labels = samples.pseudo_labels(path, [RIDGE])[0]
-        for name, predictor in PREDICTORS.items():
-            taken = []
-            for _ in range(2):
-                inputs = replace(samples.inputs(path, base), pseudo_labels=labels)
-                start = time.perf_counter()
-                predictor.value(inputs)
-                taken.append(time.perf_counter() - start)
-            seconds[name].append(min(taken))
-    return {name: float(np.median(values)) for name, values in seconds.items()}
+        return lambda: replace(samples.inputs(path, base), pseudo_labels=labels)
+
+    return costs(pair(path) for path in chosen)
 
 
 @dataclass(frozen=True, eq=False)

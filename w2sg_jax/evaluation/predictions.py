@@ -1,6 +1,9 @@
-"""What every predictor says of a pair of models, at some ridges; and how each takes part in a leaderboard."""
+"""What every predictor says of a pair of models, at some ridges, what that takes, and how each takes part."""
 
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+import numpy as np
 
 from ..predictors import PREDICTORS, Inputs
 from .leaderboard import Entrant
@@ -34,6 +37,25 @@ def predictions(inputs: Mapping[str, Inputs], names: Collection[str]) -> Iterato
     for name in names:
         for ridge in (first,) if name in RIDGE_FREE else inputs:
             yield name, ridge, PREDICTORS[name].value(inputs[ridge])
+
+
+def costs(pairs: Iterable[Callable[[], Inputs]]) -> dict[str, float]:
+    """Seconds of each predictor alone, the median over pairs, of the faster of two calls each: without compilation.
+
+    Args:
+        pairs: makes inputs anew; what they know already, such as the factored strong model, is not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in PREDICTORS}
+    for make in pairs:
+        for name, predictor in PREDICTORS.items():
+            taken = []
+            for _ in range(2):
+                inputs = make()
+                start = time.perf_counter()
+                predictor.value(inputs)
+                taken.append(time.perf_counter() - start)
+            seconds[name].append(min(taken))
+    return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
 def entrants(ridges: Mapping[str, str], seconds: Mapping[str, float | None]) -> list[Entrant]:

@@ -24,8 +24,10 @@ def mutual_knn(inputs: Inputs) -> float:
     95th percentile of absolute values before it normalises, which is left to the caller here, and takes the best pair
     of layers.
 
-    NaN, undefined, with 10 samples or fewer, where a sample's representation is zero and has no direction, and where
-    an offset hides all directions.
+    Samples of one group (``groups``) are no neighbours of each other.
+
+    NaN, undefined, with 10 samples or fewer, where a sample's representation is zero and has no direction, where an
+    offset hides all directions, and where groups leave a sample too few others.
 
     Cost: $2 n^2 (d_s + d_w)$, by blocks of samples. Source: Huh et al., arXiv 2405.07987.
     """
@@ -105,7 +107,7 @@ def influences(weak: Int[np.ndarray, "n k"], strong: Int[np.ndarray, "n k"]) -> 
 
 
 def _nearest_of(model: Model) -> Int[np.ndarray, "n k"] | None:
-    return nearest(model.samples)
+    return nearest(model.samples, model.groups)
 
 
 def _agreement(

@@ -39,6 +39,7 @@ class Model:
         samples: (n, d) of the unlabelled samples.
         train: (n~, d) of the labelled split, or None.
         train_labels: (n~, c), or None.
+        groups: (n,), or None.
         train_groups: (n~,), or None.
     """
 
@@ -46,6 +47,7 @@ class Model:
     samples: Float64[np.ndarray, "_ _"]
     train: Float64[np.ndarray, "_ _"] | None
     train_labels: Float64[np.ndarray, "_ _"] | None
+    groups: Shaped[np.ndarray, " _"] | None
     train_groups: Shaped[np.ndarray, " _"] | None
     _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -84,6 +86,7 @@ class Inputs:
         pseudo_labels: (n, c) what the weak model says of the unlabelled samples; or None.
         labels: (n, c) their true labels; or None.
         weak_probabilities: (n, classes) of the weak model; or None.
+        groups: (n,) which unlabelled samples belong together: twins that every model finds alike; or None.
         train_groups: (n~,) which labelled samples belong together and are left out together; or None.
         ridge: (weak, strong); what is added to $K/n$ of centred representations of unit trace.
 
@@ -99,6 +102,7 @@ class Inputs:
     pseudo_labels: Float64[np.ndarray, "_ _"] | None = None
     labels: Float64[np.ndarray, "_ _"] | None = None
     weak_probabilities: Float64[np.ndarray, "_ _"] | None = None
+    groups: Shaped[np.ndarray, " _"] | None = None
     train_groups: Shaped[np.ndarray, " _"] | None = None
     ridge: tuple[float, float] = (1e-2, 1e-2)
     _weak_model: Model | None = field(default=None, repr=False)
@@ -122,6 +126,8 @@ class Inputs:
                 if array.shape[1] == 0:
                     raise InputError(f"{name}: no column; at least one is needed")
                 refuse_non_finite(array, name)
+        if self.groups is not None:
+            same_rows([self.weak, self.groups], ["weak", "groups"])
         if self.train_groups is not None:
             if self.train_labels is None:
                 raise InputError("train_groups: given without the labelled split; pass train_labels with them")
@@ -199,14 +205,14 @@ class Inputs:
         """The weak model alone; shared with what ``with_ridge`` makes."""
         if self._weak_model is not None:
             return self._weak_model
-        return Model("weak", self.weak, self.train_weak, self.train_labels, self.train_groups)
+        return Model("weak", self.weak, self.train_weak, self.train_labels, self.groups, self.train_groups)
 
     @cached_property
     def strong_model(self) -> Model:
         """The strong model alone; shared with what ``with_weak`` and ``with_ridge`` make."""
         if self._strong_model is not None:
             return self._strong_model
-        return Model("strong", self.strong, self.train_strong, self.train_labels, self.train_groups)
+        return Model("strong", self.strong, self.train_strong, self.train_labels, self.groups, self.train_groups)
 
     @cached_property
     def cross(self) -> Float64[np.ndarray, "k_strong k_weak"]:

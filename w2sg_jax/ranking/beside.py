@@ -1,6 +1,7 @@
 """Other predictors beside those of a ranking, for every weak model with one strong model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,18 +67,17 @@ class Beside:
         weak = self._rows(0, self.pool.weak[name])
         train_weak = None if self.train is None else self._rows(1, self.train.weak[name])
         if self.inputs is None:
-            split = {}
+            split: dict[str, Any] = {}
             if self.train is not None:
                 assert self.train.labels is not None
-                groups = self.train.groups
                 split = {
                     "train_strong": self._rows(1, self.train.strong),
                     "train_labels": self._rows(1, self.train.labels),
-                    "train_groups": None if groups is None else groups[self.shares[1]],
+                    "train_groups": self._groups(1, self.train),
                 }
             labels = None if self.pool.labels is None else self._rows(0, self.pool.labels)
-            strong = self._rows(0, self.pool.strong)
-            self.inputs = Inputs(weak, strong, train_weak=train_weak, labels=labels, **split)
+            strong, groups = self._rows(0, self.pool.strong), self._groups(0, self.pool)
+            self.inputs = Inputs(weak, strong, train_weak=train_weak, labels=labels, groups=groups, **split)
         else:
             self.inputs = self.inputs.with_weak(weak, train_weak=train_weak)
         inputs = self.inputs.with_ridge(ridge)
@@ -85,6 +85,9 @@ class Beside:
 
     def _rows(self, split: int, array: Array) -> np.ndarray:
         return np.array(rows_of(array, self.shares[split]), np.float64)
+
+    def _groups(self, split: int, candidates: Candidates) -> np.ndarray | None:
+        return None if candidates.groups is None else candidates.groups[self.shares[split]]
 
 
 def _refuse(names: Sequence[str], given: set[str]) -> None:
