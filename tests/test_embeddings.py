@@ -26,7 +26,7 @@ from experiments.embeddings.results import markdown
 from experiments.embeddings.trials import TRIALS, Pairs, above_chance, read_trials, write_trials
 from w2sg_jax import InputError
 from w2sg_jax.datasets import text_set
-from w2sg_jax.evaluation.leaderboard import Entrant, Table
+from w2sg_jax.evaluation.leaderboard import RESAMPLED, Entrant, Table
 from w2sg_jax.evaluation.predictions import column
 from w2sg_jax.predictors import PREDICTORS
 
@@ -90,7 +90,8 @@ def test_everything_is_written(finished):
         names = {column(name, OWN) for name in PREDICTORS}
         names |= {column(name, FIXED) for name in PREDICTORS if name not in AT_OWN}
         assert ({column(name, OWN) for name in EVERY_SPLIT} | (names if every else set())) <= set(row)
-    assert set(found["tasks"]["one"]["seconds"]) == set(PREDICTORS) and min(found["tasks"]["one"]["seconds"].values()) > 0
+    seconds = found["tasks"]["one"]["seconds"]
+    assert set(seconds) == set(PREDICTORS) and min(seconds.values()) > 0
     tables = markdown(found)
     assert "predicted Err_w2s" in tables and "| one | llama#2:mean |" in tables
     assert {"leaderboard.png", "calibration.png", "trends.png", "ridges.png"} <= {
@@ -143,6 +144,12 @@ def test_measured_numbers_are_those_of_heads_that_are_fitted_here(finished, smal
             assert row[f"err_{name}"] == pytest.approx(((f - label[test]) ** 2).mean(), rel=1e-3)
             assert row[f"err_{name}_01"] == pytest.approx(((f > 0.5) != label[test]).mean(), abs=1e-6)
         assert row["pred_gap"] == pytest.approx(((said[1] - said[2]) ** 2).mean(), rel=1e-3)
+        # The spread over bootstrap samples is the standard error, which 25 of them tell to a seventh or so.
+        group = np.load(task.group)[test]
+        loss = (said[1] - label[test]) ** 2 - row["err_w2s"]
+        own = np.array([loss[group == one].sum() for one in np.unique(group)])
+        assert np.std(row[RESAMPLED]) == pytest.approx(np.sqrt((own**2).sum()) / len(group), rel=0.5)
+        assert np.mean(row[RESAMPLED]) == pytest.approx(row["err_w2s"], rel=0.1)
 
 
 def _result(folder):
@@ -213,10 +220,12 @@ def test_damaged_trials_are_refused(tmp_path, monkeypatch):
 def test_what_was_not_computed_is_missing_and_what_is_undefined_is_nan(tmp_path):
     keys = {"task": "t", "strong": "s", "family": "f", "err_w2s": 1.0}
     rows = [keys | {"model": "a", "split": 0, "x": float("nan")}, keys | {"model": "a", "split": 1}]
+    rows = [row | {RESAMPLED: [1.0, 0.5 + row["split"]]} for row in rows]
     write_trials(tmp_path / TRIALS, Pairs(rows, {"t": {}}), {"seed": 1})
     pairs, made_from = read_trials(tmp_path / TRIALS)
     assert np.isnan(pairs.rows[0]["x"]) and "x" not in pairs.rows[1] and made_from == {"seed": 1}
     assert pairs.rows[1]["split"] == 1 and pairs.about == {"t": {}}
+    assert [row[RESAMPLED] for row in pairs.rows] == [[1.0, 0.5], [1.0, 1.5]]
 
 
 def test_splits_keep_groups_and_are_other_ones_for_other_seeds():

@@ -20,7 +20,7 @@ from experiments.molecules.represent import Represented
 from experiments.molecules.zoo import EDGES, NAMING
 from w2sg_jax.datasets import load_freesolv
 from w2sg_jax.datasets.splits import make_splits
-from w2sg_jax.evaluation.leaderboard import BASELINES, Entrant, Table, leaderboard, skill, tables_of
+from w2sg_jax.evaluation.leaderboard import BASELINES, RESAMPLED, Entrant, Table, leaderboard, skill, tables_of
 from w2sg_jax.evaluation.predictions import RIDGE_FREE
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.training import PretrainConfig
@@ -214,8 +214,26 @@ def test_tables_come_from_plain_rows_in_any_order():
     assert len(tables_of([*rows(), *({**row, "strong": "other"} for row in rows())])) == 2
 
 
+def test_test_rows_are_drawn_where_rows_have_samples_of_them():
+    rng = np.random.default_rng(0)
+    spread = {(row["model"], row["split"]): rng.normal(row["err_w2s"], 1.0, 9).tolist() for row in rows()}
+    (made,) = tables_of([row | {RESAMPLED: spread[row["model"], row["split"]]} for row in rows()])
+    assert made.resampled is not None and made.resampled[1, 0].tolist() == spread["a2", 0]
+    (without,) = tables_of(rows())
+    assert without.resampled is None
+    widths = []
+    for one in (without, made):
+        one = dataclasses.replace(one, families=one.models, values=dict.fromkeys((*BASELINES, "p"), one.values["p"]))
+        found = leaderboard(one, entrants(Entrant("p", "p")), seed=0, draws=200).score("p").everywhere.spearman
+        assert found.value == 1
+        widths.append(found.high - found.low)
+    assert widths[0] == 0 < widths[1], "the order is certain, but for the test rows"
+
+
 def test_rows_that_make_no_table_are_refused():
     for wrong, message in (
+        ([*rows()[:5], {**rows()[5], RESAMPLED: [1.0]}], "err_w2s_resampled is a list of as many numbers in every row"),
+        ([{**row, RESAMPLED: [math.inf]} for row in rows()], "err_w2s_resampled is not 3 models x 2 splits of finite"),
         (rows()[1:], "a1 has no row of split 0"),
         ([*rows(), rows()[0]], "a1 has two rows of split 0"),
         ([{**row, "err_weak": None} for row in rows()], "one has no err_weak"),

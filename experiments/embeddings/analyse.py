@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from w2sg_jax.evaluation.correlation import groups_of, rank_correlation
+from w2sg_jax.evaluation.correlation import groups_of, rank_correlation, with_test_rows
 from w2sg_jax.evaluation.leaderboard import FEWEST, Entrant, Table, leaderboard, skill, tables_of
 from w2sg_jax.evaluation.predictions import ERR_WEAK, FORETELL, baselines, column, entrants
 from w2sg_jax.predictors import PREDICTORS
@@ -192,15 +192,16 @@ def overview(pairs: Sequence[Pair], *, seed: int, draws: int) -> list[dict[str, 
 def _draws(
     pairs: Sequence[Pair], chosen: Sequence[Entrant], *, seed: int, draws: int
 ) -> Iterator[Float64[np.ndarray, " entrants"]]:
-    """Mean correlations over pairs in each bootstrap sample of families and splits."""
+    """Mean correlations over pairs in each bootstrap sample of families, splits and their test rows."""
     generator = np.random.default_rng(seed)
     families = list(dict.fromkeys(family for pair in pairs for family in pair.table.families))
     tables = []
     for pair in pairs:
-        error, splits = pair.table.measured["err_w2s"], pair.table.splits
+        error = pair.table.measured["err_w2s"]
         by_split = np.stack([one.sign * _on_all_splits(pair.table, one.name) for one in chosen])
         rows = dict(zip(dict.fromkeys(pair.table.families), groups_of(pair.table.families), strict=True))
-        tables.append((error, by_split, rows))
+        again = pair.table.resampled
+        tables.append((error[:, :, None] if again is None else again, by_split, rows))
     splits = min(pair.table.splits for pair in pairs)
     for _ in range(draws):
         drawn = [families[one] for one in generator.integers(len(families), size=len(families))]
@@ -208,7 +209,8 @@ def _draws(
         found = []
         for error, by_split, rows in tables:
             picked = np.concatenate([rows.get(family, np.zeros(0, int)) for family in drawn])
-            x, y = by_split[:, :, columns].mean(axis=2)[:, picked], error[:, columns].mean(axis=1)[picked]
+            x = by_split[:, :, columns].mean(axis=2)[:, picked]
+            y = with_test_rows(error, columns, generator)[picked]
             whole = np.isfinite(x).all(axis=1)
             value = np.full(len(x), np.nan)
             if len(picked) >= FEWEST:

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
+from w2sg_jax.evaluation.leaderboard import RESAMPLED
 from w2sg_jax.evaluation.predictions import column, costs, predictions
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.predictors.predicted_error import own_ridges
@@ -25,6 +26,8 @@ MAPPED = ("norm", "supervised")
 """Predictors of which there is a map over ridges."""
 MAPS = ("1e-4", FIXED, OWN)
 """Its ridges."""
+SAMPLES = 25
+"""Bootstrap samples of the test rows."""
 EVERY_SPLIT = (
     *("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"),
     *("leave_one_out_weak", "leave_one_out_strong", "probe_difference", "supervised", "width"),
@@ -98,9 +101,9 @@ def supervise(config: Supervision) -> dict[str, Any]:
     """
     task, every = _Task.read(config.labelled), config.every_predictor
     names = PREDICTORS if every else EVERY_SPLIT
-    found: dict[str, dict[str, list[list[float]]]] = {"measured": {}, "predictors": {}, "own_ridges": {}}
+    found: dict[str, dict[str, list[list[Any]]]] = {"measured": {}, "predictors": {}, "own_ridges": {}}
 
-    def keep(kind: str, name: str, place: int, value: float) -> None:
+    def keep(kind: str, name: str, place: int, value: float | list[float]) -> None:
         found[kind].setdefault(name, [[] for _ in config.strong])[place].append(value)
 
     heads: list[_WeakHeads] = []
@@ -197,7 +200,7 @@ def _strong(labelled: Labelled, strong: Path) -> Inputs:
     return _Task.read(labelled).inputs(strong, strong)
 
 
-def _measured(task: _Task, strong: Path, own: float, heads: Sequence[_WeakHeads]) -> Iterator[dict[str, float]]:
+def _measured(task: _Task, strong: Path, own: float, heads: Sequence[_WeakHeads]) -> Iterator[dict[str, Any]]:
     """Errors on the test part by weak model: all of heads with their own ridges, Err_w2s of those with fixed ones.
 
     The strong model is factored once for the labels of all weak models.
@@ -207,13 +210,23 @@ def _measured(task: _Task, strong: Path, own: float, heads: Sequence[_WeakHeads]
     labels = np.concatenate([task.label[None, w2s], *(one.w2s for one in heads)])
     said = np.asarray(w2sg.ridge_path(h[w2s], labels.T, (*PATH, own)).predict(h[test]), np.float64)
     ceiling = said[-1, :, 0]
+    drawn = _drawn(task.group[test])
     by_head = said[:, :, 1:].reshape(len(HEADS), len(y), len(heads), len(HEADS))
     for place, one in enumerate(heads):
         # The weak head and the strong one have the same fixed ridge, or each its own.
         f_w2s = np.stack([by_head[head, :, place, head] for head in range(len(HEADS))])
         found = _errors(y, one.test[-1], f_w2s[-1], ceiling, task.group[test])
         fixed = ((f_w2s - y) ** 2).mean(axis=1)
-        yield found | {f"err_w2s@{head}": float(fixed[index]) for index, head in enumerate(HEADS[:-1])}
+        again = {RESAMPLED: (drawn @ (f_w2s[-1] - y) ** 2).tolist()}
+        yield found | again | {f"err_w2s@{head}": float(fixed[index]) for index, head in enumerate(HEADS[:-1])}
+
+
+def _drawn(group: np.ndarray) -> Float64[np.ndarray, "samples n"]:
+    """Weights of rows in bootstrap samples of their groups, the same for whoever asks; each sums to 1."""
+    place = np.unique(group, return_inverse=True)[1]
+    chosen = np.random.default_rng(0).integers(place.max() + 1, size=(SAMPLES, place.max() + 1))
+    times = np.stack([np.bincount(one, minlength=place.max() + 1) for one in chosen])[:, place]
+    return times / times.sum(axis=1, keepdims=True)
 
 
 def _errors(

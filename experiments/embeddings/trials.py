@@ -1,7 +1,8 @@
 """What was measured, in one small file, from which tables and figures are made again in seconds.
 
-A row for each task, strong model, weak model and split; a column for each quantity. Numbers are float32: trials repeat
-to seven digits on no two machines. A predictor that was not computed there is missing, one that is undefined is NaN.
+A row for each task, strong model, weak model and split; a column for each quantity, of which one is a list: Err_w2s
+over bootstrap samples of the test rows. Numbers are float32: trials repeat to seven digits on no two machines. A
+predictor that was not computed there is missing, one that is undefined is NaN.
 """
 
 import json
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from w2sg_jax import InputError
-from w2sg_jax.evaluation.leaderboard import KEYS
+from w2sg_jax.evaluation.leaderboard import KEYS, RESAMPLED
 from w2sg_jax.store.atomic import replacing
 
 TRIALS = "trials.parquet"
@@ -50,13 +51,14 @@ def above_chance(ceiling: Mapping[str, Sequence[float]]) -> bool:
 
 def write_trials(path: Path, pairs: Pairs, made_from: Mapping[str, Any]) -> None:
     """Write every row, what is known of tasks, and what it was made from."""
-    names = list(dict.fromkeys(name for row in pairs.rows for name in row if name not in KEYS))
+    names = list(dict.fromkeys(name for row in pairs.rows for name in row if name not in (*KEYS, RESAMPLED)))
     numbers = {name: pa.array([row.get(name) for row in pairs.rows], pa.float32(), from_pandas=False) for name in names}
     keys = {name: pa.array([row[name] for row in pairs.rows], pa.int32() if name == "split" else None) for name in KEYS}
+    again = {RESAMPLED: pa.array([row.get(RESAMPLED) for row in pairs.rows], pa.list_(pa.float32()))}
     metadata = {_KEY: json.dumps({"about": pairs.about, "made_from": made_from})}
-    table = pa.table(keys | numbers).replace_schema_metadata(metadata)
+    table = pa.table(keys | numbers | again).replace_schema_metadata(metadata)
     words = [name for name in KEYS if name != "split"]
-    encoding: dict[str, Any] = {"use_dictionary": words, "use_byte_stream_split": names}
+    encoding: dict[str, Any] = {"use_dictionary": words, "use_byte_stream_split": [*names, f"{RESAMPLED}.list.element"]}
     encoding |= {"compression": "zstd", "write_page_checksum": True}
     with replacing(path) as temporary:
         pq.write_table(table, temporary, **encoding)

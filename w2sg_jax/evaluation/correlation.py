@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy.random import Generator
 from scipy.stats import kendalltau, rankdata
 
 DRAWS = 2000
@@ -90,7 +91,12 @@ def rank_correlation(
 
 
 def drawn_groups(
-    quantities: Float[np.ndarray, "models splits q"], groups: Sequence[np.ndarray], *, seed: int, draws: int = DRAWS
+    quantities: Float[np.ndarray, "models splits q"],
+    groups: Sequence[np.ndarray],
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    resampled: Float[np.ndarray, "models splits samples"] | None = None,
 ) -> Iterator[Float[np.ndarray, "m q"]]:
     """Split averages in each bootstrap sample of groups and splits; the models of a group come together.
 
@@ -101,6 +107,8 @@ def drawn_groups(
         groups: rows of the models of each group, as ``groups_of``.
         seed: of the bootstrap.
         draws: bootstrap samples.
+        resampled: the first quantity over bootstrap samples of its split's test rows, of which a draw takes one a
+            split; by default it is what was measured on all of them.
     """
     generator = np.random.default_rng(seed)
     splits = quantities.shape[1]
@@ -108,7 +116,17 @@ def drawn_groups(
         chosen = generator.integers(len(groups), size=len(groups))
         columns = generator.integers(splits, size=splits)
         rows = np.concatenate([groups[one] for one in chosen])
-        yield quantities[:, columns].mean(axis=1)[rows]
+        drawn = quantities[:, columns].mean(axis=1)
+        if resampled is not None:
+            drawn[:, 0] = with_test_rows(resampled, columns, generator)
+        yield drawn[rows]
+
+
+def with_test_rows(
+    resampled: Float[np.ndarray, "models splits samples"], columns: Int[np.ndarray, " drawn"], generator: Generator
+) -> Float[np.ndarray, " models"]:
+    """Averages over drawn splits, of one sample of the test rows of each; the same sample for all models."""
+    return resampled[:, columns, generator.integers(resampled.shape[2], size=len(columns))].mean(axis=1)
 
 
 def groups_of(labels: Sequence[str]) -> list[np.ndarray]:

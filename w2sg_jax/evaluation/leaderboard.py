@@ -29,6 +29,8 @@ MEASURED = ("err_w2s", "err_weak", "err_ceiling")
 """Errors that a table has to hold."""
 KEYS = ("task", "strong", "model", "family", "split")
 """Columns of plain rows that are neither errors nor predictors."""
+RESAMPLED = "err_w2s_resampled"
+"""Column of plain rows: a list of Err_w2s over bootstrap samples of the test rows."""
 BASELINES = ("leave_one_out_weak", "cross_validated_err_w2s")
 """Predictors that every leaderboard holds."""
 FEWEST = 3
@@ -68,6 +70,8 @@ class Table:
         families: what each of them is much like; the models of a family are drawn together.
         measured: error -> (models, splits); ``MEASURED`` at least.
         values: predictor -> (models, its splits), the first of all splits or all of them; NaN where undefined.
+        resampled: (models, splits, samples) Err_w2s over bootstrap samples of each split's test rows, the same ones for
+            all models, so that intervals know how few these are; or None.
     """
 
     task: str
@@ -76,6 +80,7 @@ class Table:
     families: tuple[str, ...]
     measured: Mapping[str, Float64[np.ndarray, "models splits"]]
     values: Mapping[str, Float64[np.ndarray, "models _"]]
+    resampled: Float64[np.ndarray, "models splits samples"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that do not fit (InputError)."""
@@ -93,6 +98,9 @@ class Table:
         for name, table in self.measured.items():
             if table.shape != shape or not np.isfinite(table).all():
                 raise InputError(f"{self.task}: {name} is not {shape[0]} models x {shape[1]} splits of finite numbers")
+        more = self.resampled
+        if more is not None and (more.shape[:2] != shape or not more.shape[2] or not np.isfinite(more).all()):
+            raise InputError(f"{self.task}: {RESAMPLED} is not {shape[0]} models x {shape[1]} splits of finite numbers")
         for name, table in self.values.items():
             if len(table) != shape[0] or not 1 <= table.shape[1] <= shape[1] or np.isinf(table).any():
                 raise InputError(f"{self.task}: {name} is not {shape[0]} models x up to {shape[1]} splits of numbers")
@@ -161,7 +169,7 @@ class Leaderboard:
         errors: mean of each measured quantity over models and splits.
         reliability: Spearman's correlation of Err_w2s over even splits with that over odd ones; NaN for one split.
         baselines: names of the baselines.
-        draws: bootstrap samples, of families and splits.
+        draws: bootstrap samples, of families and splits, and of test rows where the table has them.
         scores: one a predictor.
     """
 
@@ -190,8 +198,9 @@ def tables_of(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     """Tables of plain rows, one a weak model and split, such as a Parquet file of a batch run has.
 
     Args:
-        rows: each with ``KEYS`` and ``MEASURED``, and every other column a predictor. Where a predictor has no value at
-            all on a split (None, or no column), it was not computed there; NaN is one that is undefined.
+        rows: each with ``KEYS`` and ``MEASURED``, maybe ``RESAMPLED``, and every other column a predictor. Where a
+            predictor has no value at all on a split (None, or no column), it was not computed there; NaN is one that is
+            undefined.
 
     Raises:
         InputError: a row is missing or twice there, or a predictor has a split for some models only.
@@ -221,8 +230,8 @@ def leaderboard(
 ) -> Leaderboard:
     """Hold predictors against what was measured.
 
-    Weak models stand for others that one could have had, whole families of them, and splits for other samples: both
-    are drawn, the same for all predictors, so that differences are paired.
+    Weak models stand for others that one could have had, whole families of them, and splits and test rows for other
+    samples: all are drawn, the same for all predictors, so that differences are paired.
 
     Args:
         table: of one task and strong model.
@@ -305,10 +314,11 @@ def _standings(
     references = [best, *(names.index(name) for name in baselines)]
     value = _against(whole, references)
     groups = groups_of([family for family, is_in in zip(table.families, chosen, strict=True) if is_in])
+    resampled = None if table.resampled is None else table.resampled[chosen]
     samples = np.empty((draws, *value.shape))
     skills = np.full((draws, len(names)), np.nan)
     foretelling = [place for place, one in enumerate(entrants) if one.foretells_error]
-    for draw, one in enumerate(drawn_groups(quantities, groups, seed=seed, draws=draws)):
+    for draw, one in enumerate(drawn_groups(quantities, groups, seed=seed, draws=draws, resampled=resampled)):
         samples[draw] = _against(one, references)
         for place in foretelling:
             skills[draw, place] = _skill_where_defined(one, place)
@@ -432,7 +442,8 @@ def _table(
     absent = [(model, split) for model in models for split in splits if (model, split) not in rows]
     if absent:
         raise InputError(f"rows: {task}, {strong}: {absent[0][0]} has no row of split {absent[0][1]}")
-    names = dict.fromkeys(name for row in rows.values() for name in row if name not in (*KEYS, *MEASURED))
+    own = (*KEYS, *MEASURED, RESAMPLED)
+    names = dict.fromkeys(name for row in rows.values() for name in row if name not in own)
     values = {}
     for name in names:
         has = np.array([[rows[model, split].get(name) is not None for split in splits] for model in models])
@@ -451,7 +462,19 @@ def _table(
     measured = {
         name: np.array([[float(rows[model, split][name]) for split in splits] for model in models]) for name in MEASURED
     }
-    return Table(task, strong, models, tuple(families[task, strong, model] for model in models), measured, values)
+    told = [[rows[model, split].get(RESAMPLED) for split in splits] for model in models]
+    lists = [one for of_model in told for one in of_model if one is not None]
+    if lists and (len(lists) < len(models) * len(splits) or len({len(one) for one in lists}) > 1):
+        raise InputError(f"rows: {task}, {strong}: {RESAMPLED} is a list of as many numbers in every row, or in none")
+    return Table(
+        task,
+        strong,
+        models,
+        tuple(families[task, strong, model] for model in models),
+        measured,
+        values,
+        np.array(told, float) if lists else None,
+    )
 
 
 def _plain(value: Any) -> Any:
