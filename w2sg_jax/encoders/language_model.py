@@ -8,7 +8,7 @@ block before the final norm, and -1 what the model's own pipeline gives.
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +67,8 @@ class Pretrained:
     """where its parameters are in the files"""
     tokenizer: TextTokenizer
     pipeline: Pipeline
+    unused: tuple[str, ...]
+    """parts of the names of tensors that are not needed"""
 
     spreads = True
     """several devices can share its work"""
@@ -88,7 +90,31 @@ class Pretrained:
         """sha256 of weights, configuration, tokenizer and pipeline together. Cost: reads all files once."""
         dense = "".join(f"{one.activation}{bytes_hash(one.weight.tobytes())}" for one in self.pipeline.dense)
         rest = f"{self.pipeline.pooling}{self.pipeline.normalised}{self.pipeline.stripped}{dense}"
+        rest += "" if self.depth == self.whole_depth else f"first {self.depth} blocks"
         return bytes_hash(f"{self.checkpoint.content_hash()}{self.tokenizer.content_hash}{rest}".encode())
+
+    @cached_property
+    def whole_depth(self) -> int:
+        """Layers in the files."""
+        return self.family.config_of(self.checkpoint.config).depth
+
+    def cut(self, depth: int) -> "Pretrained":
+        """The model of the first blocks, with its final norm; the others are not even read.
+
+        Raises:
+            InputError: there are no such first blocks.
+        """
+        if not 1 <= depth <= self.depth:
+            raise InputError(f"depth: {self.name} has {self.depth} blocks; expected 1 to {self.depth}, got {depth}")
+        changes: dict[str, Any] = {"depth": depth}
+        if getattr(self.config, "local", ()):
+            changes["local"] = self.config.local[:depth]
+        config = replace(self.config, **changes)
+        names = self.family.names(self.config, self.checkpoint.config["model_type"])
+        stack = next(one for one in names.values() if "{}" in one).removeprefix("T:").partition("{}")[0]
+        unused = (*self.unused, *(f"{stack}{layer}." for layer in range(depth, self.depth)))
+        found = _fitted(self.family, config, self.checkpoint, unused)
+        return replace(self, name=f"{self.name}[:{depth}]", config=config, fitted=found, unused=unused)
 
     @property
     def max_length(self) -> int:
@@ -164,26 +190,26 @@ class Pretrained:
 
     def bytes_of(self, dtype: Any) -> int:
         """What the parameters take in memory."""
-        return parameter_bytes(self.checkpoint, self.family.UNUSED, jnp.dtype(dtype))
+        return parameter_bytes(self.checkpoint, self.unused, jnp.dtype(dtype))
 
     def memory_of(self, dtype: Any, longest: int) -> float:
         """Bytes of a pass over texts of up to so many tokens: the parameters, and the more of what the largest tensor
         takes while it is read and what a batch takes."""
         largest = 4 * max(math.prod(shape) for shape in self.checkpoint.shapes.values())
-        batch = self.tokens_at_once(dtype, longest) * self._bytes_of_token(dtype, longest)
+        batch = self.tokens_at_once(dtype, longest) * self.bytes_of_token(dtype, longest)
         return float(self.bytes_of(dtype) + max(largest, batch))
 
     def tokens_at_once(self, dtype: Any, longest: int) -> int:
         """Tokens of a batch, with its padding, on one device: as many as keep it busy and have room beside the
         parameters; at least those of the longest text."""
-        found, have, each = default_tokens(), device_memory(), self._bytes_of_token(dtype, longest)
+        found, have, each = default_tokens(), device_memory(), self.bytes_of_token(dtype, longest)
         if have is not None:
             free = ROOM * have - self.bytes_of(dtype)
             while found > longest and found * each > free:
                 found //= 2
         return max(found, longest)
 
-    def _bytes_of_token(self, dtype: Any, longest: int) -> int:
+    def bytes_of_token(self, dtype: Any, longest: int) -> int:
         """What a token of a batch takes: its states, and its scores where the attention keeps them."""
         config = self.config
         states = (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
@@ -251,15 +277,16 @@ def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretra
         tokenizer = TextTokenizer.from_gguf(gguf)
     try:
         config = family.config_of(checkpoint.config)
-        found = _fitted(family, config, checkpoint)
+        found = _fitted(family, config, checkpoint, family.UNUSED)
         tokenizer.check(config.vocabulary)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Pretrained(str(model), checkpoint, family, config, found, tokenizer, pipeline_of(path, causal=config.causal))
+    pipeline = pipeline_of(path, causal=config.causal)
+    return Pretrained(str(model), checkpoint, family, config, found, tokenizer, pipeline, family.UNUSED)
 
 
 @own_settings()
-def _fitted(family: ModuleType, config: Any, checkpoint: Checkpoint) -> Fitted:
+def _fitted(family: ModuleType, config: Any, checkpoint: Checkpoint, unused: tuple[str, ...]) -> Fitted:
     """Where the parameters of a model are in its files."""
     make = next(make for known, make in FAMILIES if known is family)
     return fitted(
@@ -268,7 +295,7 @@ def _fitted(family: ModuleType, config: Any, checkpoint: Checkpoint) -> Fitted:
         config.depth,
         checkpoint,
         prefixes=family.PREFIXES,
-        unused=family.UNUSED,
+        unused=unused,
     )
 
 

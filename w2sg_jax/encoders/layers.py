@@ -44,16 +44,19 @@ def activation(name: object) -> str:
 
 
 class Linear(nnx.Module):
-    """x -> W x + b; W (out, in), b none where the model has none."""
+    """x -> W x + b; W (out, in), b none where the model has none; and what an adapter adds, where it has one."""
 
     def __init__(self, width_in: int, width_out: int, *, bias: bool, rngs: nnx.Rngs):
         scale = width_in**-0.5
         self.weight = nnx.Param(scale * jax.random.normal(rngs.params(), (width_out, width_in)))
         self.bias = nnx.Param(jnp.zeros(width_out)) if bias else None
+        self.adapter: Callable[[Array], Array] | None = None
 
     def __call__(self, x: Float[Array, "*batch width_in"]) -> Float[Array, "*batch width_out"]:
         weight = self.weight[...]
         found = jax.lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
+        if self.adapter is not None:
+            found = found + self.adapter(x)
         return found if self.bias is None else found + self.bias[...]
 
 
@@ -244,9 +247,13 @@ def _flash(
 
 
 class Stack(nnx.Module):
-    """Blocks of one kind, their parameters with the layers first: a scan compiles one of them, whatever the depth."""
+    """Blocks of one kind, their parameters with the layers first: a scan compiles one of them, whatever the depth.
+
+    With ``remat`` a gradient keeps the states between blocks alone, and computes those inside of one again.
+    """
 
     def __init__(self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, *, rngs: nnx.Rngs):
+        self.remat = False
         self.block = nnx.split_rngs(splits=depth)(nnx.vmap(make))(rngs)
 
     def __call__(
@@ -277,7 +284,7 @@ class Stack(nnx.Module):
             return x, keep(x)
 
         first = keep(x)
-        x, rest = jax.lax.scan(step, x, (state, each))
+        x, rest = jax.lax.scan(jax.checkpoint(step) if self.remat else step, x, (state, each))
         return x, jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rest)
 
 
