@@ -13,6 +13,7 @@ import w2sg_jax as w2sg
 from w2sg_jax.batch import trial
 from w2sg_jax.evaluation.leaderboard import RESAMPLED
 from w2sg_jax.evaluation.predictions import column, costs, predictions
+from w2sg_jax.evaluation.two_classes import drawn_rows, standard_error, two_class_errors
 from w2sg_jax.predictors import PREDICTORS, Inputs
 from w2sg_jax.predictors.predicted_error import own_ridges
 
@@ -26,8 +27,6 @@ MAPPED = ("norm", "supervised")
 """Predictors of which there is a map over ridges."""
 MAPS = ("1e-4", FIXED, OWN)
 """Its ridges."""
-SAMPLES = 25
-"""Bootstrap samples of the test rows."""
 EVERY_SPLIT = (
     *("predicted_err_w2s", "predicted_pred_gap", "predicted_gain", "cross_validated_err_w2s"),
     *("leave_one_out_weak", "leave_one_out_strong", "probe_difference", "supervised", "width"),
@@ -87,7 +86,7 @@ def ceilings(config: Ceilings) -> dict[str, Any]:
         f = np.asarray(w2sg.ridge_path(h[w2s], task.label[w2s], [ridge]).predict(h[test]), np.float64).reshape(-1)
         lead = (y - middle) ** 2 - (y - f) ** 2
         found["lead"].append(float(lead.mean()))
-        found["standard_error"].append(_standard_error(lead, task.group[test]))
+        found["standard_error"].append(standard_error(lead, task.group[test]))
         found["err_ceiling"].append(float(((y - f) ** 2).mean()))
         found["err_ceiling_01"].append(float(((f > 0.5) != (y > 0.5)).mean()))
     return found | {"label_variance": float(y.var()), "sizes": [len(rows) for rows in task.rows]}
@@ -210,53 +209,15 @@ def _measured(task: _Task, strong: Path, own: float, heads: Sequence[_WeakHeads]
     labels = np.concatenate([task.label[None, w2s], *(one.w2s for one in heads)])
     said = np.asarray(w2sg.ridge_path(h[w2s], labels.T, (*PATH, own)).predict(h[test]), np.float64)
     ceiling = said[-1, :, 0]
-    drawn = _drawn(task.group[test])
+    drawn = drawn_rows(task.group[test])
     by_head = said[:, :, 1:].reshape(len(HEADS), len(y), len(heads), len(HEADS))
     for place, one in enumerate(heads):
         # The weak head and the strong one have the same fixed ridge, or each its own.
         f_w2s = np.stack([by_head[head, :, place, head] for head in range(len(HEADS))])
-        found = _errors(y, one.test[-1], f_w2s[-1], ceiling, task.group[test])
+        found = two_class_errors(y, one.test[-1], f_w2s[-1], ceiling, task.group[test])
         fixed = ((f_w2s - y) ** 2).mean(axis=1)
         again = {RESAMPLED: (drawn @ (f_w2s[-1] - y) ** 2).tolist()}
         yield found | again | {f"err_w2s@{head}": float(fixed[index]) for index, head in enumerate(HEADS[:-1])}
-
-
-def _drawn(group: np.ndarray) -> Float64[np.ndarray, "samples n"]:
-    """Weights of rows in bootstrap samples of their groups, the same for whoever asks; each sums to 1."""
-    place = np.unique(group, return_inverse=True)[1]
-    chosen = np.random.default_rng(0).integers(place.max() + 1, size=(SAMPLES, place.max() + 1))
-    times = np.stack([np.bincount(one, minlength=place.max() + 1) for one in chosen])[:, place]
-    return times / times.sum(axis=1, keepdims=True)
-
-
-def _errors(
-    y: Float64[np.ndarray, " n"],
-    f_weak: Float64[np.ndarray, " n"],
-    f_w2s: Float64[np.ndarray, " n"],
-    f_ceiling: Float64[np.ndarray, " n"],
-    group: np.ndarray,
-) -> dict[str, float]:
-    """Errors in squares and in shares of wrong classes, and PGR with its standard error by the delta method.
-
-    PGR is undefined as in ``weak_to_strong``; here a group of rows counts once.
-    """
-    said = {"weak": f_weak, "w2s": f_w2s, "ceiling": f_ceiling}
-    losses = {name: (f - y) ** 2 for name, f in said.items()}
-    found = {f"err_{name}": float(loss.mean()) for name, loss in losses.items()}
-    found |= {f"err_{name}_01": float(((f > 0.5) != (y > 0.5)).mean()) for name, f in said.items()}
-    found["pred_gap"] = float(((f_w2s - f_ceiling) ** 2).mean())
-    found["pred_gap_01"] = float(((f_w2s > 0.5) != (f_ceiling > 0.5)).mean())
-    possible, recovered = losses["weak"] - losses["ceiling"], losses["weak"] - losses["w2s"]
-    defined = possible.mean() > 2 * _standard_error(possible, group)
-    pgr = float(recovered.mean() / possible.mean()) if defined else float("nan")
-    noise = _standard_error(recovered - pgr * possible, group) / possible.mean() if defined else float("nan")
-    return found | {"pgr": pgr, "pgr_standard_error": float(noise)}
-
-
-def _standard_error(x: Float64[np.ndarray, " n"], group: np.ndarray) -> float:
-    """Of a mean over rows, of which a group counts once."""
-    by_group = np.bincount(np.unique(group, return_inverse=True)[1], x - x.mean())
-    return float(np.sqrt((by_group**2).sum())) / len(x)
 
 
 def _at_ridges(inputs: Inputs, own: tuple[float, float], heads: _WeakHeads, *, every: bool) -> dict[str, Inputs]:

@@ -1,0 +1,64 @@
+"""The language models of the experiment: two networks, cut to their first blocks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from w2sg_jax import InputError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A decoder whose first blocks are weak models.
+
+    Attributes:
+        name: in tables.
+        hub: where it is published.
+        depths: blocks of its weak models; the last one is the whole of it, and the strong model.
+    """
+
+    name: str
+    hub: str
+    depths: tuple[int, ...]
+
+    def called(self, depth: int) -> str:
+        """A model in tables, such as "smollm2[:8]"."""
+        return f"{self.name}[:{depth}]"
+
+
+NETWORKS = (
+    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", (2, 4, 8, 12, 16, 20, 24, 30)),
+    Network("gemma", "google/gemma-3-270m", (2, 4, 8, 12, 16, 18)),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as it is run here.
+
+    Attributes:
+        name: of ``datasets.load_text``.
+        max_length: tokens that longer texts are cut to.
+    """
+
+    name: str
+    max_length: int
+
+
+TASKS = (Task("amazon", 64), Task("sciq", 64))
+
+
+def located(models: Sequence[str]) -> Mapping[Network, str]:
+    """Networks of `NAME` or `NAME=PATH`, and where each is read; all of them from the hub where none is named.
+
+    Raises:
+        InputError: a name that there is not, or twice.
+    """
+    known, found = {one.name: one for one in NETWORKS}, {}
+    for text in models or tuple(known):
+        name, _, path = text.partition("=")
+        if name not in known:
+            raise InputError(f"models: {name!r} is none of {', '.join(known)}; give NAME, or NAME=PATH")
+        if known[name] in found:
+            raise InputError(f"models: {name} twice; give each network once")
+        found[known[name]] = path or known[name].hub
+    return found
