@@ -34,6 +34,7 @@ def toy():
         patch.setattr(obtain, "load_text", texts)
         patch.setattr("w2sg_jax.evaluation.leaderboard.FEWEST", 2)
         patch.setattr("experiments.llm.analyse.FEWEST", 2)
+        patch.setattr(experiment, "DRAWS", 50)
         yield
 
 

@@ -180,7 +180,7 @@ def finetune(
     labels: Real[np.ndarray, "n *classes"] | Sequence[float],
     config: FinetuneConfig = FinetuneConfig(),
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     checkpoint_every: int = 100,
     report_every: int = 10,
     on_progress: Callable[[TrainingProgress], None] | None = None,
@@ -220,7 +220,7 @@ def finetune(
     optimizer = jax.tree.map(lambda x: jax.device_put(x, model.place.of(x.shape)), run.plan.optimizer.init(parameters))
     state = {"parameters": parameters, "optimizer": optimizer, "losses": np.full(run.steps, np.nan, np.float32)}
     done = 0
-    with StepCheckpoints(checkpoint, run.fingerprint if checkpoint is not None else "") as kept:
+    with StepCheckpoints(None if checkpoint is None else Path(checkpoint), run.fingerprint if checkpoint is not None else "") as kept:
         if (found := kept.load(state)) is not None:
             done, state = found
         while done < run.steps:
