@@ -111,14 +111,17 @@ def test_a_model_starts_as_it_was_and_stays_as_it_is(model):
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0.0), (1, 1.0), (10, 0.0), (10, 0.3), (10, 1.0), (7, 0.01)])
 def test_the_schedule_rises_and_falls(steps, warmup):
-    plan = finetuning._Plan(FinetuneConfig(warmup=warmup, learning_rate=2.0), steps)
-    rates = np.array([float(plan.rate(step)) for step in range(steps)])
-    assert (rates > 0).all() and rates.max() <= 2 and plan.rise == math.ceil(warmup * steps)
-    np.testing.assert_allclose(rates[: plan.rise], 2 * np.arange(1, plan.rise + 1) / max(plan.rise, 1), rtol=1e-6)
-    fall = steps - plan.rise
+    schedule, rise = (
+        finetuning._Schedule.of(FinetuneConfig(warmup=warmup, learning_rate=2.0), steps),
+        math.ceil(warmup * steps),
+    )
+    rates = np.array([float(schedule.rate(step)) for step in range(steps)])
+    assert (rates > 0).all() and rates.max() <= 2
+    np.testing.assert_allclose(rates[:rise], 2 * np.arange(1, rise + 1) / max(rise, 1), rtol=1e-6)
+    fall = steps - rise
     expected = 1 + np.cos(np.pi * np.arange(1, fall + 1) / (fall + 1))
-    np.testing.assert_allclose(rates[plan.rise :], expected, rtol=1e-5)
-    assert float(plan.rate(steps)) == pytest.approx(0, abs=1e-6), "after the end"
+    np.testing.assert_allclose(rates[rise:], expected, rtol=1e-5)
+    assert float(schedule.rate(steps)) == pytest.approx(0, abs=1e-6), "after the end"
 
 
 class Stopped(Exception):
@@ -154,11 +157,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_from
     real = finetuning._stepped
     seen = []
 
-    def spoiled(plan, parameters, optimizer, sums, count):
+    def spoiled(limits, schedule, parameters, optimizer, sums, count):
         seen.append(count)
         if len(seen) == 4:
             sums = jax.tree.map(lambda x: x * jnp.nan, sums)
-        return real(plan, parameters, optimizer, sums, count)
+        return real(limits, schedule, parameters, optimizer, sums, count)
 
     monkeypatch.setattr(finetuning, "_stepped", spoiled)
     options = {"checkpoint": tmp_path / "run", "checkpoint_every": 1}

@@ -217,10 +217,12 @@ def finetune(
     run = _Run(model, tokens, targets, config, graph, how, frozen)
     for name, value in (("checkpoint_every", checkpoint_every), ("report_every", report_every)):
         as_count(value, name, 1)
-    optimizer = jax.tree.map(lambda x: jax.device_put(x, model.place.of(x.shape)), run.plan.optimizer.init(parameters))
+    moments = run.limits.optimizer(run.schedule.rate).init(parameters)
+    optimizer = jax.tree.map(lambda x: jax.device_put(x, model.place.of(x.shape)), moments)
     state = {"parameters": parameters, "optimizer": optimizer, "losses": np.full(run.steps, np.nan, np.float32)}
     done = 0
-    with StepCheckpoints(None if checkpoint is None else Path(checkpoint), run.fingerprint if checkpoint is not None else "") as kept:
+    folder, fingerprint = (None, "") if checkpoint is None else (Path(checkpoint), run.fingerprint)
+    with StepCheckpoints(folder, fingerprint) as kept:
         if (found := kept.load(state)) is not None:
             done, state = found
         while done < run.steps:
@@ -239,26 +241,33 @@ class _How(NamedTuple):
     dtype: str
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The steps of the optimizer."""
+class _Schedule(NamedTuple):
+    """The learning rate: a rise, and a fall to the last step, which it is above 0 at too."""
 
-    config: FinetuneConfig
-    steps: int
+    peak: Any
+    rise: Any
+    """steps of it"""
+    steps: Any
 
-    @property
-    def rise(self) -> int:
-        """Steps of the rise."""
-        return math.ceil(self.config.warmup * self.steps)
+    @classmethod
+    def of(cls, config: FinetuneConfig, steps: int) -> "_Schedule":
+        """Of a run; arrays, so that runs of any length share a program."""
+        return cls(*(np.float32(one) for one in (config.peak, math.ceil(config.warmup * steps), steps)))
 
     def rate(self, step: Any) -> Float[Array, ""]:
-        """The learning rate of a step, from 0: it is 0 at none of them."""
-        step, rise = jnp.asarray(step, jnp.float32), self.rise
-        fall = 0.5 * (1 + jnp.cos(jnp.pi * (step - rise + 1) / (self.steps - rise + 1)))
-        return self.config.peak * jnp.where(step < rise, (step + 1) / max(rise, 1), fall)
+        """Of a step, from 0."""
+        step = jnp.asarray(step, jnp.float32)
+        fall = 0.5 * (1 + jnp.cos(jnp.pi * (step - self.rise + 1) / (self.steps - self.rise + 1)))
+        return self.peak * jnp.where(step < self.rise, (step + 1) / jnp.maximum(self.rise, 1), fall)
 
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
+
+class _Limits(NamedTuple):
+    """What of a configuration the optimizer's program depends on."""
+
+    weight_decay: float
+    clip: float
+
+    def optimizer(self, rate: Any) -> optax.GradientTransformation:
         """AdamW on a gradient of limited length."""
 
         def matrices(parameters: Parameters) -> dict[str, bool]:
@@ -266,8 +275,8 @@ class _Plan:
                 name: x.ndim > 1 and "norm" not in name and not name.endswith("bias") for name, x in parameters.items()
             }
 
-        adamw = optax.adamw(self.rate, weight_decay=self.config.weight_decay, mask=matrices)
-        return optax.chain(optax.clip_by_global_norm(self.config.clip), adamw)
+        adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=matrices)
+        return optax.chain(optax.clip_by_global_norm(self.clip), adamw)
 
 
 class _Run:
@@ -287,7 +296,7 @@ class _Run:
         self.graph, self.how, self.frozen = graph, how, frozen
         self.each = -(-len(tokens) // config.batch_size)
         self.steps = self.each * config.epochs
-        self.plan = _Plan(config, self.steps)
+        self.schedule, self.limits = _Schedule.of(config, self.steps), _Limits(config.weight_decay, config.clip)
         self.at_once = config.tokens_at_once or tokens_at_once(model, config, int(tokens.lengths.max()))
 
     @property
@@ -319,10 +328,9 @@ class _Run:
                 targets[: len(places)] = self.targets[rows[places]]
                 placed = jax.device_put((ids, lengths, targets), self.model.place.of_rows())
                 sums = _added(self.graph, self.how, parameters, self.frozen, sums, *placed)
-            parameters, optimizer, loss, length = _stepped(
-                self.plan, parameters, optimizer, sums, np.float32(len(rows))
-            )
-            told.append((loss, length))
+            count = np.float32(len(rows))
+            parameters, optimizer, *measured = _stepped(self.limits, self.schedule, parameters, optimizer, sums, count)
+            told.append(tuple(measured))
         losses = np.array(jax.device_get(state["losses"]))
         found = np.array(jax.device_get(told), np.float32)
         losses[done:stop] = found[:, 0]
@@ -534,11 +542,16 @@ def _added(
     return jax.tree.map(jnp.add, sums, jax.value_and_grad(loss)(parameters))
 
 
-@partial(jitted, static_argnums=0, donate_argnums=(1, 2))
+@partial(jitted, static_argnums=0, donate_argnums=(2, 3))
 def _stepped(
-    plan: _Plan, parameters: Parameters, optimizer: Any, sums: tuple[Array, Parameters], count: Float[Array, ""]
+    limits: _Limits,
+    schedule: _Schedule,
+    parameters: Parameters,
+    optimizer: Any,
+    sums: tuple[Array, Parameters],
+    count: Float[Array, ""],
 ) -> tuple[Parameters, Any, Array, Array]:
     """The next parameters and moments, the mean loss of the batch, and the length of its gradient."""
     loss, gradient = jax.tree.map(lambda x: x / count, sums)
-    updates, optimizer = plan.optimizer.update(gradient, optimizer, parameters)
+    updates, optimizer = limits.optimizer(schedule.rate).update(gradient, optimizer, parameters)
     return jax.tree.map(jnp.add, parameters, updates), optimizer, loss, optax.tree.norm(gradient)
