@@ -11,7 +11,7 @@ from rich.console import Console
 from test_embeddings import texts
 from test_extraction import llama as llama
 
-from experiments.llm import models, obtain
+from experiments.llm import hub, models, obtain
 from experiments.llm import run as experiment
 from experiments.llm.measure import Training, _logistic_heads, _ridge_heads, _Task
 from experiments.llm.models import Network, Task
@@ -29,7 +29,7 @@ def toy():
     """One network of two blocks, and one task, in the place of all."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (models, obtain, experiment):
-            patch.setattr(module, "NETWORKS", (Network("llama", "owner/llama", (1, 2)),), raising=False)
+            patch.setattr(module, "NETWORKS", (Network("llama", "owner/llama", (1, 2), 2),), raising=False)
             patch.setattr(module, "TASKS", (Task("one", 32),), raising=False)
         patch.setattr(obtain, "load_text", texts)
         patch.setattr("w2sg_jax.evaluation.leaderboard.FEWEST", 2)
@@ -152,6 +152,20 @@ def test_bad_options_are_refused_before_work(options, message, tmp_path):
 def test_another_network_under_a_name_is_told(llama, tmp_path):
     with pytest.raises(InputError, match=r"has 2 blocks, smollm2 has 30; is it another model\?"):
         experiment.run(Options(tmp_path / "out", models=(f"smollm2={llama}",), strong=("smollm2",)), console=QUIET)
+
+
+def test_models_of_the_hub_are_sized_by_their_shapes(monkeypatch, tmp_path):
+    shapes = hub.networks()
+    assert len(hub.WEAK) == 28 and len(shapes) == 29
+    sizes = {network.hub: shape.parameters for network, shape in shapes.items()}
+    # As published, without the last matrix where that is not the embedding.
+    assert sizes["openai-community/gpt2"] == 124_439_808 and sizes["HuggingFaceTB/SmolLM2-135M"] == 134_515_008
+    assert min(sizes.values()) > 1e8 and sizes.pop("mistralai/Mistral-7B-v0.3") > 7e9 and max(sizes.values()) < 3.3e9
+    monkeypatch.setattr(experiment, "load_text", texts)
+    console = Console(file=io.StringIO(), width=150)
+    assert experiment.run(Options(tmp_path, zoo="hub", dry_run=True, tasks=("amazon",)), console=console) == 0
+    (told,) = [line for line in console.file.getvalue().splitlines() if "mistral" in line]
+    assert " 87 " in told, "28 pupils and a ceiling, three times"
 
 
 def test_rank_zero_trains_whole_models():

@@ -5,52 +5,9 @@ one. These are read by our encoders; they are of seven makers, from 3 layers of 
 sizes or three, so that what a size does and what a maker does can be told apart.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
-
-from flax import nnx
-
-from w2sg_jax.encoders import bert, llama
+from w2sg_jax.encoders.shapes import Shape
 
 from .models import Network
-
-WORDS_TO_TOKENS = 1.4
-"""Tokens a word, about, of English texts."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is known of a model without its files.
-
-    Attributes:
-        config: what its ``config.json`` says, as far as shapes go.
-    """
-
-    config: Mapping[str, Any]
-
-    def _family(self) -> tuple[ModuleType, type]:
-        return (llama, llama.Llama) if self.config["model_type"] in llama.MODEL_TYPES else (bert, bert.Bert)
-
-    @property
-    def parameters(self) -> int:
-        """Of our encoder, without heads; no array is made."""
-        family, make = self._family()
-        config = family.config_of(dict(self.config))
-        state = nnx.state(nnx.eval_shape(lambda: make(config, rngs=nnx.Rngs(0))))
-        return sum(leaf.size for _, leaf in nnx.to_flat_state(state))
-
-    @property
-    def embedding(self) -> int:
-        """Parameters that tokens are looked up in."""
-        return self.config["vocab_size"] * self.config["hidden_size"]
-
-    def flops(self, lengths: Sequence[int]) -> float:
-        """Of a pass over texts of so many tokens: two a token and parameter of the blocks, and attention."""
-        width, depth = self.config["hidden_size"], self.config["num_hidden_layers"]
-        blocks = self.parameters - self.embedding
-        return float(sum(2 * blocks * length + 4 * depth * width * length**2 for length in lengths))
 
 
 def _bert(

@@ -14,6 +14,7 @@ from w2sg_jax import InputError
 from w2sg_jax.batch.records import locked
 from w2sg_jax.bench.machine import product_rate
 from w2sg_jax.datasets import load_text
+from w2sg_jax.encoders.shapes import WORDS_TO_TOKENS
 from w2sg_jax.extraction.texts import SHARE, seconds, told
 from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.record import checkout_of, record, rounded, to_json
@@ -124,7 +125,7 @@ def _shapes(options: Options) -> Any:
     (tasks, networks), words = asked(options), []
     for task in tasks:
         texts = load_text(task.name, options.data_dir).texts[: task.rows]
-        words += [min(round(hub.WORDS_TO_TOKENS * len(text.split())), task.max_length) for text in texts]
+        words += [min(round(WORDS_TO_TOKENS * len(text.split())), task.max_length) for text in texts]
     rate, rows = product_rate("float32", size=1024, at_least=0.1), []
     for network in networks:
         shape = hub.SHAPES[network]

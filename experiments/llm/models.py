@@ -8,26 +8,28 @@ from w2sg_jax import InputError
 
 @dataclass(frozen=True)
 class Network:
-    """A decoder whose first blocks are weak models.
+    """A decoder, whole or cut to its first blocks.
 
     Attributes:
         name: in tables.
         hub: where it is published.
-        depths: blocks of its weak models; the last one is the whole of it, and the strong model.
+        depths: blocks of its weak models; none of a network that is strong alone.
+        whole: all its blocks, which a strong model has.
     """
 
     name: str
     hub: str
     depths: tuple[int, ...]
+    whole: int
 
     def called(self, depth: int) -> str:
-        """A model in tables, such as "smollm2[:8]"."""
-        return f"{self.name}[:{depth}]"
+        """A weak model in tables, such as "smollm2[:8]"."""
+        return self.name if self.depths == (self.whole,) else f"{self.name}[:{depth}]"
 
 
 NETWORKS = (
-    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", (2, 4, 8, 12, 16, 20, 24, 30)),
-    Network("gemma", "google/gemma-3-270m", (2, 4, 8, 12, 16, 18)),
+    Network("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", (2, 4, 8, 12, 16, 20, 24, 30), 30),
+    Network("gemma", "google/gemma-3-270m", (2, 4, 8, 12, 16, 18), 18),
 )
 
 
@@ -44,16 +46,18 @@ class Task:
     max_length: int
 
 
+STRONG = ("smollm2",)
+"""Networks that are strong models by default."""
 TASKS = (Task("amazon", 64), Task("sciq", 64))
 
 
-def located(models: Sequence[str]) -> Mapping[Network, str]:
+def located(models: Sequence[str], networks: Sequence[Network]) -> Mapping[Network, str]:
     """Networks of `NAME` or `NAME=PATH`, and where each is read; all of them from the hub where none is named.
 
     Raises:
         InputError: a name that there is not, or twice.
     """
-    known, found = {one.name: one for one in NETWORKS}, {}
+    known, found = {one.name: one for one in networks}, {}
     for text in models or tuple(known):
         name, _, path = text.partition("=")
         if name not in known:

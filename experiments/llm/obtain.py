@@ -18,8 +18,9 @@ from w2sg_jax.encoders.language_model import Pretrained, open_pretrained
 from w2sg_jax.evaluation.leaderboard import RESAMPLED
 from w2sg_jax.evaluation.two_classes import drawn_rows, standard_error, two_class_errors
 
+from . import hub
 from .measure import Foretold, Labelled, Model, Represented, Training, Tuning, foretell, represent, tune
-from .models import TASKS, Network, Task, located
+from .models import NETWORKS, STRONG, TASKS, Network, Task, located
 from .options import Options
 
 SHARES = (0.35, 0.35, 0.3)
@@ -54,30 +55,38 @@ class Asked:
         return Model(self.networks[network], self.opened[network].content, depth)
 
 
+def networks_of(options: Options) -> tuple[Network, ...]:
+    """Of the zoo that was asked for."""
+    return NETWORKS if options.zoo == "cuts" else tuple(hub.networks())
+
+
+def strong_of(options: Options) -> tuple[str, ...]:
+    """Names of the strong models of that zoo."""
+    return STRONG if options.zoo == "cuts" else tuple(one.name for one in hub.networks() if not one.depths)
+
+
 def asked(options: Options) -> Asked:
     """Tasks and networks.
 
     Raises:
-        InputError: a task or network that there is not, or a network of other depth than ours.
+        InputError: a network that there is not, or one of another depth than ours.
     """
     known = {task.name: task for task in TASKS}
-    unknown = [name for name in options.tasks if name not in known]
-    if unknown or not options.tasks:
-        raise InputError(f"tasks: {', '.join(unknown) or 'none'}; choose of {', '.join(known)}")
-    networks = located(options.models)
+    networks = located(options.models, networks_of(options))
     names = {network.name: network for network in networks}
-    absent = [name for name in options.strong if name not in names]
-    if absent or not options.strong:
-        raise InputError(f"strong: {', '.join(absent) or 'none'} is not among the models, {', '.join(names)}")
+    strong = options.strong or strong_of(options)
+    absent = [name for name in strong if name not in names]
+    if absent:
+        raise InputError(f"strong: {', '.join(absent)} is not among the models, {', '.join(names)}")
     opened = {network: open_pretrained(where) for network, where in networks.items()}
     for network, model in opened.items():
-        if model.depth != network.depths[-1]:
+        if model.depth != network.whole:
             raise InputError(
-                f"models: {networks[network]} has {model.depth} blocks, {network.name} has {network.depths[-1]}; is it "
+                f"models: {networks[network]} has {model.depth} blocks, {network.name} has {network.whole}; is it "
                 "another model?"
             )
     tasks = tuple(known[name] for name in dict.fromkeys(options.tasks))
-    return Asked(tasks, networks, opened, tuple(names[name] for name in dict.fromkeys(options.strong)))
+    return Asked(tasks, networks, opened, tuple(names[name] for name in dict.fromkeys(strong)))
 
 
 def written(task: Task, options: Options) -> Written:
@@ -179,7 +188,7 @@ def _measured(found: Asked, cells: Sequence[_Cell], options: Options, console: C
         return _run(function, plan, options, console)
 
     weak = [(network, depth) for network in found.networks for depth in network.depths]
-    whole = {network.name: (network, network.depths[-1]) for network in found.strong}
+    whole = {network.name: (network, network.whole) for network in found.strong}
     places = range(len(cells))
     known = run(
         represent,
@@ -188,7 +197,7 @@ def _measured(found: Asked, cells: Sequence[_Cell], options: Options, console: C
                 found.model(*one), cells[place].labelled, cells[place].training, cells[place].states
             )
             for place in places
-            for one in weak
+            for one in dict.fromkeys([*weak, *whole.values()])
         },
     )
     first: dict[Any, Tuning] = {}

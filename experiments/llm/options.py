@@ -29,11 +29,14 @@ class Options:
 
     out: Path = Path("w2sg-llm")
     """Folder for states and records, and for the small results in `results`; made if need be."""
+    zoo: Literal["cuts", "hub"] = "cuts"
+    """cuts: two small networks cut to their first blocks, which the published results are of. hub: 28 published models
+    of 0.1 to 3 billion parameters beside one of seven."""
     models: tuple[str, ...] = ()
     """Networks of weak models: NAME to fetch it from the hub, NAME=PATH to read a folder or a GGUF file; by default
     all."""
-    strong: tuple[str, ...] = ("smollm2",)
-    """Networks that are strong models, whole; of those that are named as models."""
+    strong: tuple[str, ...] = ()
+    """Networks that are strong models, whole; by default smollm2, of the zoo hub the one that is strong alone."""
     tasks: tuple[str, ...] = tuple(one.name for one in TASKS)
     """Tasks."""
     data_dir: Path | None = None
@@ -61,7 +64,8 @@ class Options:
     retry_failed: Annotated[bool, FlagCreatePairsOff] = False
     """Run trials that failed again."""
     dry_run: Annotated[bool, FlagCreatePairsOff] = False
-    """Say what would be trained, in which memory and with how many operations, and stop."""
+    """Say what would be trained, with how many operations, and stop; of the zoo hub by published shapes, without
+    fetching a model, with steps and memory."""
     from_trials: Annotated[bool, FlagCreatePairsOff] = False
     """Make tables and figures of the trials in the repository; nothing is fetched or trained."""
 

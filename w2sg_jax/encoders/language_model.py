@@ -196,29 +196,18 @@ class Pretrained:
         """Bytes of a pass over texts of up to so many tokens: the parameters, and the more of what the largest tensor
         takes while it is read and what a batch takes."""
         largest = 4 * max(math.prod(shape) for shape in self.checkpoint.shapes.values())
-        batch = self.tokens_at_once(dtype, longest) * self.bytes_of_token(dtype, longest)
+        batch = self.tokens_at_once(dtype, longest) * bytes_of_token(self.config, dtype, longest)
         return float(self.bytes_of(dtype) + max(largest, batch))
 
     def tokens_at_once(self, dtype: Any, longest: int) -> int:
         """Tokens of a batch, with its padding, on one device: as many as keep it busy and have room beside the
         parameters; at least those of the longest text."""
-        found, have, each = default_tokens(), device_memory(), self.bytes_of_token(dtype, longest)
+        found, have, each = default_tokens(), device_memory(), bytes_of_token(self.config, dtype, longest)
         if have is not None:
             free = ROOM * have - self.bytes_of(dtype)
             while found > longest and found * each > free:
                 found //= 2
         return max(found, longest)
-
-    def bytes_of_token(self, dtype: Any, longest: int) -> int:
-        """What a token of a batch takes: its states, and its scores where the attention keeps them."""
-        config = self.config
-        states = (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
-        head_width = getattr(config, "head_width", config.width // config.heads)
-        windowed = getattr(config, "window", None) is not None
-        biased = getattr(config, "buckets", 0) > 0
-        if keeps_no_scores(dtype, head_width, causal=config.causal, windowed=windowed, biased=biased):
-            return states
-        return states + 3 * longest * config.heads * 4
 
     def flops_of(self, tokens: Tokens, keys: Iterable[Key] = ((OWN, ""),)) -> float:
         """Operations of a pass for some representations: two a token and parameter of the blocks that they need, and
@@ -249,6 +238,23 @@ class Pretrained:
         place = Place(devices, shared=shared)
         model = load(self.fitted, self.checkpoint, dtype=dtype, place=place)
         return LanguageModel(self, model, place)
+
+
+def bytes_of_token(config: Any, dtype: Any, longest: int) -> int:
+    """What a token of a batch takes in a block: its states, and its scores where the attention keeps them.
+
+    Args:
+        config: of a family.
+        dtype: of the arithmetic.
+        longest: tokens of the longest text.
+    """
+    states = (6 * config.width + 3 * config.inner) * jnp.dtype(dtype).itemsize
+    head_width = getattr(config, "head_width", config.width // config.heads)
+    windowed = getattr(config, "window", None) is not None
+    biased = getattr(config, "buckets", 0) > 0
+    if keeps_no_scores(dtype, head_width, causal=config.causal, windowed=windowed, biased=biased):
+        return states
+    return states + 3 * longest * config.heads * 4
 
 
 def open_pretrained(model: str | Path, *, revision: str | None = None) -> Pretrained:

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Float32, Int, Real
 
 from .._errors import InputError
 from ..encoders.checkpoints import Place
-from ..encoders.language_model import LanguageModel, batches, default_tokens
+from ..encoders.language_model import LanguageModel, batches, bytes_of_token, default_tokens
 from ..encoders.pipeline import POOLINGS
 from ..encoders.text_tokenizer import Tokens
 from ..encoders.transformer import pool
@@ -354,44 +354,36 @@ def tokens_at_once(model: LanguageModel, config: FinetuneConfig, longest: int) -
     least."""
     have, found = device_memory(), default_tokens()
     if have is not None:
-        free = ROOM * have - memory(model, config, 0, longest) / (model.place.devices if model.place.shared else 1)
-        while found > longest and found * _bytes_of_token(model, config, longest) > free:
+
+        def of(tokens: int) -> int:
+            return memory(model.model, config, model.dtype, tokens=tokens, longest=longest)
+
+        fixed = of(0) / (model.place.devices if model.place.shared else 1)
+        while found > longest and of(found) - of(0) > ROOM * have - fixed:
             found //= 2
     return max(found, longest) * model.place.devices
 
 
-def memory(model: LanguageModel, config: FinetuneConfig, tokens: int, longest: int) -> int:
-    """Bytes that a run takes on all devices: parameters, what learns with gradient and moments, states of a part.
+def memory(network: Any, config: FinetuneConfig, dtype: Any, *, tokens: int, longest: int) -> int:
+    """Bytes that a run takes on all devices: parameters, what learns with its gradient and moments, states of a part.
 
     Args:
-        model: that would learn.
+        network: the model, of arrays or of their shapes alone.
         config: of the run.
+        dtype: of the arithmetic, where the configuration leaves it to the model.
         tokens: of a part of a batch, padding included.
         longest: tokens of the longest text.
     """
-    own = model.pretrained
-    size = jnp.dtype(config.dtype or model.dtype).itemsize
-    whole = own.bytes_of(jnp.float32) // 4
-    if config.lora is None:
-        frozen, learning = 0, whole
-    else:
-        shapes = _maps(model, config.lora)
-        frozen, learning = whole, sum(depth * config.lora.rank * (rows + columns) for depth, rows, columns in shapes)
+    dtype, own = jnp.dtype(config.dtype or dtype), network.config
+    frozen, learning = 0, sum(leaf.size for _, leaf in nnx.to_flat_state(nnx.state(network)))
+    if config.lora is not None:
+        maps = [shape_of(one) for name, one in linear_maps(network).items() if name in (config.lora.maps or (name,))]
+        frozen, learning = learning, sum(depth * config.lora.rank * (rows + columns) for depth, rows, columns in maps)
+    # With remat the states inside of one block are there, and those between all.
+    inside, between = bytes_of_token(own, dtype, longest), own.width * dtype.itemsize
+    each = inside * (1 if config.remat else own.depth) + between * own.depth
     # What learns, its gradient and both moments are float32.
-    return size * frozen + 4 * 4 * learning + tokens * _bytes_of_token(model, config, longest)
-
-
-def _maps(model: LanguageModel, lora: Lora) -> list[tuple[int, int, int]]:
-    """Shapes of the linear maps that have an adapter, layers first."""
-    maps = linear_maps(model.model).items()
-    return [shape_of(one) for name, one in maps if not lora.maps or name in lora.maps]
-
-
-def _bytes_of_token(model: LanguageModel, config: FinetuneConfig, longest: int) -> int:
-    """What a token of a part takes: with remat the states inside of one block, and those between all."""
-    own, dtype = model.pretrained, jnp.dtype(config.dtype or model.dtype)
-    inside, between = own.bytes_of_token(dtype, longest), own.config.width * dtype.itemsize
-    return inside * (1 if config.remat else own.depth) + between * own.depth
+    return dtype.itemsize * frozen + 4 * 4 * learning + tokens * each
 
 
 def _targets(labels: Any, n: int) -> Float32[np.ndarray, "n classes"]:
