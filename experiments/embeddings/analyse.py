@@ -87,7 +87,8 @@ def pairs_of(measured: Pairs) -> list[Pair]:
         both = [column(name, OWN) for name in FORETELL[:2]]
         others = {name: x for name, x in table.values.items() if name not in known and x.shape[1] == table.splits}
         values = {name: x for name, x in table.values.items() if name in known}
-        values[MEANS] = np.mean([values[name] for name in both], axis=0)
+        if set(both) <= set(values):
+            values[MEANS] = np.mean([values[name] for name in both], axis=0)
         found.append(
             Pair(
                 table.task,

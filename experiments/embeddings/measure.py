@@ -134,6 +134,28 @@ def supervise(config: Supervision) -> dict[str, Any]:
 
 
 @trial(version=1)
+def errors(config: Supervision) -> dict[str, Any]:
+    """Measured errors alone, as ``supervise`` has them: where nothing can be ranked, no predictor is asked."""
+    task = _Task.read(config.labelled)
+    train = task.rows[0]
+
+    def own_ridge(path: Path) -> float:
+        return w2sg.leave_one_out(_representation(path)[train], task.label[train], groups=task.group[train]).ridge
+
+    weak = [own_ridge(path) for path in config.weak]
+    heads = [_weak_heads(task, path, ridge) for path, ridge in zip(config.weak, weak, strict=True)]
+    found: dict[str, dict[str, list[list[Any]]]] = {"measured": {}, "own_ridges": {"weak": [], "strong": []}}
+    for place, other in enumerate(config.strong):
+        strong = own_ridge(other)
+        found["own_ridges"]["weak"].append(weak)
+        found["own_ridges"]["strong"].append([strong] * len(weak))
+        for one in _measured(task, other, strong, heads):
+            for name, value in one.items():
+                found["measured"].setdefault(name, [[] for _ in config.strong])[place].append(value)
+    return {**found, "predictors": {}}
+
+
+@trial(version=1)
 def cost(config: Supervision) -> dict[str, float]:
     """Seconds of each predictor of one more weak model, alone: the strong model is factored, the weak one is not."""
     task, base = _Task.read(config.labelled), _strong(config.labelled, config.strong[0])

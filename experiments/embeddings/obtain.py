@@ -14,7 +14,7 @@ from w2sg_jax.batch.trial import TrialFunction
 from w2sg_jax.terminal.progress import progress_bar
 
 from . import hub
-from .measure import Ceilings, Labelled, Supervision, ceilings, cost, supervise
+from .measure import Ceilings, Labelled, Supervision, ceilings, cost, errors, supervise
 from .models import NETWORKS, STRONG, TASKS, Network, Task, family, located, network_of
 from .options import Options
 from .represent import Plan, Represented, plan, represent
@@ -76,8 +76,8 @@ def represent_all(found: Sequence[Plan], options: Options, console: Console) -> 
 def measure_all(tasks: Sequence[Represented], options: Options, console: Console) -> Pairs | None:
     """Run every trial that has no record yet; None, after a report, where one failed.
 
-    Every predictor is computed on the first split, beside strong models that are surely better than chance; otherwise
-    those alone that need little time.
+    Predictors are computed beside strong models that are surely better than chance: every one on the first split, on
+    the others those alone that need little time.
     """
     wanted = strong_of(options)
     rows: list[dict[str, Any]] = []
@@ -91,11 +91,16 @@ def measure_all(tasks: Sequence[Represented], options: Options, console: Console
             return None
         about[task.task.name] = _about(task, strong, found)
         able = tuple(name for name in strong if above_chance(about[task.task.name]["strong"][name]))
-        planned = list(_planned(task, able, tuple(name for name in strong if name not in able), one_split))
-        results = _run(supervise, [config for _, _, config in planned], options, console)
+        planned, results = [], []
+        for function, beside in ((supervise, able), (errors, tuple(name for name in strong if name not in able))):
+            own = list(_planned(task, beside, one_split))
+            of_own = _run(function, [config for _, _, config in own], options, console)
+            if of_own is None:
+                return None
+            planned, results = planned + own, results + of_own
         timed = [Supervision(_timed(task), (task.models[able[0]],), one_split[0], True)] if able else []
         costs = _run(cost, timed, options, console)  # after the others, which would take its core
-        if results is None or costs is None:
+        if costs is None:
             return None
         about[task.task.name]["seconds"] = costs[0] if costs else {}
         for (names, beside, config), result in zip(planned, results, strict=True):
@@ -104,9 +109,10 @@ def measure_all(tasks: Sequence[Represented], options: Options, console: Console
 
 
 def _planned(
-    task: Represented, able: tuple[str, ...], others: tuple[str, ...], one_split: Sequence[Labelled]
+    task: Represented, strong: tuple[str, ...], one_split: Sequence[Labelled]
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Supervision]]:
     """Weak models, strong models, and their trial; weak ones by family, and of a family in neighbouring layers."""
+    beside = tuple(task.models[name] for name in strong)
     families: dict[str, list[str]] = {}
     for name in task.models:
         families.setdefault(family(name), []).append(name)
@@ -114,12 +120,12 @@ def _planned(
         for names in families.values():
             for start in range(0, len(names), CHUNK):
                 weak = tuple(names[start : start + CHUNK])
-                for strong, every in ((able, split == 0), (others, False)):
-                    if strong:
-                        weak_paths, strong_paths = (
-                            tuple(task.models[name] for name in some) for some in (weak, strong)
-                        )
-                        yield weak, strong, Supervision(weak_paths, strong_paths, labelled, every)
+                if strong:
+                    yield (
+                        weak,
+                        strong,
+                        Supervision(tuple(task.models[name] for name in weak), beside, labelled, split == 0),
+                    )
 
 
 def _timed(task: Represented) -> tuple[Path, ...]:

@@ -36,7 +36,7 @@ from .analyse import (
     ridge_cost,
 )
 from .figures import calibration_figure, leaderboard_figure, order_figure, ridge_figure, trend_figure
-from .measure import FIXED, OWN, PATH, RIDGE, ceilings, cost, supervise
+from .measure import FIXED, OWN, PATH, RIDGE, ceilings, cost, errors, supervise
 from .models import TASKS
 from .obtain import asked, measure_all, networks_of, plans, represent_all, strong_of
 from .options import RESULTS, Options
@@ -146,7 +146,12 @@ def _made_from(planned: Sequence[Plan], options: Options) -> dict[str, Any]:
         "shares": SHARES,
         "ridge": RIDGE,
         "path": PATH,
-        "versions": {"supervise": supervise.version, "ceilings": ceilings.version, "cost": cost.version},
+        "versions": {
+            "supervise": supervise.version,
+            "errors": errors.version,
+            "ceilings": ceilings.version,
+            "cost": cost.version,
+        },
         "networks": {
             network.name: {"hub": network.hub, **one.model.made_with(None, None)}
             for plan in planned[:1]
