@@ -42,7 +42,7 @@ class Config:
     seed: int = 0
 
 
-TOY = Config(((12, 16),), 4, 4, 4, 2, (10, 12), 600)
+TOY = Config(((12, 16),), 4, 4, 4, 0)
 
 
 def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def compute(config: Config, step: Callable[[int, int], None]) -> dict[str, Any]:
     rng = np.random.default_rng(config.seed)
     jobs = [(family, count, sizes) for sizes in config.sizes for family, count in _gaussian_families(config)]
     jobs += [(family, config.independent, config.independent_size) for family in ("sub-Gaussian", "heavy-tailed")]
+    jobs = [job for job in jobs if job[1]]
     rows: list[dict[str, Any]] = []
     for done, (family, count, sizes) in enumerate(jobs):
         step(done, len(jobs))
