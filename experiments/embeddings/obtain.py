@@ -165,6 +165,8 @@ def _run(
     function: TrialFunction[Any], configs: Sequence[Any], options: Options, console: Console
 ) -> list[Mapping[str, Any]] | None:
     """Results in the order of their configurations; None, after a report, where one failed."""
+    if not configs:
+        return []
     results = batch.run(
         function,
         configs,
