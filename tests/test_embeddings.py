@@ -210,6 +210,10 @@ runpy.run_module("experiments.{name}", run_name="__main__")
     assert (done.returncode, done.stderr) == (2, told)
 
 
+def test_where_all_strong_models_are_able_no_trial_is_of_errors_alone(tmp_path):
+    assert obtain._run(obtain.errors, [], Options(tmp_path), QUIET) == []
+
+
 def test_damaged_trials_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "RESULTS", tmp_path)
     options = Options(tmp_path / "out", from_trials=True)

@@ -70,7 +70,7 @@ def strong_table(result: Mapping[str, Any]) -> str:
 
 def overview_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Means over pairs, the best first."""
-    lines = []
+    lines, timed = [], any(one["seconds"] is not None for one in found)
     for one in found:
         if one["spearman"] is None:  # of the strong model alone: it orders nothing
             continue
@@ -84,11 +84,11 @@ def overview_table(found: Sequence[Mapping[str, Any]]) -> str:
                 _number(one["foreign"]),
                 _number(one["skill"]),
                 _interval(one["lead"]["leave_one_out_weak"]),
-                "" if one["seconds"] is None else f"{1e3 * one['seconds']:.0f}",
+                *([] if not timed else [""] if one["seconds"] is None else [f"{1e3 * one['seconds']:.0f}"]),
             ]
         )
     header = ["predictor", "mean [95%]", "of a pair", "above the ceiling", "without its own network", "skill, median",
-              "lead over leave-one-out Err_w", "ms"]  # fmt: skip
+              "lead over leave-one-out Err_w", *(["ms"] if timed else [])]  # fmt: skip
     return markdown_table(header, lines)
 
 

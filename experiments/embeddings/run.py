@@ -38,7 +38,7 @@ from .analyse import (
 from .figures import calibration_figure, leaderboard_figure, order_figure, ridge_figure, trend_figure
 from .measure import FIXED, OWN, PATH, RIDGE, ceilings, cost, errors, supervise
 from .models import TASKS
-from .obtain import asked, measure_all, networks_of, plans, represent_all, strong_of
+from .obtain import asked, measure_all, plans, represent_all, strong_of
 from .options import RESULTS, Options
 from .represent import SHARES, Plan
 from .trials import TRIALS, Pairs, read_trials, write_trials
@@ -229,7 +229,6 @@ def _write(found: dict[str, Any], made_from: Any, options: Options) -> None:
         "seed": options.seed,
         "draws": options.draws,
         "tasks": [asdict(task) for task in TASKS],
-        "networks": [asdict(network) for network in networks_of(options)],
         "strong": strong_of(options),
         "ridges": [FIXED, OWN],
         "made_from": made_from,
