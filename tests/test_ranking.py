@@ -380,7 +380,7 @@ def test_refusals():
         w2sg.rank({}, STRONG)
     with pytest.raises(w2sg.InputError, match=r"strong has 400 rows and weak\['w2'\] has 399"):
         w2sg.rank({"w2": ZOO["w2"][:399]}, STRONG)
-    with pytest.raises(w2sg.InputError, match=r"by: 'supervised' needs train="):
+    with pytest.raises(w2sg.InputError, match=r"by: 'supervised' needs the labelled split, train="):
         w2sg.rank(ZOO, STRONG, by="supervised")
     with pytest.raises(w2sg.InputError, match=r"by: 'predicted' needs labels"):
         w2sg.rank(ZOO, STRONG, by="predicted")

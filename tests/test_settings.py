@@ -114,6 +114,14 @@ def language_model(tmp_path):
     return list(model.represent(TEXTS, layers=[0, 1, -1]).values())
 
 
+def finetuned(tmp_path):
+    """A tiny pretrained model with adapters, and what it says."""
+    model, texts = encoders.from_pretrained(model_of("llama3", tmp_path / "model")), TEXTS[:8]
+    config = training.FinetuneConfig(epochs=1, batch_size=4, lora=training.Lora(2, maps=("query",)))
+    found = training.finetune(model, texts, np.arange(8) % 2, config, checkpoint=tmp_path / "run" / "kept")
+    return found.losses, *found.say(texts)
+
+
 def predicted(tmp_path):
     """By two layers of a tiny pretrained model."""
     model = str(model_of("llama3", tmp_path / "model"))
@@ -239,6 +247,7 @@ CASES = {
     "w2sg_jax.predict": predicted,
     "w2sg_jax.encoders.save_encoder": encoder_from_disk,
     "w2sg_jax.encoders.split_smiles": lambda: len(encoders.split_smiles(SMILES[3])),
+    "w2sg_jax.training.finetune": finetuned,
     "w2sg_jax.training.pretrain": lambda: trained(training.pretrain(SHAPE, TOKENIZER.encode(SMILES), TRAINING)),
     "w2sg_jax.training.pretrain, resumed": resumed,
     "w2sg_jax.training.pretrain_together": lambda: trained(

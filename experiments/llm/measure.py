@@ -74,10 +74,8 @@ class Training:
 class Model:
     """A network cut to its first blocks."""
 
-    network: str
-    """a folder, a GGUF file, or a name on the hub"""
-    content: str
-    """hash of its files"""
+    network: Path
+    """a folder, or a GGUF file"""
     depth: int
 
 

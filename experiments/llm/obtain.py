@@ -14,6 +14,7 @@ from w2sg_jax import InputError, batch, save
 from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.batch.trial import TrialFunction
 from w2sg_jax.datasets import TextSet, load_text, text_splits
+from w2sg_jax.encoders.hub import fetched
 from w2sg_jax.encoders.language_model import Pretrained, open_pretrained
 from w2sg_jax.evaluation.leaderboard import RESAMPLED
 from w2sg_jax.evaluation.two_classes import drawn_rows, standard_error, two_class_errors
@@ -46,13 +47,14 @@ class Asked:
     """What the options ask for."""
 
     tasks: tuple[Task, ...]
-    networks: Mapping[Network, str]
+    networks: Mapping[Network, Path]
+    """and where their files are"""
     opened: Mapping[Network, Pretrained]
     strong: tuple[Network, ...]
 
     def model(self, network: Network, depth: int) -> Model:
         """Of a network, its first blocks."""
-        return Model(self.networks[network], self.opened[network].content, depth)
+        return Model(self.networks[network], depth)
 
 
 def networks_of(options: Options) -> tuple[Network, ...]:
@@ -72,12 +74,13 @@ def asked(options: Options) -> Asked:
         InputError: a network that there is not, or one of another depth than ours.
     """
     known = {task.name: task for task in TASKS}
-    networks = located(options.models, networks_of(options))
-    names = {network.name: network for network in networks}
+    places = located(options.models, networks_of(options))
+    names = {network.name: network for network in places}
     strong = options.strong or strong_of(options)
     absent = [name for name in strong if name not in names]
     if absent:
         raise InputError(f"strong: {', '.join(absent)} is not among the models, {', '.join(names)}")
+    networks = {network: fetched(where) for network, where in places.items()}
     opened = {network: open_pretrained(where) for network, where in networks.items()}
     for network, model in opened.items():
         if model.depth != network.whole:
@@ -165,7 +168,7 @@ def measure_all(found: Asked, tasks: Sequence[Written], options: Options, consol
 
 
 def _cells(tasks: Sequence[Written], options: Options) -> Iterator[_Cell]:
-    states = str((options.out / "states").absolute())
+    states = str(options.out / "states")
     for task in tasks:
         for split, labelled in enumerate(task.splits):
             training = Training(

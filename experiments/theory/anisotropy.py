@@ -112,6 +112,8 @@ def figure(result: dict[str, Any]) -> "Figure":
     made, axes = panels(2, 3, 12, 6.6, sharex="col", sharey="row")
     for column, (sweep, label) in enumerate(SWEEPS.items()):
         rows = [row for row in result["rows"] if row["sweep"] == sweep]
+        if not rows:
+            continue
         x = [row["value"] for row in rows]
         above, below = axes[:, column]
         points(above, x, *mean_and_error([row["with"] for row in rows]), "with β + γ", 0)

@@ -11,6 +11,7 @@ from ..numerics.settings import rows_of
 from ..predictors import PREDICTORS, Inputs, Predictor, choose
 from .candidates import Candidates
 from .errors import share
+from .result import LABELLED_SPLIT
 
 OWN = (
     *("norm", "frobenius", "predicted", "supervised", "dof_weak", "dof_strong"),
@@ -92,7 +93,7 @@ class Beside:
 
 def _refuse(names: Sequence[str], given: set[str]) -> None:
     """Say what a ranking would have to be given for a predictor, in its own words (InputError)."""
-    ways = {"train_labels": "the labelled split, train=(weak, strong, labels)", "labels": "labels of the samples"}
+    ways = {"train_labels": LABELLED_SPLIT, "labels": "labels of the samples"}
     for name in names:
         if name in PREDICTORS:
             for need in PREDICTORS[name].missing(given):

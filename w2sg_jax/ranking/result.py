@@ -15,6 +15,10 @@ LARGER_IS_BETTER = ("mutual_knn", "dof_weak")
 """Of these; of all others smaller is better."""
 ERRORS = ("err_w2s", "err_weak")
 """Those that are predicted errors."""
+LABELLED_SPLIT = (
+    "the labelled split, train=(weak, strong, labels); on the command line --train-weak, --train-strong, --train-labels"
+)
+"""What a refusal asks for, in the user's words."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def order(by: str | None, has_labels: bool, has_train: bool, has_errors: bool, h
         return possible[0]
     check_option(by, "by", ORDERS)
     if by not in possible:
-        needed = {"predicted": "labels", "mutual_knn": "30 samples or more"}.get(by, "train=(weak, strong, labels)")
+        needed = {"predicted": "labels", "mutual_knn": "30 samples or more"}.get(by, LABELLED_SPLIT)
         if by in ERRORS and has_train:
             needed = "ridges from 1e-10 on"
         raise InputError(f"by: {by!r} needs {needed}")
