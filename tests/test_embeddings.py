@@ -20,12 +20,14 @@ from benchmarks import report
 from experiments.embeddings import analyse, features, hub, models, obtain, represent
 from experiments.embeddings import run as experiment
 from experiments.embeddings.measure import AT_OWN, EVERY_SPLIT, FIXED, OWN
-from experiments.embeddings.models import Network, Task, family, located
+from experiments.embeddings.models import Network, Task, family
 from experiments.embeddings.options import RESULTS, Options
 from experiments.embeddings.results import markdown
 from experiments.embeddings.trials import TRIALS, Pairs, above_chance, read_trials, write_trials
 from w2sg_jax import InputError
 from w2sg_jax.datasets import text_set
+from w2sg_jax.datasets.text_splits import parts_of
+from w2sg_jax.encoders.hub import located
 from w2sg_jax.evaluation.leaderboard import RESAMPLED, Entrant, Table
 from w2sg_jax.evaluation.predictions import column
 from w2sg_jax.predictors import PREDICTORS
@@ -238,13 +240,13 @@ def test_what_was_not_computed_is_missing_and_what_is_undefined_is_nan(tmp_path)
 def test_splits_keep_groups_and_are_other_ones_for_other_seeds():
     data = texts("one", None)
     rows = np.arange(100)
-    parts = [represent._parts(data, rows, seed) for seed in range(3)]
+    parts = [parts_of(data, rows, represent.SHARES, seed) for seed in range(3)]
     for part in parts:
         assert set(part) == {0, 1, 2}
         for group in np.unique(data.group[rows]):
             assert len(set(part[data.group[rows] == group])) == 1
     assert (parts[0] != parts[1]).any() and (parts[1] != parts[2]).any()
-    assert (represent._parts(data, rows[:50], 0) == parts[0][:50]).all()
+    assert (parts_of(data, rows[:50], represent.SHARES, 0) == parts[0][:50]).all()
 
 
 def test_features_are_what_they_say():
@@ -264,11 +266,9 @@ def test_above_chance_is_95_percent():
 
 
 def test_located():
-    found = located(("minilm=a=b", "mpnet"), models.NETWORKS)
-    assert {one.name: where for one, where in found.items()} == {
-        "minilm": "a=b",
-        "mpnet": "sentence-transformers/all-mpnet-base-v2",
-    }
+    known = {one.name: one.hub for one in models.NETWORKS}
+    assert located(("minilm=a=b", "mpnet"), known) == {"minilm": "a=b", "mpnet": known["mpnet"]}
+    assert located((), known) == known
 
 
 def made(task: str, strong: str, rng: np.random.Generator, models: int = 12) -> analyse.Pair:

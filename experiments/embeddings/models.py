@@ -1,9 +1,6 @@
 """The representations of the experiment: layers of networks, and features that are counted without one."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from w2sg_jax import InputError
 
 
 @dataclass(frozen=True)
@@ -68,23 +65,6 @@ TASKS = (
     Task("boolq", 1000, 256),
 )
 """Fewer rows where texts are long: a pass costs what its tokens do."""
-
-
-def located(models: Sequence[str], networks: Sequence[Network]) -> Mapping[Network, str]:
-    """Networks of `NAME` or `NAME=PATH`, and where each is read; all of them from the hub where none is named.
-
-    Raises:
-        InputError: a name that there is not, or twice.
-    """
-    known, found = {one.name: one for one in networks}, {}
-    for text in models or tuple(known):
-        name, _, path = text.partition("=")
-        if name not in known:
-            raise InputError(f"models: {name!r} is none of {', '.join(known)}; give NAME, or NAME=PATH")
-        if known[name] in found:
-            raise InputError(f"models: {name} twice; give each network once")
-        found[known[name]] = path or known[name].hub
-    return found
 
 
 def called(network: Network, key: tuple[int, str]) -> str:

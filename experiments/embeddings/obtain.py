@@ -11,11 +11,12 @@ from w2sg_jax import InputError, batch
 from w2sg_jax.batch.local import cores
 from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.batch.trial import TrialFunction
+from w2sg_jax.encoders.hub import located
 from w2sg_jax.terminal.progress import progress_bar
 
 from . import hub
 from .measure import Ceilings, Labelled, Supervision, ceilings, cost, errors, supervise
-from .models import NETWORKS, STRONG, TASKS, Network, Task, family, located, network_of
+from .models import NETWORKS, STRONG, TASKS, Network, Task, family, network_of
 from .options import Options
 from .represent import Plan, Represented, plan, represent
 from .trials import CEILING, Pairs, above_chance
@@ -42,7 +43,9 @@ def asked(options: Options) -> tuple[list[Task], Mapping[Network, str]]:
     unknown = [name for name in options.tasks if name not in known]
     if unknown or not options.tasks:
         raise InputError(f"tasks: {', '.join(unknown) or 'none'}; choose of {', '.join(known)}")
-    networks, strong = located(options.models, networks_of(options)), strong_of(options)
+    known_networks = {network.name: network for network in networks_of(options)}
+    places = located(options.models, {name: network.hub for name, network in known_networks.items()})
+    networks, strong = {known_networks[name]: where for name, where in places.items()}, strong_of(options)
     if not {network_of(name) for name in strong} & {network.name for network in networks}:
         raise InputError(
             f"models: none of them has a strong model ({', '.join(strong)}); give one of those networks too"

@@ -8,6 +8,7 @@ import numpy as np
 
 from w2sg_jax import InputError, save
 from w2sg_jax.datasets import TextSet, load_text, text_splits
+from w2sg_jax.datasets.text_splits import parts_of
 from w2sg_jax.encoders.language_model import OWN, Key, Pretrained, open_pretrained
 from w2sg_jax.extraction.texts import Extraction, Settings, extraction
 from w2sg_jax.store.content import texts_hash
@@ -107,7 +108,7 @@ def represent(
     save(label, plan.data.label[plan.rows])
     save(group, plan.data.group[plan.rows])
     for seed, path in enumerate(parts):
-        save(path, _parts(plan.data, plan.rows, seed))
+        save(path, parts_of(plan.data, plan.rows, SHARES, seed))
     return Represented(plan.task, plan.data, plan.rows, label, group, parts, models, about)
 
 
@@ -133,13 +134,3 @@ def _features(task: Task, texts: Sequence[str], store: Path) -> dict[str, Path]:
             entry.write(part, h[entry.rows_of(part)])
         found[name] = entry.folder
     return found
-
-
-def _parts(data: TextSet, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Which part each row is in; a group's part depends on its hash and the seed alone."""
-    split, part = text_splits(data, shares=SHARES, seed=seed), np.full(len(data), -1, np.int8)
-    for number, of_part in enumerate((split.train, split.w2s, split.test)):
-        part[of_part] = number
-        if np.ptp(data.label[np.intersect1d(of_part, rows)]) == 0:
-            raise InputError(f"{data.name}: a part of split {seed} has one label alone; take more rows")
-    return part[rows]

@@ -15,7 +15,7 @@ from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.record import checkout_of, record, rounded, to_json
 from w2sg_jax.report.style import draw
 from w2sg_jax.report.tables import table
-from w2sg_jax.store.atomic import check_writable, write_text
+from w2sg_jax.store.atomic import make_results_folder, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.zoo import Zoo
 
@@ -69,11 +69,7 @@ def _check(options: Options) -> None:
             as_count(getattr(options, name), name, least)
     if options.splits_of_all > options.splits:
         raise InputError(f"splits_of_all: {options.splits_of_all} of {options.splits} splits; give as many at most")
-    try:
-        options.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {options.results} cannot be made ({error.strerror}); name another folder") from error
-    check_writable(options.results / "results.json")
+    make_results_folder(options.results)
 
 
 def _result(measured: Measured, zoo: Zoo, options: Options, console: Console) -> dict[str, Any]:

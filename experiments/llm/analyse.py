@@ -25,12 +25,14 @@ MEASURED = ("err_weak", "err_w2s", "err_ceiling", "pred_gap")
 
 def analysed(rows: Sequence[Mapping[str, Any]], *, seed: int, draws: int) -> dict[str, Any]:
     """What is reported: of each task and strong model, "pairs", and "means" of predictors over those that are able."""
-    pairs = [_pair(table, rows, seed=seed, draws=draws) for table in tables_of(_numbers(rows))]
+    # Undefined numbers, which JSON has none of, are NaN.
+    known = [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]
+    pairs = [_pair(table, known, seed=seed, draws=draws) for table in tables_of(known)]
     able = [pair for pair in pairs if pair["able"]]
     means = []
     for name in able[0]["scores"] if able else ():
-        known = [pair["scores"][name] for pair in able if name in pair["scores"]]
-        values = [one["spearman"] for one in known if one["spearman"] is not None and np.isfinite(one["spearman"])]
+        of_pairs = [pair["scores"][name]["spearman"] for pair in able if name in pair["scores"]]
+        values = [value for value in of_pairs if np.isfinite(value)]
         if len(values) == len(able):
             least, most = min(values), max(values)
             means.append(
@@ -39,14 +41,9 @@ def analysed(rows: Sequence[Mapping[str, Any]], *, seed: int, draws: int) -> dic
     return {"pairs": pairs, "means": sorted(means, key=lambda one: -one["spearman"])}
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Undefined numbers, which JSON has none of, are NaN."""
-    return [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]
-
-
 def _pair(table: Table, rows: Sequence[Mapping[str, Any]], *, seed: int, draws: int) -> dict[str, Any]:
     """One task and strong model."""
-    own = [row for row in _numbers(rows) if (row["task"], row["strong"]) == (table.task, table.strong)]
+    own = [row for row in rows if (row["task"], row["strong"]) == (table.task, table.strong)]
     by_model = {name: [row for row in own if row["model"] == name] for name in table.models}
     models = {
         name: {key: _mean_and_error([row[key] for row in some]) for key in some[0] if _is_measured(key)}

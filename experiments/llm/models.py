@@ -1,9 +1,6 @@
 """The language models of the experiment: two networks, cut to their first blocks."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from w2sg_jax import InputError
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,3 @@ class Task:
 STRONG = ("smollm2",)
 """Networks that are strong models by default."""
 TASKS = (Task("amazon", 64), Task("sciq", 64))
-
-
-def located(models: Sequence[str], networks: Sequence[Network]) -> Mapping[Network, str]:
-    """Networks of `NAME` or `NAME=PATH`, and where each is read; all of them from the hub where none is named.
-
-    Raises:
-        InputError: a name that there is not, or twice.
-    """
-    known, found = {one.name: one for one in networks}, {}
-    for text in models or tuple(known):
-        name, _, path = text.partition("=")
-        if name not in known:
-            raise InputError(f"models: {name!r} is none of {', '.join(known)}; give NAME, or NAME=PATH")
-        if known[name] in found:
-            raise InputError(f"models: {name} twice; give each network once")
-        found[known[name]] = path or known[name].hub
-    return found

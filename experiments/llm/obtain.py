@@ -13,15 +13,16 @@ from rich.console import Console
 from w2sg_jax import InputError, batch, save
 from w2sg_jax.batch.tables import told_failures
 from w2sg_jax.batch.trial import TrialFunction
-from w2sg_jax.datasets import TextSet, load_text, text_splits
-from w2sg_jax.encoders.hub import fetched
+from w2sg_jax.datasets import load_text, text_splits
+from w2sg_jax.datasets.text_splits import parts_of
+from w2sg_jax.encoders.hub import fetched, located
 from w2sg_jax.encoders.language_model import Pretrained, open_pretrained
 from w2sg_jax.evaluation.leaderboard import RESAMPLED
 from w2sg_jax.evaluation.two_classes import drawn_rows, standard_error, two_class_errors
 
 from . import hub
 from .measure import Foretold, Labelled, Model, Represented, Training, Tuning, foretell, represent, tune
-from .models import NETWORKS, STRONG, TASKS, Network, Task, located
+from .models import NETWORKS, STRONG, TASKS, Network, Task
 from .options import Options
 
 SHARES = (0.35, 0.35, 0.3)
@@ -74,13 +75,14 @@ def asked(options: Options) -> Asked:
         InputError: a network that there is not, or one of another depth than ours.
     """
     known = {task.name: task for task in TASKS}
-    places = located(options.models, networks_of(options))
-    names = {network.name: network for network in places}
+    known_networks = {network.name: network for network in networks_of(options)}
+    places = located(options.models, {name: network.hub for name, network in known_networks.items()})
+    names = {name: known_networks[name] for name in places}
     strong = options.strong or strong_of(options)
     absent = [name for name in strong if name not in names]
     if absent:
         raise InputError(f"strong: {', '.join(absent)} is not among the models, {', '.join(names)}")
-    networks = {network: fetched(where) for network, where in places.items()}
+    networks = {names[name]: fetched(where) for name, where in places.items()}
     opened = {network: open_pretrained(where) for network, where in networks.items()}
     for network, model in opened.items():
         if model.depth != network.whole:
@@ -107,19 +109,9 @@ def written(task: Task, options: Options) -> Written:
     splits = []
     for seed in range(options.splits):
         part = folder / f"split-{seed}.npy"
-        save(part, _parts(data, rows, seed))
+        save(part, parts_of(data, rows, SHARES, seed))
         splits.append(Labelled(path, label, group, part))
     return Written(task, texts, tuple(splits))
-
-
-def _parts(data: TextSet, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Which part each row is in; a group's part depends on its hash and the seed alone."""
-    split, part = text_splits(data, shares=SHARES, seed=seed), np.full(len(data), -1, np.int8)
-    for number, of_part in enumerate((split.train, split.w2s, split.test)):
-        part[of_part] = number
-        if np.ptp(data.label[np.intersect1d(of_part, rows)]) == 0:
-            raise InputError(f"{data.name}: a part of split {seed} has one label alone; take more rows")
-    return part[rows]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.record import checkout_of, record, rounded, to_json
 from w2sg_jax.report.style import draw
 from w2sg_jax.report.tables import correlation, table
-from w2sg_jax.store.atomic import check_writable, write_text
+from w2sg_jax.store.atomic import make_results_folder, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.finetune import memory as memory_of
 
@@ -103,11 +103,7 @@ def _check(options: Options) -> None:
         raise InputError(f"tasks: {', '.join(unknown) or 'none'}; choose of {', '.join(task.name for task in TASKS)}")
     if not options.from_trials and find_spec("sklearn") is None:
         raise InputError("scikit-learn is not installed, which fits logistic heads: pip install scikit-learn")
-    try:
-        options.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {options.results} cannot be made ({error.strerror}); name another folder") from error
-    check_writable(options.results / "results.json")
+    make_results_folder(options.results)
 
 
 def _published(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from w2sg_jax.datasets import MoleculeSet
 from w2sg_jax.numerics.checks import as_count
 from w2sg_jax.report.record import checkout_of, record, to_json
 from w2sg_jax.report.style import draw
-from w2sg_jax.store.atomic import check_writable, write_text
+from w2sg_jax.store.atomic import make_results_folder, write_text
 from w2sg_jax.terminal.console import standard_output
 from w2sg_jax.training.zoo import Zoo
 
@@ -72,11 +72,7 @@ def _check(options: Options) -> None:
         raise InputError("--measure and --zoo are of a trained zoo: pass --from-zoo as well")
     if options.from_zoo and options.retrain_damaged:
         raise InputError("--retrain-damaged trains, --from-zoo does not: pass one of them")
-    try:
-        options.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {options.results} cannot be made ({error.strerror}); name another folder") from error
-    check_writable(options.results / "results.json")
+    make_results_folder(options.results)
 
 
 def _tables(measured: Measured, zoo: Zoo) -> tuple[list[Tables], list[Tables]]:

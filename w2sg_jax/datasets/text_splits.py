@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int8, Int64
 
 from .._errors import InputError
 from ..store.content import texts_hash
@@ -70,6 +70,22 @@ def text_splits(data: TextSet, *, n: int | None = None, shares: Sequence[float] 
             )
         found.setflags(write=False)
     return TextSplits(*rows, seed=seed)
+
+
+def parts_of(
+    data: TextSet, rows: Int64[np.ndarray, " n"], shares: Sequence[float], seed: int
+) -> Int8[np.ndarray, " n"]:
+    """Which part of ``text_splits`` each of some rows is in: 0 train, 1 w2s, 2 test.
+
+    Raises:
+        InputError: as ``text_splits``, or a part has labels of one value only among these rows.
+    """
+    split, part = text_splits(data, shares=shares, seed=seed), np.full(len(data), -1, np.int8)
+    for number, of_part in enumerate((split.train, split.w2s, split.test)):
+        part[of_part] = number
+        if np.ptp(data.label[np.intersect1d(of_part, rows)]) == 0:
+            raise InputError(f"{data.name}: a part of split {seed} has one label alone; take more rows")
+    return part[rows]
 
 
 def _taken(data: TextSet, n: int | None, seed: int) -> np.ndarray:

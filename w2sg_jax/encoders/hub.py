@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .._errors import InputError, check
@@ -11,6 +11,27 @@ PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "*/
 """Of the hub's files those that are read."""
 OTHERWISE = 'With --hf (hf=True) its own library runs it: pip install "w2sg_jax[hf]"'
 """What to do about a model that our encoders do not read."""
+
+
+def located(models: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Where each of some models is read, asked for as `NAME` or `NAME=PATH`.
+
+    Args:
+        models: what was asked for; none for all that are known.
+        known: name -> what it is called on the hub.
+
+    Raises:
+        InputError: a name that is not known, or twice.
+    """
+    found: dict[str, str] = {}
+    for text in models or tuple(known):
+        name, _, path = text.partition("=")
+        if name not in known:
+            raise InputError(f"models: {name!r} is none of {', '.join(known)}; give NAME, or NAME=PATH")
+        if name in found:
+            raise InputError(f"models: {name} twice; give each network once")
+        found[name] = path or known[name]
+    return found
 
 
 def fetched(model: str | Path, revision: str | None = None, patterns: Sequence[str] = PATTERNS) -> Path:

@@ -90,13 +90,8 @@ class Pretrained:
         """sha256 of weights, configuration, tokenizer and pipeline together. Cost: reads all files once."""
         dense = "".join(f"{one.activation}{bytes_hash(one.weight.tobytes())}" for one in self.pipeline.dense)
         rest = f"{self.pipeline.pooling}{self.pipeline.normalised}{self.pipeline.stripped}{dense}"
-        rest += "" if self.depth == self.whole_depth else f"first {self.depth} blocks"
+        rest += "" if self.unused == self.family.UNUSED else f"first {self.depth} blocks"
         return bytes_hash(f"{self.checkpoint.content_hash()}{self.tokenizer.content_hash}{rest}".encode())
-
-    @cached_property
-    def whole_depth(self) -> int:
-        """Layers in the files."""
-        return self.family.config_of(self.checkpoint.config).depth
 
     def cut(self, depth: int) -> "Pretrained":
         """The model of the first blocks, with its final norm; the others are not even read.

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .._errors import InputError
+
 STALE = 10.0
 """Seconds after its last change from which a temporary file is taken to be left over by a killed process."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
@@ -110,6 +112,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         temporary.unlink()
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def make_results_folder(folder: Path) -> None:
+    """Make the folder that results are to be written to, and refuse one that they cannot be (InputError, OSError)."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be made ({error.strerror}); name another folder") from error
+    check_writable(folder / "results.json")
 
 
 def remove_stale(folder: Path) -> None:

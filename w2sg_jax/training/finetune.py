@@ -157,10 +157,11 @@ class Classifier:
         Cost: a forward pass; one compilation for each padded length.
         """
         tokens = self.model.pretrained.tokens(texts, self.max_length)
-        at_once = tokens_at_once or self.model.pretrained.tokens_at_once(self.how.dtype, int(tokens.lengths.max()))
+        place, longest = self.model.place, int(tokens.lengths.max())
+        of_device = self.model.pretrained.tokens_at_once(self.how.dtype, longest)
+        at_once = tokens_at_once or of_device * place.devices
         classes, width = self.parameters[f"{HEAD}.weight"].shape
         said = Said(np.empty((len(texts), classes), np.float32), np.empty((len(texts), width), np.float32))
-        place = self.model.place
         for rows, ids, lengths, _ in _parts(tokens, np.arange(len(texts)), at_once, place):
             placed = jax.device_put((ids, lengths), place.of_rows())
             with jax.default_matmul_precision("highest"):  # as representations are made
