@@ -88,7 +88,6 @@ def loss_figure(curves: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
-def _smoothed(losses: Sequence[float], over: int = 5) -> np.ndarray:
-    x = np.asarray(losses, float)
-    over = min(over, len(x))
-    return np.convolve(x, np.ones(over) / over, mode="valid")
+def _smoothed(losses: Sequence[float], over: int = 5) -> list[float]:
+    """Of each step, the mean of its loss and the few before it."""
+    return [float(np.mean(losses[max(0, step - over + 1) : step + 1])) for step in range(len(losses))]
